@@ -1,0 +1,25 @@
+"""Candidate generators. One file each; a generator is added by one file and one line in GENERATORS.
+
+A generator is a frozen dataclass of its settings with a `fit(history)` that returns a Recommender. `fit` receives the
+history and nothing else, so it cannot see the future. What it returns offers no heard item, exactly k items where k exist,
+scores descending, ties by ascending item index, and -1 for what is missing. A row of -1 asks for a user without history.
+"""
+
+from typing import Protocol
+
+from musicrec.candidates.popular import Popular
+from musicrec.lists import Recommender
+from musicrec.matrix import History
+
+
+class Generator(Protocol):
+    """Settings of one method; `fit` turns a history into a Recommender."""
+
+    def fit(self, history: History) -> Recommender:
+        """The fitted method."""
+        ...
+
+
+GENERATORS: dict[str, type[Generator]] = {
+    "popular": Popular,
+}

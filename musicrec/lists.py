@@ -1,0 +1,103 @@
+"""Recommendation lists: k items and scores a user, as two aligned arrays, and their parquet form written batch by batch."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.errors import StorageError
+from musicrec.matrix import Float32, Int32, index_of
+from musicrec.schema import PERSONAL
+
+EMPTY = np.int32(-1)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """k recommendations for each of n users.
+
+    user_ids: int32 (n,). items: item indices int32 (n, k), best first, -1 where fewer exist (only at the end of a row).
+    scores: float32 (n, k), descending; equal scores are ordered by ascending item index; -inf beside -1.
+    """
+
+    user_ids: Int32
+    items: Int32
+    scores: Float32
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def top(self, k: int) -> "Lists":
+        """The first k columns."""
+        return Lists(self.user_ids, self.items[:, :k], self.scores[:, :k])
+
+
+class Recommender(Protocol):
+    """Whatever answers for a batch of users: a fitted generator, a fusion, the ranker."""
+
+    def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
+        """Item indices int32 (n, k) and scores float32 (n, k) for rows of the history; row -1 is a user without history."""
+        ...
+
+
+def empty(n: int, k: int) -> tuple[Int32, Float32]:
+    """Lists for n users with nothing in them: items all -1, scores all -inf.
+
+    >>> empty(1, 2)[0].tolist()
+    [[-1, -1]]
+    """
+    return np.full((n, k), EMPTY, np.int32), np.full((n, k), -np.inf, np.float32)
+
+
+def table(lists: Lists, item_ids: Int32) -> pa.Table:
+    """Rows (user_id, item_id, score, rank) of `lists` in their order, ids instead of indices, empty places left out."""
+    n, k = lists.items.shape
+    there = lists.items >= 0
+    users = np.broadcast_to(lists.user_ids[:, None], (n, k))[there]
+    ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), (n, k))[there]
+    columns = [users, item_ids[lists.items[there]], lists.scores[there], ranks]
+    return pa.table([pa.array(column) for column in columns], schema=PERSONAL.arrow)
+
+
+def write(path: Path, batches: Iterable[Lists], item_ids: Int32) -> int:
+    """Write the batches to `path` as parquet, one row group a batch, and return the number of rows.
+
+    The file appears under its name only when it is whole: an earlier file stays until then, also when writing fails.
+    Raises StorageError when the disk is full or refuses.
+    """
+    half = path.with_name(path.name + ".part")
+    rows = 0
+    try:
+        with pq.ParquetWriter(half, PERSONAL.arrow, compression="zstd") as writer:
+            for batch in batches:
+                part = table(batch, item_ids)
+                writer.write_table(part)
+                rows += part.num_rows
+        half.replace(path)
+    except OSError as cause:
+        raise StorageError(f"{path} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
+    finally:
+        half.unlink(missing_ok=True)
+    return rows
+
+
+def read(path: Path, item_ids: Int32, k: int) -> Lists:
+    """The lists stored at `path` by write, cut at rank k; users ascending. Items that `item_ids` lacks raise no error but become -1."""
+    stored = pq.read_table(path, filters=[("rank", "<=", k)])
+    users, rows = np.unique(stored["user_id"].to_numpy(), return_inverse=True)
+    items, scores = empty(len(users), k)
+    place = stored["rank"].to_numpy() - 1
+    items[rows, place] = index_of(item_ids, stored["item_id"].to_numpy())
+    scores[rows, place] = stored["score"].to_numpy()
+    return Lists(users.astype(np.int32), items, scores)
+
+
+def batches(recommender: Recommender, user_ids: Int32, user_index: Int32, k: int, size: int) -> Iterator[Lists]:
+    """Lists for all users, `size` users at a time, in the order given."""
+    for start in range(0, len(user_ids), size):
+        part = slice(start, start + size)
+        yield Lists(user_ids[part], *recommender.recommend(user_index[part], k))

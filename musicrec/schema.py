@@ -1,0 +1,152 @@
+"""Every table that flows through musicrec: its columns, their types and what they mean.
+
+>>> EVENTS.names
+('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share')
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from musicrec.errors import SchemaError
+
+_FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
+    "whole numbers": pt.is_integer,
+    "numbers": lambda t: pt.is_floating(t) or pt.is_integer(t),
+    "text": lambda t: pt.is_string(t) or pt.is_large_string(t),
+    "moments": lambda t: pt.is_timestamp(t) or pt.is_date(t),
+    "lists of whole numbers": lambda t: _is_list_of(t, pt.is_integer),
+    "lists of text": lambda t: _is_list_of(t, _FAMILIES["text"]),
+}
+
+
+def _is_list_of(kind: pa.DataType, inner: Callable[[pa.DataType], bool]) -> bool:
+    # A column whose lists are all empty is stored as list<null> by most writers.
+    return (pt.is_list(kind) or pt.is_large_list(kind)) and (inner(kind.value_type) or pt.is_null(kind.value_type))
+
+
+def _family(kind: pa.DataType) -> str:
+    return next(name for name, belongs in _FAMILIES.items() if belongs(kind))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, the Arrow type it is written with, what it means, and whether it may be absent."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The columns of one table, in the order in which they are written."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema with which the table is written."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+
+def check(table: pa.Table | pa.Schema, schema: TableSchema, name: str) -> None:
+    """Return nothing when `table` (a table or its Arrow schema) has every column of `schema` with a type of the right family.
+
+    Families, not widths, are compared: int16 serves where int32 is written, list<null> where all lists are empty.
+    Further columns are allowed. `name` is what the user knows the table by, usually its file.
+    Raises SchemaError naming the table, the column, and what was found.
+
+    >>> check(pa.schema([("rank", pa.int32())]), TableSchema("tops", (Column("rank", pa.int32(), "1 is best"),)), "tops.parquet")
+    """
+    found: pa.Schema = table.schema if isinstance(table, pa.Table) else table
+    for column in schema.columns:
+        if column.name not in found.names:
+            if column.optional:
+                continue
+            raise SchemaError(f"{name} has no column {column.name!r} ({column.meaning}); it has {', '.join(found.names) or 'none'}.")
+        kind, family = found.field(column.name).type, _family(column.type)
+        if not _FAMILIES[family](kind):
+            raise SchemaError(f"{name}: column {column.name!r} holds {kind}, expected {family} such as {column.type}.")
+
+
+_I32, _F32, _TEXT, _DAY = pa.int32(), pa.float32(), pa.string(), pa.timestamp("us")
+_IDS, _NAMES = pa.list_(pa.int32()), pa.list_(pa.string())
+
+RAW_TRACKS = TableSchema("tracks", (
+    Column("track_id", pa.int64(), "identity of the track"),
+    Column("albums", pa.list_(pa.int64()), "ids of the albums that hold the track"),
+    Column("artists", pa.list_(pa.int64()), "ids of its artists"),
+    Column("genres", pa.list_(pa.int64()), "ids of its genres"),
+))
+RAW_NAMES = TableSchema("catalog_names", (
+    Column("id", pa.int64(), "identity within its type; the same number occurs under several types"),
+    Column("type", _TEXT, "track, album, artist or genre"),
+    Column("name", _TEXT, "name or title"),
+))
+RAW_INTERACTIONS = TableSchema("interactions", (
+    Column("user_id", _I32, "identity of the listener"),
+    Column("track_id", _I32, "identity of the track"),
+    Column("track_seq", pa.int16(), "place of the track in the listener's history, from 1"),
+    Column("started_at", _DAY, "when the listening began"),
+    Column("played_share", _F32, "share of the track that was played, 0..1", optional=True),
+))
+ITEMS = TableSchema("items", (
+    Column("item_id", _I32, "identity of the track"),
+    Column("name", _TEXT, "title"),
+    Column("albums", _NAMES, "names of its albums, repeats removed"),
+    Column("artists", _NAMES, "names of its artists, repeats removed"),
+    Column("genres", _NAMES, "names of its genres, repeats removed; other_genre_{id} where the catalogue has none"),
+    Column("num_users", _I32, "listeners over the whole period; for reading, never a feature: it knows the future"),
+    Column("num_users_norm", _F32, "num_users scaled to 0..1"),
+    Column("num_albums", _I32, "number of albums that hold the track"),
+    Column("genre_score_mean", _F32, "mean score of its genres (share of genre mentions in the catalogue)"),
+    Column("album_ids", _IDS, "ids behind albums, repeats removed"),
+    Column("artist_ids", _IDS, "ids behind artists, repeats removed"),
+    Column("genre_ids", _IDS, "ids behind genres, repeats removed"),
+))
+EVENTS = TableSchema("events", (
+    Column("user_id", _I32, "identity of the listener"),
+    Column("item_id", _I32, "identity of the track"),
+    Column("track_seq", _I32, "place in the listener's history, from 1"),
+    Column("started_at", _DAY, "when the listening began, UTC"),
+    Column("listened", pa.int8(), "1: the flag that the metrics count"),
+    Column("played_share", _F32, "share of the track that was played, 0..1; present where the source has listening time", optional=True),
+))
+GENRES = TableSchema("genres", (
+    Column("genre_id", _I32, "identity of the genre"),
+    Column("name", _TEXT, "name, or other_genre_{id}"),
+    Column("items_count", _I32, "tracks of the genre"),
+    Column("score", _F32, "items_count as a share of all genre mentions"),
+))
+TOP_POPULAR = TableSchema("top_popular", (
+    Column("rank", _I32, "1 is the most popular"),
+    Column("item_id", _I32, "identity of the track"),
+    Column("users", _I32, "listeners counted by the generator that made the list"),
+    Column("score", _F32, "what the list is sorted by"),
+    Column("name", _TEXT, "title"),
+    Column("genres", _NAMES, "names of its genres"),
+    Column("artists", _NAMES, "names of its artists"),
+    Column("albums", _NAMES, "names of its albums"),
+))
+PERSONAL = TableSchema("personal", (
+    Column("user_id", _I32, "identity of the listener, ascending"),
+    Column("item_id", _I32, "identity of the track"),
+    Column("score", _F32, "score of the generator, descending within a user"),
+    Column("rank", _I32, "1 is best"),
+))
+RECOMMENDATIONS = TableSchema("recommendations", PERSONAL.columns)
+SIMILAR = TableSchema("similar", (
+    Column("item_id_1", _I32, "the track asked about, ascending"),
+    Column("item_id_2", _I32, "a track like it, never itself"),
+    Column("score", _F32, "similarity 0..1, descending within item_id_1"),
+))
