@@ -63,26 +63,53 @@ def table(lists: Lists, item_ids: Int32) -> pa.Table:
     return pa.table([pa.array(column) for column in columns], schema=PERSONAL.arrow)
 
 
-def write(path: Path, batches: Iterable[Lists], item_ids: Int32) -> int:
-    """Write the batches to `path` as parquet, one row group a batch, and return the number of rows.
+class Writer:
+    """Writes lists to one parquet file, one row group a batch; a context manager.
 
-    The file appears under its name only when it is whole: an earlier file stays until then, also when writing fails.
+    The file appears under its name only when the block ends well: an earlier file stays until then, also when writing fails.
     Raises StorageError when the disk is full or refuses.
     """
-    half = path.with_name(path.name + ".part")
-    rows = 0
-    try:
-        with pq.ParquetWriter(half, PERSONAL.arrow, compression="zstd") as writer:
-            for batch in batches:
-                part = table(batch, item_ids)
-                writer.write_table(part)
-                rows += part.num_rows
-        half.replace(path)
-    except OSError as cause:
-        raise StorageError(f"{path} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
-    finally:
-        half.unlink(missing_ok=True)
-    return rows
+
+    def __init__(self, path: Path, item_ids: Int32) -> None:
+        self.path, self.item_ids, self.rows = path, item_ids, 0
+        self._half = path.with_name(path.name + ".part")
+
+    def __enter__(self) -> "Writer":
+        try:
+            self._writer = pq.ParquetWriter(self._half, PERSONAL.arrow, compression="zstd")
+        except OSError as cause:
+            raise self._refused(cause) from cause
+        return self
+
+    def add(self, lists: Lists) -> None:
+        """Append one batch; users of later batches must have higher ids if the file is to be sorted."""
+        part = table(lists, self.item_ids)
+        try:
+            self._writer.write_table(part)
+        except OSError as cause:
+            raise self._refused(cause) from cause
+        self.rows += part.num_rows
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._writer.close()
+            if kind is None:
+                self._half.replace(self.path)
+        except OSError as cause:
+            raise self._refused(cause) from cause
+        finally:
+            self._half.unlink(missing_ok=True)
+
+    def _refused(self, cause: OSError) -> StorageError:
+        return StorageError(f"{self.path} cannot be written: {cause.strerror or cause}; free space or choose another folder.")
+
+
+def write(path: Path, batches: Iterable[Lists], item_ids: Int32) -> int:
+    """Write the batches to `path` with a Writer and return the number of rows."""
+    with Writer(path, item_ids) as writer:
+        for batch in batches:
+            writer.add(batch)
+    return writer.rows
 
 
 def read(path: Path, item_ids: Int32, k: int) -> Lists:
