@@ -1,0 +1,179 @@
+"""Exact selection of the k best unheard items, for score rows that are dense or sparse.
+
+One order everywhere: descending score, then ascending item index. A bounded heap a row keeps the k best while the scores are
+read once, so the cost is one comparison a score and O(log k) for the few that enter. Scores that are NaN or infinite are
+never offered. The kernels hold no GIL and run on all cores, one part of the rows each; a row's answer depends on that row only.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import sparse
+
+from musicrec.lists import empty
+from musicrec.matrix import Float32, Int32
+
+Int64 = NDArray[np.int64]
+
+
+def top_k(scores: Float32, heard_indptr: NDArray[np.integer], heard_indices: Int32, k: int) -> tuple[Int32, Float32]:
+    """The k best items of each row of `scores` (n, n_items) that its user has not heard.
+
+    heard_indptr (n + 1,) and heard_indices give the heard items of row i as heard_indices[heard_indptr[i]:heard_indptr[i + 1]],
+    ascending, as `rows_of` makes them. Returns items int32 (n, k), -1 where fewer exist, and scores float32 (n, k), -inf beside -1.
+    O(n x n_items).
+
+    >>> items, best = top_k(np.array([[0.5, 2, 2, 1]], np.float32), np.array([0, 1]), np.array([1], np.int32), 2)
+    >>> items.tolist(), best.tolist()
+    ([[2, 3]], [[2.0, 1.0]])
+    """
+    n = len(scores)
+    items, best = empty(n, k)
+    scores, heard_indices = np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(heard_indices, np.int32)
+    indptr = np.ascontiguousarray(heard_indptr, np.int64)
+    in_parts(n, lambda start, stop: _dense(scores, indptr, heard_indices, items, best, start, stop))
+    return items, best
+
+
+def top_k_sparse(scores: sparse.csr_matrix, heard_indptr: NDArray[np.integer], heard_indices: Int32, k: int) -> tuple[Int32, Float32]:
+    """The same for score rows in CSR form: only stored scores above zero are offered; column order within a row is free.
+
+    A column must not occur twice in a row. O(stored scores).
+
+    >>> rows = sparse.csr_matrix(np.array([[0, 3, 0, 1]], np.float32))
+    >>> top_k_sparse(rows, np.array([0, 0]), np.empty(0, np.int32), 3)[0].tolist()
+    [[1, 3, -1]]
+    """
+    n = scores.shape[0]
+    items, best = empty(n, k)
+    row_indptr, columns = np.ascontiguousarray(scores.indptr, np.int64), np.ascontiguousarray(scores.indices, np.int32)
+    values, heard_indices = np.ascontiguousarray(scores.data, np.float32), np.ascontiguousarray(heard_indices, np.int32)
+    indptr = np.ascontiguousarray(heard_indptr, np.int64)
+    in_parts(n, lambda start, stop: _sparse(row_indptr, columns, values, indptr, heard_indices, items, best, start, stop))
+    return items, best
+
+
+def rows_of(matrix: sparse.csr_matrix, user_index: Int32) -> sparse.csr_matrix:
+    """The rows `user_index` of a CSR matrix as a new one (float32, int64 indptr); row -1 is empty.
+
+    Scipy would take the last row for -1. The indices of the result are the heard items of top_k.
+
+    >>> rows_of(sparse.csr_matrix(np.array([[0, 5], [6, 0]], np.float32)), np.array([1, -1], np.int32)).toarray().tolist()
+    [[6.0, 0.0], [0.0, 0.0]]
+    """
+    there = user_index >= 0
+    lengths = np.zeros(len(user_index), np.int64)
+    lengths[there] = np.diff(matrix.indptr)[user_index[there]]
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    picked = matrix[user_index[there]]
+    values, columns = picked.data.astype(np.float32), picked.indices.astype(np.int32)
+    return sparse.csr_matrix((values, columns, indptr), shape=(len(user_index), matrix.shape[1]))
+
+
+def in_parts(n: int, work: Callable[[int, int], Any]) -> None:
+    """Call work(start, stop) on parts of range(n), one thread a core. `work` must release the GIL to gain anything."""
+    threads = min(len(os.sched_getaffinity(0)), n) if hasattr(os, "sched_getaffinity") else min(os.cpu_count() or 1, n)
+    if threads < 2 or n < 32:
+        work(0, n)
+        return
+    # Smaller parts than threads need: rows differ in cost, and a thread that is done early takes another part.
+    edges = np.linspace(0, n, 4 * threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
+
+
+@njit(cache=True, nogil=True)
+def contains(ascending: Int32, item: int) -> bool:
+    """Whether `item` is in the ascending array; O(log n). For use inside kernels."""
+    low, high = 0, len(ascending)
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < item:
+            low = middle + 1
+        else:
+            high = middle
+    return low < len(ascending) and ascending[low] == item
+
+
+@njit(cache=True, nogil=True)
+def worse(score: float, item: int, other_score: float, other_item: int) -> bool:
+    """Whether (score, item) comes after (other_score, other_item) in a list. For use inside kernels."""
+    return score < other_score or (score == other_score and item > other_item)
+
+
+@njit(cache=True, nogil=True)
+def pushed(items: Int32, scores: Float32, size: int, item: int, score: float) -> int:
+    """Offer (item, score) to the heap in items[:size], scores[:size] and return its new size, at most len(items).
+
+    The worst entry is at 0. A full heap takes what is better than its worst, in its place. For use inside kernels.
+    """
+    if size < len(items):
+        place = size
+        while place > 0:
+            parent = (place - 1) // 2
+            if not worse(score, item, scores[parent], items[parent]):
+                break
+            scores[place], items[place] = scores[parent], items[parent]
+            place = parent
+        scores[place], items[place] = score, item
+        return size + 1
+    if size > 0 and worse(scores[0], items[0], score, item):
+        _sift(items, scores, size, item, score)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _sift(items: Int32, scores: Float32, size: int, item: int, score: float) -> None:
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and worse(scores[child + 1], items[child + 1], scores[child], items[child]):
+            child += 1
+        if not worse(scores[child], items[child], score, item):
+            break
+        scores[place], items[place] = scores[child], items[child]
+        place = child
+    scores[place], items[place] = score, item
+
+
+@njit(cache=True, nogil=True)
+def sort_heap(items: Int32, scores: Float32, size: int) -> None:
+    """Turn the heap in items[:size], scores[:size] into a list, best first, in place. For use inside kernels."""
+    for end in range(size - 1, 0, -1):
+        item, score = items[end], scores[end]
+        items[end], scores[end] = items[0], scores[0]
+        _sift(items, scores, end, item, score)
+
+
+@njit(cache=True, nogil=True)
+def _dense(scores: Float32, indptr: Int64, heard: Int32, items: Int32, best: Float32, start: int, stop: int) -> None:
+    k = items.shape[1]
+    for row in range(start, stop):
+        known = heard[indptr[row]:indptr[row + 1]]
+        size = 0
+        for item in range(scores.shape[1]):
+            score = scores[row, item]
+            if (size < k or score > best[row, 0]) and np.isfinite(score) and not contains(known, item):
+                size = pushed(items[row], best[row], size, item, score)
+        sort_heap(items[row], best[row], size)
+
+
+@njit(cache=True, nogil=True)
+def _sparse(indptr: Int64, columns: Int32, values: Float32, heard_indptr: Int64, heard: Int32,
+            items: Int32, best: Float32, start: int, stop: int) -> None:
+    k = items.shape[1]
+    for row in range(start, stop):
+        known = heard[heard_indptr[row]:heard_indptr[row + 1]]
+        size = 0
+        for place in range(indptr[row], indptr[row + 1]):
+            item, score = columns[place], values[place]
+            if score > 0 and (size < k or score >= best[row, 0]) and np.isfinite(score) and not contains(known, item):
+                size = pushed(items[row], best[row], size, item, score)
+        sort_heap(items[row], best[row], size)

@@ -1,0 +1,66 @@
+"""Exact top-k against brute force."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from musicrec.candidates.top_k import rows_of, top_k, top_k_sparse
+
+
+def brute_force(scores: np.ndarray, heard: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lists by a full sort of every row."""
+    items, best = np.full((len(scores), k), -1, np.int32), np.full((len(scores), k), -np.inf, np.float32)
+    for row, values in enumerate(scores):
+        offered = np.flatnonzero(np.isfinite(values) & ~heard[row])
+        order = offered[np.lexsort((offered, -values[offered]))][:k]
+        items[row, : len(order)], best[row, : len(order)] = order, values[order]
+    return items, best
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(0, 70), n_items=st.integers(1, 40), k=st.integers(1, 50), levels=st.integers(1, 30))
+def test_lists_are_those_of_a_full_sort(seed: int, n: int, n_items: int, k: int, levels: int) -> None:
+    """Dense rows with ties, NaN and infinite scores, and heard items give what sorting gives."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-levels, levels, (n, n_items)).astype(np.float32)
+    scores[rng.random((n, n_items)) < 0.05] = np.nan
+    scores[rng.random((n, n_items)) < 0.05] = np.inf
+    heard = rng.random((n, n_items)) < 0.3
+    known = sparse.csr_matrix(heard)
+    items, best = top_k(scores, known.indptr, known.indices, k)
+    expected = brute_force(scores, heard, k)
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(best, expected[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(0, 70), n_items=st.integers(1, 40), k=st.integers(1, 50))
+def test_sparse_rows_offer_positive_scores_in_any_column_order(seed: int, n: int, n_items: int, k: int) -> None:
+    """Sparse rows with shuffled columns give what a full sort of the positive scores gives."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-3, 6, (n, n_items)).astype(np.float32)
+    heard = rng.random((n, n_items)) < 0.3
+    known, shuffled = sparse.csr_matrix(heard), sparse.csr_matrix(scores)
+    for row in range(n):
+        part = slice(shuffled.indptr[row], shuffled.indptr[row + 1])
+        order = rng.permutation(part.stop - part.start)
+        shuffled.indices[part], shuffled.data[part] = shuffled.indices[part][order], shuffled.data[part][order]
+    items, best = top_k_sparse(shuffled, known.indptr, known.indices, k)
+    expected = brute_force(np.where(scores > 0, scores, np.nan), heard, k)
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(best, expected[1])
+
+
+def test_zero_items_wanted() -> None:
+    """k = 0 gives arrays of width 0."""
+    items, best = top_k(np.ones((2, 3), np.float32), np.zeros(3, np.int64), np.empty(0, np.int32), 0)
+    assert items.shape == best.shape == (2, 0)
+
+
+def test_unknown_users_have_empty_rows() -> None:
+    """Row -1 is empty, other rows are copies, in the order asked."""
+    matrix = sparse.random(9, 7, 0.4, format="csr", dtype=np.float32, random_state=0)
+    asked = np.array([3, -1, 8, 3, -1], np.int32)
+    expected = matrix.toarray()[asked] * (asked >= 0)[:, None]
+    np.testing.assert_array_equal(rows_of(matrix, asked).toarray(), expected)
