@@ -1,0 +1,230 @@
+"""One contract for every storage, and the faults of each made for real."""
+
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import StorageError
+from musicrec.storage import STORAGES, Storage, storage
+from musicrec.storage.s3 import PART_BYTES
+from tests.s3_server import S3Server, free_port, s3_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with the bucket `music`."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "music").mkdir()
+    with s3_server(folder) as running:
+        yield running
+
+
+@pytest.fixture(params=STORAGES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty storage of each kind."""
+    if request.param == "s3":
+        running: S3Server = request.getfixturevalue("server")
+        return storage(f"s3://music/{tmp_path.name}", running.environment())
+    return storage(str(tmp_path / "published"), {})
+
+
+def test_what_was_written_is_read(place: Storage) -> None:
+    """Bytes come back as they were written, and the later write wins."""
+    place.write("runs/1/a.txt", b"early")
+    place.write("runs/1/a.txt", b"late")
+    assert place.read("runs/1/a.txt") == b"late"
+
+
+def test_an_empty_file_is_a_file(place: Storage, tmp_path: Path) -> None:
+    """Nothing is stored as nothing."""
+    (tmp_path / "empty").write_bytes(b"")
+    place.upload(tmp_path / "empty", "empty")
+    place.download("empty", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b""
+
+
+def test_a_large_file_travels_in_parts_and_reports_every_byte(place: Storage, tmp_path: Path) -> None:
+    """A file of several parts arrives byte for byte both ways, and the progress adds up to its size."""
+    (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 2 + 12345))
+    up, down = [], []
+    place.upload(tmp_path / "large", "runs/1/large", up.append)
+    place.download("runs/1/large", tmp_path / "new folder" / "large", down.append)
+    assert _digest(tmp_path / "new folder" / "large") == _digest(tmp_path / "large")
+    assert sum(up) == sum(down) == PART_BYTES * 2 + 12345
+
+
+def test_keys_are_listed_in_order_and_by_prefix(place: Storage) -> None:
+    """A prefix selects keys, not folders."""
+    for key in ("runs/2/b", "runs/1/a", "runs/10/c", "current.json"):
+        place.write(key, b"x")
+    assert place.list() == ["current.json", "runs/1/a", "runs/10/c", "runs/2/b"]
+    assert place.list("runs/1") == ["runs/1/a", "runs/10/c"]
+    assert place.list("runs/1/") == ["runs/1/a"]
+    assert place.list("nothing/") == []
+
+
+def test_exists_means_exactly_this_key(place: Storage) -> None:
+    """Neither a folder nor a longer key counts."""
+    place.write("runs/1/a.txt", b"x")
+    assert place.exists("runs/1/a.txt")
+    assert not place.exists("runs/1")
+    assert not place.exists("runs/1/a")
+
+
+def test_a_deleted_key_is_gone_and_deleting_again_is_no_error(place: Storage) -> None:
+    """Deleting asks for absence, not for presence."""
+    place.write("runs/1/a", b"x")
+    place.delete("runs/1/a")
+    place.delete("runs/1/a")
+    assert place.list() == []
+
+
+def test_a_missing_key_is_named(place: Storage, tmp_path: Path) -> None:
+    """Reading what is not there names the key and leaves no file."""
+    place.write("runs/1/a", b"x")
+    with pytest.raises(StorageError, match="runs/1/b"):
+        place.read("runs/1/b")
+    with pytest.raises(StorageError, match="runs/1/b"):
+        place.download("runs/1/b", tmp_path / "b")
+    assert not list(tmp_path.glob("b*"))
+
+
+def test_a_missing_local_file_is_named(place: Storage, tmp_path: Path) -> None:
+    """Uploading what is not there names the file and stores nothing."""
+    with pytest.raises(StorageError, match="no such file"):
+        place.upload(tmp_path / "no such file", "runs/1/a")
+    assert place.list() == []
+
+
+def test_preflight_leaves_nothing_behind(place: Storage) -> None:
+    """The test write is removed again."""
+    place.preflight()
+    assert place.list() == []
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    """The sentence names the scheme and what is known."""
+    with pytest.raises(StorageError, match=r"gs://, but only a folder or s3://"):
+        storage("gs://bucket", {})
+
+
+@pytest.mark.parametrize("key", ["", "/etc/x", "../x", "a/../../x"])
+def test_no_key_leads_out_of_the_folder(key: str, tmp_path: Path) -> None:
+    """A key that would leave the root is refused."""
+    with pytest.raises(StorageError, match="leads out"):
+        storage(str(tmp_path), {}).write(key, b"x")
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
+    """A location that is a file names itself."""
+    (tmp_path / "published").write_text("not a folder")
+    with pytest.raises(StorageError, match=r"published.* cannot be written"):
+        storage(str(tmp_path / "published"), {}).preflight()
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
+    """When the disk refuses in the middle of a copy, the earlier content stays, nothing half-written is left, one sentence says so."""
+    (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+    folder = storage(str(tmp_path / "published"), {})
+    folder.write("a", b"earlier")
+    assert "a cannot be written: File too large" in _under_a_limit(f"storage({str(tmp_path / 'published')!r}, {{}})"
+                                                                    f".upload(Path({str(tmp_path / 'large')!r}), 'a')")
+    assert folder.read("a") == b"earlier"
+    assert os.listdir(tmp_path / "published") == ["a"]
+
+
+def test_a_full_disk_at_the_reader_of_s3_is_one_sentence(server: S3Server, tmp_path: Path) -> None:
+    """A download that the reader's disk cannot hold ends in one sentence and leaves no half file."""
+    (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+    storage("s3://music/full", server.environment()).upload(tmp_path / "large", "a")
+    said = _under_a_limit(f"storage('s3://music/full', {server.environment()!r}).download('a', Path({str(tmp_path / 'back')!r}))")
+    assert "cannot be fetched" in said
+    assert "File too large" in said
+    assert not list(tmp_path.glob("back*"))
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"AWS_ACCESS_KEY_ID": "stranger"}, "AWS_ACCESS_KEY_ID"),
+    ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
+    ({"S3_ENDPOINT_URL": "not a url"}, "not a url"),
+], ids=["unknown key", "wrong secret", "no url"])
+def test_a_bad_variable_is_named(changes: dict[str, str], sentence: str, server: S3Server) -> None:
+    """Preflight names the variable that is wrong."""
+    with pytest.raises(StorageError, match=sentence):
+        storage("s3://music", server.environment(**changes)).preflight()
+
+
+def test_a_missing_bucket_is_named(server: S3Server) -> None:
+    """Preflight and a plain write both name a bucket that is not there."""
+    nowhere = storage("s3://nowhere", server.environment())
+    for act in (nowhere.preflight, lambda: nowhere.write("a", b"x")):
+        with pytest.raises(StorageError, match=r"s3://nowhere.*bucket"):
+            act()
+
+
+def test_a_server_that_is_not_running_is_named() -> None:
+    """The address stands in the sentence."""
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(StorageError, match=f"{endpoint} does not answer"):
+        storage("s3://music", {"S3_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).preflight()
+
+
+def test_a_location_without_bucket_takes_it_from_the_environment(server: S3Server) -> None:
+    """s3:///prefix is in S3_BUCKET_NAME; without that the sentence says so."""
+    assert storage("s3:///a/b", server.environment(S3_BUCKET_NAME="music")).location == "s3://music/a/b"
+    with pytest.raises(StorageError, match="S3_BUCKET_NAME"):
+        storage("s3:///a/b", server.environment())
+
+
+def test_no_secret_is_shown(server: S3Server) -> None:
+    """Neither key nor secret stands in what a log would print."""
+    shown = repr(storage("s3://music", server.environment()))
+    assert "test-secret" not in shown
+    assert "test-key-id" not in shown
+
+
+def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: Path) -> None:
+    """The upload ends in one sentence, and after a restart the earlier object is still the one that is read."""
+    (tmp_path / "s3" / "music").mkdir(parents=True)
+    (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 6))
+    with s3_server(tmp_path / "s3") as running:
+        there = storage("s3://music", running.environment())
+        there.write("large", b"earlier")
+        started = threading.Event()
+        killer = threading.Thread(target=lambda: (started.wait(), running.process.kill()))
+        killer.start()
+        with pytest.raises(StorageError, match=r"large cannot be written from .*: http.* does not answer"):
+            there.upload(tmp_path / "large", "large", lambda moved: started.set())
+        killer.join()
+    with s3_server(tmp_path / "s3") as running:
+        assert storage("s3://music", running.environment()).read("large") == b"earlier"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _under_a_limit(expression: str) -> str:
+    """What StorageError says when `expression` runs where no file may grow above a million bytes."""
+    program = f"""
+import resource, signal
+from pathlib import Path
+from musicrec.errors import StorageError
+from musicrec.storage import storage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, {resource.RLIM_INFINITY}))
+try:
+    {expression}
+except StorageError as cause:
+    print(cause)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout
