@@ -1,0 +1,14 @@
+"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES.
+
+Beside the readers stand the makers of files in the form of the first one: `synthetic` (any size), `sample` (a small world)
+and `download` (the real files).
+"""
+
+from musicrec.sources.raw import RawTables, Source
+from musicrec.sources.yandex import Yandex
+
+SOURCES: dict[str, type[Source]] = {
+    "yandex": Yandex,
+}
+
+__all__ = ["SOURCES", "RawTables", "Source"]

@@ -1,0 +1,100 @@
+"""Checks of parquet files before an engine touches them: what makes a file unusable, each refusal one sentence."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from musicrec.errors import SourceError
+from musicrec.schema import TableSchema, check
+
+INT32_MAX = 2**31 - 1
+EARLIEST, LATEST = np.datetime64("1677-09-22", "s"), np.datetime64("2262-04-11", "s")
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAMAGED = "{} is damaged or cut off ({}); fetch it again."
+
+
+def opened(path: Path, schema: TableSchema) -> pq.ParquetFile:
+    """The parquet file at `path`, whose columns follow `schema`.
+
+    Raises SourceError when it is missing, not parquet or cut off, SchemaError when a column is missing or of another type.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist; set [data] folder and file names, or run `make data` or `make demo` first.")
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as cause:
+        with path.open("rb") as start:
+            begins_well = start.read(4) == b"PAR1"
+        if begins_well:
+            raise SourceError(_DAMAGED.format(path, "its last part is missing or unreadable")) from cause
+        raise SourceError(f"{path} is not a parquet file; expected table {schema.name!r}.") from cause
+    check(file.schema_arrow, schema, str(path))
+    return file
+
+
+def refuse_empty(file: pq.ParquetFile, path: Path) -> None:
+    """Raise SourceError when the file has no rows."""
+    if file.metadata.num_rows == 0:
+        raise SourceError(f"{path} has no rows; expected at least one.")
+
+
+def refuse_bad_values(file: pq.ParquetFile, path: Path, ids: tuple[str, ...], moments: tuple[str, ...] = ()) -> None:
+    """Raise SourceError for ids below 0 or above what int32 holds, and moments outside what a timestamp of nanoseconds holds.
+
+    Reads the named columns once, batch by batch: about 2 s for 100 million rows, memory of one batch.
+    """
+    for batch in _batches(file, path, [*ids, *moments]):
+        for column in ids:
+            low, high = _extremes(batch.column(column))
+            if low < 0:
+                raise SourceError(f"{path}: column {column!r} holds {low}; ids must be 0 or more.")
+            if high > INT32_MAX:
+                raise SourceError(f"{path}: column {column!r} holds {high}; ids must be at most {INT32_MAX}, number them anew.")
+        for column in moments:
+            _refuse_bad_moments(batch.column(column), column, path)
+
+
+def refuse_repeats(file: pq.ParquetFile, path: Path, column: str) -> None:
+    """Raise SourceError when an id occurs in two rows. Holds the column in memory: for catalogues, not for events."""
+    ids = np.sort(pa.chunked_array([batch.column(0) for batch in _batches(file, path, [column])]).to_numpy())
+    repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
+    if len(repeated):
+        raise SourceError(f"{path}: {len(repeated)} values of {column!r} occur in several rows, the first is {repeated[0]}; "
+                          f"keep one row each.")
+
+
+def _batches(file: pq.ParquetFile, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    with tqdm(total=file.metadata.num_rows, desc=f"check {path.name}", unit=" rows", unit_scale=True, disable=None, leave=False) as bar:
+        try:
+            for batch in file.iter_batches(1 << 20, columns=columns):
+                yield batch
+                bar.update(batch.num_rows)
+        except (pa.ArrowException, OSError) as cause:
+            raise SourceError(_DAMAGED.format(path, " ".join(str(cause).split())[:120])) from cause
+
+
+def _extremes(column: pa.Array) -> tuple[int, int]:
+    found = pc.min_max(column)
+    low, high = found["min"].as_py(), found["max"].as_py()
+    return (0, 0) if low is None else (low, high)
+
+
+def _refuse_bad_moments(column: pa.Array, name: str, path: Path) -> None:
+    is_date = pa.types.is_date(column.type)
+    ticks = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64()) if is_date else column.cast(pa.int64())
+    per_day = 1 if is_date else 86400 * _PER_SECOND[column.type.unit]
+    first, last = ((limit - np.datetime64(0, "s")).astype(np.int64) // 86400 * per_day for limit in (EARLIEST, LATEST))
+    outside = pc.sum(pc.or_(pc.less(ticks, int(first)), pc.greater(ticks, int(last)))).as_py()
+    if outside:
+        raise SourceError(f"{path}: column {name!r} holds {outside} or more moments outside {_day(EARLIEST)} .. {_day(LATEST)}, "
+                          f"which no timestamp holds; repair or remove these rows.")
+
+
+def _day(moment: np.datetime64) -> datetime:
+    return moment.astype("M8[D]").item()  # type: ignore[no-any-return]
