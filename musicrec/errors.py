@@ -7,6 +7,7 @@ MusicRecError
  │    ├── SchemaError       a table lacks a column or has one of the wrong type
  │    └── SplitError        the cutoffs leave nobody to learn from or to judge on
  ├── GeneratorError         a candidate generator cannot work with this history
+ ├── RankingError           a ranker has nothing to learn from, or is given other features than it knows
  ├── StorageError           a folder or bucket refuses, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
  ├── EventStoreError        plays cannot be written or read
@@ -40,6 +41,10 @@ class SplitError(DataError):
 
 class GeneratorError(MusicRecError):
     """A candidate generator cannot work with this history."""
+
+
+class RankingError(MusicRecError):
+    """A ranker has nothing to learn from, or is given other features than it knows."""
 
 
 class StorageError(MusicRecError):

@@ -91,10 +91,18 @@ class Ranking(Section):
     """Training of the ranker and length of the published lists."""
 
     k: Count
+    features: Names
+    loss: Literal["Logloss", "YetiRank"]
     iterations: Count
     depth: Annotated[int, Field(ge=1, le=16)]
     learning_rate: Annotated[float, Field(gt=0)]
+    l2_leaf_reg: Annotated[float, Field(ge=0)]
+    patience: Count
     max_training_users: Count
+    negatives: Count
+    max_per_artist: Annotated[int, Field(ge=0)]
+    min_tail_share: Share
+    exploration: Share
     seed: int
 
 
@@ -152,8 +160,8 @@ class Settings(Section):
     components: Mapping[str, Mapping[str, str]]
     path: Path
 
-    def component(self, name: str, kind: type[Any]) -> Any:
-        """An instance of the dataclass `kind` with the fields that section `[name]` sets, the rest at their defaults.
+    def component(self, name: str, kind: type[Any], **given: Any) -> Any:
+        """An instance of the dataclass `kind` with the fields that section `[name]` sets, else `given`, the rest at their defaults.
 
         Raises SettingsError for a key that `kind` lacks or a value that its field refuses.
         """
@@ -161,7 +169,7 @@ class Settings(Section):
         known = tuple(field.name for field in dataclasses.fields(kind))
         _refuse_unknown(self.path, name, raw, known)
         try:
-            return TypeAdapter(kind).validate_python(raw)
+            return TypeAdapter(kind).validate_python({**given, **raw})
         except ValidationError as cause:
             raise _sentence(self.path, name, cause) from None
 

@@ -1,0 +1,15 @@
+"""Ranking: candidates and labels become a training table, CatBoost learns from it, and what it learned orders the candidates.
+
+`pairs` unites the generators' lists, `feature_matrix` describes the pairs, `training_table` adds what was played in a label window,
+`fit_ranker` learns from several windows, `Ranked` answers for batches of users, `Fusion` is the plain alternative without a model.
+"""
+
+from musicrec.ranking.fusion import Fusion, reciprocal_rank_fusion
+from musicrec.ranking.matrices import Features, feature_matrix, feature_names
+from musicrec.ranking.model import Ranker, RankerSettings, fit_ranker, loaded
+from musicrec.ranking.pairs import Pairs, answers, pairs, top
+from musicrec.ranking.ranked import Ranked
+from musicrec.ranking.training import TrainingTable, sampled_users, targets, training_table
+
+__all__ = ["Features", "Fusion", "Pairs", "Ranked", "Ranker", "RankerSettings", "TrainingTable", "answers", "feature_matrix",
+           "feature_names", "fit_ranker", "loaded", "pairs", "reciprocal_rank_fusion", "sampled_users", "targets", "top", "training_table"]

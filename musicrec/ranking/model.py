@@ -1,0 +1,147 @@
+"""CatBoost over candidate pairs: fitted on several label windows, stopped early on the latest, saved as .cbm.
+
+Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018; YetiRank: Gulin, Kuralenok, Pavlov, 2011.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from catboost import CatBoost, CatBoostError, Pool
+
+from musicrec.errors import ArtifactError, RankingError
+from musicrec.matrix import Float32, Int32
+from musicrec.ranking.matrices import Features, feature_matrix, feature_names
+from musicrec.ranking.pairs import Pairs, top
+from musicrec.ranking.training import TrainingTable
+
+
+@dataclass(frozen=True)
+class RankerSettings:
+    """How CatBoost is trained. loss: Logloss classifies rows, YetiRank orders the rows of a user."""
+
+    loss: Literal["Logloss", "YetiRank"] = "Logloss"
+    iterations: int = 500
+    depth: int = 6
+    learning_rate: float = 0.05
+    l2_leaf_reg: float = 3.0
+    patience: int = 50
+    threads: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A fitted model and the names of the columns that it reads."""
+
+    model: CatBoost
+    names: tuple[str, ...]
+
+    def scores(self, found: Pairs, features: Features) -> Float32:
+        """One score a pair, float32 (m,), higher is better; log-odds of being played with Logloss.
+
+        Raises RankingError when generators or features are not those that the model was trained on.
+        """
+        self._check(feature_names(found, features))
+        return self._predicted(feature_matrix(found, features))
+
+    def rank(self, found: Pairs, features: Features, k: int) -> tuple[Int32, Float32]:
+        """The k best candidates of each user: items int32 (n, k), scores float32 (n, k), ties by ascending item index."""
+        return top(found, self.scores(found, features), k)
+
+    def importance(self) -> dict[str, float]:
+        """Percent of the change in prediction that each feature is behind (CatBoost PredictionValuesChange), largest first."""
+        values = self.model.get_feature_importance()
+        order = np.argsort(-values, kind="stable")
+        return {self.names[place]: float(values[place]) for place in order}
+
+    def shap(self, table: TrainingTable) -> Float32:
+        """SHAP values float32 (m, f) of the rows of `table`: what each feature added to the row's score (Lundberg, Lee, 2017)."""
+        values = self.model.get_feature_importance(Pool(table.features, feature_names=list(self.names)), type="ShapValues")
+        return np.asarray(values, np.float32)[:, :-1]
+
+    def save(self, path: Path) -> None:
+        """Write the model to `path` (.cbm); an earlier file stays until the new one is whole."""
+        half = path.with_name(path.name + ".part")
+        try:
+            self.model.save_model(str(half), format="cbm")
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+
+    def _predicted(self, matrix: Float32) -> Float32:
+        if len(matrix) == 0:
+            return np.empty(0, np.float32)
+        return np.asarray(self.model.predict(matrix, prediction_type="RawFormulaVal"), np.float32)
+
+    def _check(self, names: tuple[str, ...]) -> None:
+        if names != self.names:
+            odd = sorted(set(names) ^ set(self.names))
+            what = ", ".join(odd) or "another order"
+            raise RankingError(f"the ranker was trained on other features than it is given ({what}); train it again.")
+
+
+def loaded(path: Path) -> Ranker:
+    """The ranker saved at `path`. Raises ArtifactError when the file is missing or is no CatBoost model."""
+    model = CatBoost()
+    try:
+        model.load_model(str(path), format="cbm")
+    except CatBoostError as cause:
+        raise ArtifactError(f"{path} is not a readable CatBoost model: {str(cause).splitlines()[0]}.") from None
+    return Ranker(model, tuple(model.feature_names_))
+
+
+def fit_ranker(windows: Sequence[TrainingTable], settings: RankerSettings) -> Ranker:
+    """The ranker of all label windows (earliest first, the latest last).
+
+    It is fitted twice: on all windows but the latest, which says after how many trees to stop; then with as many trees on all.
+    With a single window every fifth user plays the part of the latest window. Raises RankingError when no candidate of any
+    window was played: there is nothing to learn from.
+    """
+    filled = [table for table in windows if table.target.any()]
+    if not filled:
+        raise RankingError("no candidate was played in any label window; lengthen label_days or add generators.")
+    early, late = _parts(filled)
+    trees = settings.iterations
+    if early.target.any() and late.target.any():
+        trees = _trained(early, settings, settings.iterations, late).get_best_iteration() + 1
+    names = filled[0].names
+    return Ranker(_trained(_joined(filled), settings, trees), names)
+
+
+def _parts(windows: Sequence[TrainingTable]) -> tuple[TrainingTable, TrainingTable]:
+    if len(windows) > 1:
+        return _joined(windows[:-1]), windows[-1]
+    place = np.unique(windows[0].group, return_inverse=True)[1]
+    late = place % 5 == 0
+    return _subset(windows[0], ~late), _subset(windows[0], late)
+
+
+def _subset(table: TrainingTable, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> TrainingTable:
+    return TrainingTable(table.features[keep], table.names, table.target[keep], table.group[keep])
+
+
+def _joined(tables: Sequence[TrainingTable]) -> TrainingTable:
+    # A user of two windows is two groups: his candidates differ between them.
+    groups = np.concatenate([table.group * len(tables) + place for place, table in enumerate(tables)])
+    return TrainingTable(np.concatenate([table.features for table in tables]), tables[0].names,
+                         np.concatenate([table.target for table in tables]), groups)
+
+
+def _trained(table: TrainingTable, settings: RankerSettings, iterations: int, stop_on: TrainingTable | None = None) -> CatBoost:
+    model = CatBoost({
+        "loss_function": settings.loss, "iterations": iterations, "depth": settings.depth, "learning_rate": settings.learning_rate,
+        "l2_leaf_reg": settings.l2_leaf_reg, "random_seed": settings.seed, "thread_count": settings.threads,
+        "allow_writing_files": False, "verbose": False,
+    })
+    if stop_on is None:
+        model.fit(_pool(table))
+    else:
+        model.fit(_pool(table), eval_set=_pool(stop_on), early_stopping_rounds=settings.patience)
+    return model
+
+
+def _pool(table: TrainingTable) -> Pool:
+    return Pool(table.features, table.target, group_id=table.group, feature_names=list(table.names))
