@@ -1,9 +1,11 @@
 """Recommendation lists: k items and scores a user, as two aligned arrays, and their parquet form written batch by batch."""
 
+import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -63,45 +65,84 @@ def table(lists: Lists, item_ids: Int32) -> pa.Table:
     return pa.table([pa.array(column) for column in columns], schema=PERSONAL.arrow)
 
 
-class Writer:
+class _WholeFile:
+    """A file that appears under its name only when the `with` block ends well; until then, and on failure, an earlier one stays."""
+
+    def __init__(self, path: Path, item_ids: Int32) -> None:
+        self.path, self.item_ids, self.rows = path, item_ids, 0
+        self._half = path.with_name(path.name + ".part")
+
+    def __enter__(self) -> Self:
+        with self._sentences():
+            self._open()
+        return self
+
+    def add(self, lists: Lists) -> None:
+        """Append one batch; users of later batches must have higher ids if the file is to be sorted."""
+        with self._sentences():
+            self.rows += self._append(lists)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with self._sentences():
+                self._close()
+                if kind is None:
+                    self._half.replace(self.path)
+        finally:
+            self._half.unlink(missing_ok=True)
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as cause:
+            raise StorageError(f"{self.path} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _append(self, lists: Lists) -> int:
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+
+class Writer(_WholeFile):
     """Writes lists to one parquet file, one row group a batch; a context manager.
 
     The file appears under its name only when the block ends well: an earlier file stays until then, also when writing fails.
     Raises StorageError when the disk is full or refuses.
     """
 
-    def __init__(self, path: Path, item_ids: Int32) -> None:
-        self.path, self.item_ids, self.rows = path, item_ids, 0
-        self._half = path.with_name(path.name + ".part")
+    def _open(self) -> None:
+        self._writer = pq.ParquetWriter(self._half, PERSONAL.arrow, compression="zstd")
 
-    def __enter__(self) -> "Writer":
-        try:
-            self._writer = pq.ParquetWriter(self._half, PERSONAL.arrow, compression="zstd")
-        except OSError as cause:
-            raise self._refused(cause) from cause
-        return self
-
-    def add(self, lists: Lists) -> None:
-        """Append one batch; users of later batches must have higher ids if the file is to be sorted."""
+    def _append(self, lists: Lists) -> int:
         part = table(lists, self.item_ids)
-        try:
-            self._writer.write_table(part)
-        except OSError as cause:
-            raise self._refused(cause) from cause
-        self.rows += part.num_rows
+        self._writer.write_table(part)
+        return int(part.num_rows)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._writer.close()
-            if kind is None:
-                self._half.replace(self.path)
-        except OSError as cause:
-            raise self._refused(cause) from cause
-        finally:
-            self._half.unlink(missing_ok=True)
+    def _close(self) -> None:
+        self._writer.close()
 
-    def _refused(self, cause: OSError) -> StorageError:
-        return StorageError(f"{self.path} cannot be written: {cause.strerror or cause}; free space or choose another folder.")
+
+class JsonLinesWriter(_WholeFile):
+    """Writes lists as JSON lines `{"user": 7, "tracks": [50, 20]}`, best first; otherwise like Writer.
+
+    Users without recommendations get an empty list.
+    """
+
+    def _open(self) -> None:
+        self._file = self._half.open("w", encoding="utf-8")
+
+    def _append(self, lists: Lists) -> int:
+        for user, items in zip(lists.user_ids.tolist(), lists.items):
+            self._file.write(json.dumps({"user": user, "tracks": self.item_ids[items[items >= 0]].tolist()}) + "\n")
+        return len(lists)
+
+    def _close(self) -> None:
+        self._file.close()
 
 
 def write(path: Path, batches: Iterable[Lists], item_ids: Int32) -> int:
