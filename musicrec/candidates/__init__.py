@@ -7,6 +7,9 @@ scores descending, ties by ascending item index, and -1 for what is missing. A r
 
 from typing import Protocol
 
+from musicrec.candidates.content import Content
+from musicrec.candidates.item_knn import ItemKnn
+from musicrec.candidates.neighbours import Neighbours
 from musicrec.candidates.popular import Popular
 from musicrec.lists import Recommender
 from musicrec.matrix import History
@@ -22,4 +25,7 @@ class Generator(Protocol):
 
 GENERATORS: dict[str, type[Generator]] = {
     "popular": Popular,
+    "content": Content,
+    "item_knn": ItemKnn,
+    "neighbours": Neighbours,
 }

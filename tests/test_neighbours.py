@@ -1,0 +1,98 @@
+"""User-based collaborative filtering against dense numpy and scikit-learn."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.metrics.pairwise import cosine_similarity
+
+from musicrec.candidates.neighbours import Neighbours, tastes
+from musicrec.matrix import History
+from tests.worlds import history, random_world
+
+
+def _with_shares(world: History, seed: int = 0) -> History:
+    shares = np.random.default_rng(seed).integers(0, 101, world.matrix.nnz).astype(np.float32) / 100
+    matrix = sparse.csr_matrix((shares, world.matrix.indices, world.matrix.indptr), shape=world.matrix.shape)
+    return History(world.user_ids, matrix, world.minutes, world.catalogue, world.cutoff)
+
+
+def _everyone(world: History) -> np.ndarray:
+    return np.arange(len(world.user_ids), dtype=np.int32)
+
+
+def _centred(world: History) -> np.ndarray:
+    dense = np.zeros(world.matrix.shape)
+    for user in range(len(dense)):
+        row = world.matrix[user]
+        dense[user, row.indices] = row.data - row.data.mean()
+    return dense
+
+
+def _seed_scores(taste: np.ndarray) -> np.ndarray:
+    similarity = cosine_similarity(taste)
+    np.fill_diagonal(similarity, 0)
+    return similarity @ taste
+
+
+def _assert_same(lists: tuple[np.ndarray, np.ndarray], dense: np.ndarray, heard: np.ndarray, k: int) -> None:
+    items, scores = lists
+    dense = np.where(heard | (dense < 1e-7), 0, dense)
+    there = scores > 1e-7
+    np.testing.assert_allclose(np.where(there, scores, 0), -np.sort(-dense, axis=1)[:, :k], rtol=1e-4, atol=2e-7)
+    np.testing.assert_allclose(scores[there], np.take_along_axis(dense, np.maximum(items, 0), 1)[there], rtol=1e-4, atol=2e-7)
+
+
+def _heard(world: History) -> np.ndarray:
+    heard = np.zeros(world.matrix.shape, bool)
+    heard[np.repeat(_everyone(world), np.diff(world.matrix.indptr)), world.matrix.indices] = True
+    return heard
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), shares=st.booleans())
+def test_all_neighbours_give_the_dense_formula(seed: int, shares: bool) -> None:
+    """Mode "all" equals cosine_similarity with a zero diagonal times the matrix, centred where there are shares, binary otherwise."""
+    world = random_world(seed, 25, 40, 300)
+    world = _with_shares(world, seed) if shares else world
+    taste = _centred(world) if shares else (world.matrix.toarray() > 0).astype(float)
+    _assert_same(Neighbours(mode="all").fit(world).recommend(_everyone(world), 40), _seed_scores(taste), _heard(world), 40)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_nearest_neighbours_without_a_bound_differ_only_by_dissimilar_users(shares: bool) -> None:
+    """Mode "nearest" with room for everybody equals the dense formula with negative similarities set to 0."""
+    world = _with_shares(random_world()) if shares else random_world()
+    taste = _centred(world) if shares else (world.matrix.toarray() > 0).astype(float)
+    similarity = np.maximum(cosine_similarity(taste), 0)
+    np.fill_diagonal(similarity, 0)
+    ours = Neighbours(neighbours=len(world.user_ids)).fit(world).recommend(_everyone(world), 80)
+    _assert_same(ours, similarity @ taste, _heard(world), 80)
+
+
+def test_neighbours_are_the_most_similar_users() -> None:
+    """Similarities with shrinkage equal dot / (norm x norm + shrinkage), sorted, nobody his own neighbour."""
+    world = random_world(8)
+    dense = (world.matrix.toarray() > 0).astype(float)
+    norms = np.linalg.norm(dense, axis=1)
+    truth = dense @ dense.T / (np.outer(norms, norms) + 3)
+    np.fill_diagonal(truth, 0)
+    users, similarity = Neighbours(neighbours=7, shrinkage=3).fit(world).nearest(_everyone(world))
+    assert not (users == _everyone(world)[:, None]).any()
+    np.testing.assert_allclose(np.where(users >= 0, similarity, 0), -np.sort(-truth, axis=1)[:, :7], rtol=1e-5)
+
+
+def test_whole_weights_are_read_as_counts_and_not_as_shares() -> None:
+    """A second play of a track does not turn the others into dislikes."""
+    assert tastes(sparse.csr_matrix(np.array([[2, 1, 0]], np.float32)), "auto").data.tolist() == [1, 1]
+    np.testing.assert_allclose(tastes(sparse.csr_matrix(np.array([[1, 0.5, 0]], np.float32)), "auto").data, [0.25, -0.25])
+
+
+def test_recency_turns_to_the_neighbours_of_today() -> None:
+    """An old and a new taste: with a short half-life the new one wins, without recency the one that is larger."""
+    rows = [(1, 0, 1), (1, 1, 1), (1, 2, 900), (2, 0, 1), (2, 1, 1), (2, 3, 1), (3, 2, 1), (3, 4, 1)]
+    world = history(rows, 5, cutoff_day=901)
+    me = np.array([0], np.int32)
+    assert Neighbours().fit(world).recommend(me, 1)[0][0, 0] == 3
+    assert Neighbours(half_life_days=10, floor=0).fit(world).recommend(me, 1)[0][0, 0] == 4
