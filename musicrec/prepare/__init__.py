@@ -1,0 +1,55 @@
+"""Raw tables in, the tables of the product out: items, events and genres, as Ibis expressions that any engine computes."""
+
+from dataclasses import dataclass
+
+from ibis.expr.types import Table
+
+from musicrec.errors import DataError
+from musicrec.prepare.refusals import orphans, refuse_unusable
+from musicrec.prepare.tables import complete_tracks, events, genres, items
+from musicrec.prepare.writing import write
+
+__all__ = ["Prepared", "prepared", "write"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Three Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES, and what was left out on the way.
+
+    items: ascending item_id. events: ascending user_id, started_at, track_seq, item_id. genres: most items first, ties by genre_id.
+    report: one sentence for each thing left out.
+    """
+
+    items: Table
+    events: Table
+    genres: Table
+    report: tuple[str, ...] = ()
+
+
+def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_complete_tracks: bool = False, keep_every: int = 1,
+             max_orphan_share: float = 0.01) -> Prepared:
+    """Items, events and genres made of the three raw tables (columns of RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
+
+    only_complete_tracks: keep tracks with a named title, album, artist and at least one genre, and their events.
+    keep_every: keep the events at places 1, 1 + n, 1 + 2n, ... of each history (by track_seq).
+    Events of tracks that `tracks` lacks are dropped and reported when their share is at most max_orphan_share.
+    Nothing is computed but the checks: one pass over tracks and two over interactions.
+    Raises DataError for empty tables, missing or negative ids, repeated track ids, dates outside 1677..2262, and too many orphans.
+    """
+    refuse_unusable(tracks, interactions)
+    lost, played = orphans(tracks, interactions)
+    if lost > max_orphan_share * played:
+        raise DataError(f"interactions: {lost:,} of {played:,} rows ({lost / played:.1%}) name a track_id that tracks lacks, more than "
+                        f"max_orphan_share {max_orphan_share:g}; complete tracks or raise [data] max_orphan_share.")
+    report = [f"{lost:,} plays of tracks that the catalogue lacks were dropped."] if lost else []
+    kept_tracks = tracks
+    if only_complete_tracks:
+        kept_tracks = complete_tracks(tracks, catalog_names)
+        report.append("Only tracks with a named title, album, artist and a genre are kept.")
+    if lost or only_complete_tracks:
+        interactions = interactions.semi_join(kept_tracks, "track_id")
+    if keep_every > 1:
+        interactions = interactions.filter((interactions.track_seq - 1) % keep_every == 0)
+        report.append(f"One play in {keep_every} of each history is kept.")
+    by_genre = genres(kept_tracks, catalog_names)
+    return Prepared(items(kept_tracks, catalog_names, interactions, by_genre), events(interactions), by_genre, tuple(report))

@@ -1,0 +1,71 @@
+"""What makes raw tables unusable, said in one sentence that names table, column and what to do."""
+
+from datetime import datetime
+
+from ibis.expr.types import Table
+
+from musicrec.errors import DataError
+
+# What a timestamp in nanoseconds holds, the narrowest kind in use.
+EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
+LARGEST_ID = 2**31 - 1
+
+
+def refuse_unusable(tracks: Table, interactions: Table) -> None:
+    """Return nothing when both tables can be worked with; one pass over each. Raises DataError with the first thing that is wrong."""
+    keys = ("user_id", "track_id", "track_seq", "started_at")
+    known, played = _facts(tracks, ("track_id",)), _facts(interactions, keys)
+    for name, facts in (("tracks", known), ("interactions", played)):
+        if facts["rows"] == 0:
+            raise DataError(f"{name} has no rows; check the file that [data] names.")
+    _refuse_nulls("tracks", known, ("track_id",))
+    _refuse_nulls("interactions", played, keys)
+    _refuse_ids("tracks", "track_id", known)
+    for column in ("user_id", "track_id"):
+        _refuse_ids("interactions", column, played)
+    _refuse_dates(played)
+    _refuse_repeats(tracks)
+
+
+def orphans(tracks: Table, interactions: Table) -> tuple[int, int]:
+    """How many rows of interactions name a track that tracks lacks, and how many rows there are."""
+    lost = interactions.anti_join(tracks, "track_id").count().execute()
+    return int(lost), int(interactions.count().execute())
+
+
+def _facts(table: Table, columns: tuple[str, ...]) -> dict[str, object]:
+    measured = {"rows": table.count()}
+    for column in columns:
+        measured |= {f"{column} low": table[column].min(), f"{column} high": table[column].max(),
+                     f"{column} nulls": table[column].isnull().sum()}
+    row: dict[str, object] = table.aggregate(**measured).to_pyarrow().to_pylist()[0]
+    return row
+
+
+def _refuse_nulls(name: str, facts: dict[str, object], columns: tuple[str, ...]) -> None:
+    for column in columns:
+        if facts[f"{column} nulls"]:
+            raise DataError(f"{name}: {facts[f'{column} nulls']:,} rows have no {column}; fill or remove them.")
+
+
+def _refuse_ids(name: str, column: str, facts: dict[str, object]) -> None:
+    low, high = facts[f"{column} low"], facts[f"{column} high"]
+    assert isinstance(low, int)
+    assert isinstance(high, int)
+    if low < 0 or high > LARGEST_ID:
+        raise DataError(f"{name}: column {column!r} holds {low if low < 0 else high}; ids must lie in 0..{LARGEST_ID}.")
+
+
+def _refuse_dates(facts: dict[str, object]) -> None:
+    for value in (facts["started_at low"], facts["started_at high"]):
+        assert isinstance(value, datetime)
+        if not EARLIEST <= value.replace(tzinfo=None) <= LATEST:
+            raise DataError(f"interactions: column 'started_at' holds {value}; moments must lie in {EARLIEST:%Y}..{LATEST:%Y}.")
+
+
+def _refuse_repeats(tracks: Table) -> None:
+    counted = tracks.group_by("track_id").agg(times=tracks.count())
+    repeated = counted.filter(counted.times > 1)
+    first = repeated.aggregate(n=repeated.count(), example=repeated.track_id.min()).to_pyarrow().to_pylist()[0]
+    if first["n"]:
+        raise DataError(f"tracks: {first['n']:,} track ids occur more than once, for example {first['example']}; keep one row of each.")

@@ -1,0 +1,114 @@
+"""The tables as expressions. Lists are unnested, named and collected again, so no engine needs more than arrays and joins."""
+
+import ibis
+from ibis.expr.types import Column, Table
+
+from musicrec.schema import EVENTS, GENRES, ITEMS
+
+KINDS = {"albums": "album", "artists": "artist", "genres": "genre"}
+
+
+def links(tracks: Table, column: str) -> Table:
+    """Rows (track_id, id, place): which ids the list `column` of each track names, repeats removed, place of the first mention."""
+    flat = tracks.select("track_id", id=tracks[column].cast("array<int64>")).unnest("id", offset="place")
+    flat = flat.filter(flat.id.notnull())
+    return flat.group_by("track_id", "id").agg(place=flat.place.min())
+
+
+def names(catalog_names: Table, kind: str) -> Table:
+    """Rows (id, name) of one type; an id with several names keeps the first in order of text, blank names are no names."""
+    rows = catalog_names.filter(catalog_names.type == kind, catalog_names.name.strip() != "")
+    return rows.group_by("id").agg(name=rows.name.min())
+
+
+def named_links(tracks: Table, catalog_names: Table, column: str) -> Table:
+    """Rows (track_id, id, place, name); a genre without a name becomes other_genre_{id}, other ids without a name have null."""
+    rows = links(tracks, column).left_join(names(catalog_names, KINDS[column]), "id")
+    rows = rows.select("track_id", "id", "place", "name")
+    if column == "genres":
+        rows = rows.mutate(name=ibis.coalesce(rows.name, ibis.literal("other_genre_") + rows.id.cast("string")))
+    return rows
+
+
+def complete_tracks(tracks: Table, catalog_names: Table) -> Table:
+    """The tracks that have a named title, at least one named album, one named artist and one genre."""
+    kept = tracks.semi_join(_titles(catalog_names), "track_id")
+    for column in KINDS:
+        rows = named_links(tracks, catalog_names, column)
+        kept = kept.semi_join(rows.filter(rows.name.notnull()), "track_id")
+    return kept
+
+
+def genres(tracks: Table, catalog_names: Table) -> Table:
+    """Columns of GENRES for every genre that a track names."""
+    rows = named_links(tracks, catalog_names, "genres")
+    counted = rows.group_by(genre_id=rows.id).agg(name=rows.name.min(), items_count=rows.count())
+    counted = counted.mutate(score=counted.items_count / counted.items_count.sum().over(ibis.window()))
+    return _typed(counted, GENRES.names).order_by(ibis.desc("items_count"), "genre_id")
+
+
+def events(interactions: Table) -> Table:
+    """Columns of EVENTS, one row a play."""
+    rows = interactions.mutate(item_id=interactions.track_id, listened=ibis.literal(1, "int32"))
+    columns = [name for name in EVENTS.names if name in rows.columns]
+    return _typed(rows, columns).order_by("user_id", "started_at", "track_seq", "item_id")
+
+
+def items(tracks: Table, catalog_names: Table, interactions: Table, by_genre: Table) -> Table:
+    """Columns of ITEMS, one row a track; a track without a name becomes unnamed_track_{id}, a list without names is empty."""
+    rows = tracks.select("track_id").left_join(_titles(catalog_names), "track_id").select("track_id", "name")
+    for column, kind in KINDS.items():
+        found = named_links(tracks, catalog_names, column)
+        rows = _joined(rows, _listed(found, "name", column), _EMPTY_NAMES)
+        rows = _joined(rows, _listed(found, "id", f"{kind}_ids"), _EMPTY_IDS)
+    rows = _joined(rows, _listeners(interactions), {"num_users": 0})
+    rows = _joined(rows, _genre_scores(tracks, by_genre), {"genre_score_mean": 0.0})
+    rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(), num_users_norm=_norm(rows.num_users),
+                       name=ibis.coalesce(rows.name, ibis.literal("unnamed_track_") + rows.track_id.cast("string")))
+    return _typed(rows, ITEMS.names).order_by("item_id")
+
+
+_EMPTY_NAMES = {column: ibis.literal([], "array<string>") for column in KINDS}
+_EMPTY_IDS = {f"{kind}_ids": ibis.literal([], "array<int64>") for kind in KINDS.values()}
+
+
+def _titles(catalog_names: Table) -> Table:
+    return names(catalog_names, "track").rename(track_id="id")
+
+
+def _joined(left: Table, right: Table, empty: dict[str, object]) -> Table:
+    column = next(name for name in right.columns if name != "track_id")
+    both = left.left_join(right, "track_id").select(*left.columns, column)
+    return both.mutate(**{column: ibis.coalesce(both[column], empty[column])})
+
+
+def _listed(found: Table, value: str, column: str) -> Table:
+    once = found.filter(found[value].notnull())
+    once = once.group_by("track_id", value).agg(place=once.place.min())
+    # Collecting structs and sorting them keeps the order on engines that cannot collect in an order.
+    pairs = ibis.struct({"place": once.place, "value": once[value]}).collect().sort()
+    return once.group_by("track_id").agg(**{column: pairs.map(lambda pair: pair.value)})
+
+
+def _listeners(interactions: Table) -> Table:
+    pairs = interactions.select("track_id", "user_id").distinct()
+    return pairs.group_by("track_id").agg(num_users=pairs.count())
+
+
+def _genre_scores(tracks: Table, by_genre: Table) -> Table:
+    rows = links(tracks, "genres").inner_join(by_genre, [("id", "genre_id")])
+    return rows.group_by("track_id").agg(genre_score_mean=rows.score.mean())
+
+
+def _norm(count: Column) -> Column:
+    low, high = count.min().over(ibis.window()), count.max().over(ibis.window())
+    return ((count - low) / (high - low).nullif(0)).fill_null(0.0)
+
+
+_TYPES = {"int8": "int8", "int32": "int32", "float": "float32", "string": "string", "timestamp[us]": "timestamp(6)",
+          "list<item: int32>": "array<int32>", "list<item: string>": "array<string>"}
+
+
+def _typed(rows: Table, columns: tuple[str, ...] | list[str]) -> Table:
+    kinds = {c.name: _TYPES[str(c.type)] for table in (ITEMS, EVENTS, GENRES) for c in table.columns}
+    return rows.select(**{name: rows[name].cast(kinds[name]) for name in columns})
