@@ -9,7 +9,11 @@ from musicrec.ranking.matrices import Features, feature_matrix, feature_names
 from musicrec.ranking.model import Ranker, RankerSettings, fit_ranker, loaded
 from musicrec.ranking.pairs import Pairs, answers, pairs, top
 from musicrec.ranking.ranked import Ranked
+from musicrec.ranking.rules import Ruled, Rules, tail
 from musicrec.ranking.training import TrainingTable, sampled_users, targets, training_table
 
-__all__ = ["Features", "Fusion", "Pairs", "Ranked", "Ranker", "RankerSettings", "TrainingTable", "answers", "feature_matrix",
-           "feature_names", "fit_ranker", "loaded", "pairs", "reciprocal_rank_fusion", "sampled_users", "targets", "top", "training_table"]
+__all__ = [
+    "Features", "Fusion", "Pairs", "Ranked", "Ranker", "RankerSettings", "Ruled", "Rules", "TrainingTable", "answers", "feature_matrix",
+    "feature_names", "fit_ranker", "loaded", "pairs", "reciprocal_rank_fusion", "sampled_users", "tail", "targets", "top",
+    "training_table",
+]

@@ -53,7 +53,7 @@ class Ranker:
 
     def importance(self) -> dict[str, float]:
         """Percent of the change in prediction that each feature is behind (CatBoost PredictionValuesChange), largest first."""
-        values = self.model.get_feature_importance()
+        values = self.model.get_feature_importance(type="PredictionValuesChange")
         order = np.argsort(-values, kind="stable")
         return {self.names[place]: float(values[place]) for place in order}
 
