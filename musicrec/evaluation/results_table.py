@@ -1,0 +1,65 @@
+"""The README's results table from a manifest: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
+
+Without README the table is printed; with it, the text between the two marker lines of README is replaced.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from musicrec.errors import ArtifactError
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+COLUMNS = ("generator", "precision@10", "recall@10", "ndcg@10", "map@10", "hit_rate@10", "recall@100", "coverage@10", "unheard@10",
+           "served")
+
+
+def markdown(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = COLUMNS) -> str:
+    """A markdown table of `rows` (comparison(...).to_dict("records")), numbers with four digits and their interval where there is one.
+
+    >>> print(markdown([{"generator": "als", "ndcg@10": 0.1, "ndcg@10_low": 0.08, "ndcg@10_high": 0.12}], ("generator", "ndcg@10")))
+    | generator | ndcg@10 |
+    | --- | --- |
+    | als | 0.1000 [0.0800, 0.1200] |
+    """
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(_cell(row, column) for column in columns) + " |" for row in rows)])
+
+
+def _cell(row: Mapping[str, object], column: str) -> str:
+    value = row.get(column)
+    text = f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+    low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+    return f"{text} [{low:.4f}, {high:.4f}]" if isinstance(low, float) and isinstance(high, float) else text
+
+
+def replaced(text: str, table: str) -> str:
+    """`text` with what stands between BEGIN and END replaced by `table`. Raises ArtifactError without the two marker lines."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ArtifactError(f"the file has no lines {BEGIN!r} and {END!r}; put them where the table belongs.")
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print or insert the table; 0, or 1 after one sentence on stderr."""
+    if len(arguments) not in (1, 2):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        table = markdown(json.loads(Path(arguments[0]).read_text(encoding="utf-8"))["metrics"])
+        if len(arguments) == 1:
+            print(table)
+        else:
+            readme = Path(arguments[1])
+            readme.write_text(replaced(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+    except (OSError, ArtifactError, ValueError, KeyError) as cause:
+        print(f"no table: {arguments[0]}: {cause}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
