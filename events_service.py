@@ -1,0 +1,10 @@
+"""Events service. Start it from the project folder with: uvicorn events_service:app --port 8020."""
+
+from musicrec import settings
+from musicrec.errors import MusicRecError
+from musicrec.serving.from_settings import events_app
+
+try:
+    app = events_app(settings.load())
+except MusicRecError as cause:
+    raise SystemExit(str(cause)) from None

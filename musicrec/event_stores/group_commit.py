@@ -1,0 +1,58 @@
+"""Many puts, one commit: what waits while a commit runs is written by the next one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from musicrec.errors import EventStoreError
+
+T = TypeVar("T")
+
+
+class GroupCommit(Generic[T]):
+    """Hands rows to `write` in one thread, in order, as many at a time as have gathered; a row is acknowledged after its commit.
+
+    `write` takes the rows of one transaction and commits them; what it raises reaches everyone who waits for that transaction.
+    No more than `most_waiting` rows wait; further ones are refused with EventStoreError, so that memory stays bounded.
+    """
+
+    def __init__(self, write: Callable[[Sequence[T]], None], most_waiting: int = 20_000) -> None:
+        self._write, self._most_waiting = write, most_waiting
+        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
+        self._committing: asyncio.Task[None] | None = None
+
+    async def add(self, rows: Sequence[T]) -> None:
+        """Return when all rows are committed."""
+        if len(self._waiting) + len(rows) > self._most_waiting:
+            raise EventStoreError(f"{len(self._waiting)} events wait for the disk already; try again later.")
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in rows]
+        self._waiting.extend(zip(rows, futures))
+        if self._committing is None or self._committing.done():
+            self._committing = loop.create_task(self._commit_all())
+        await asyncio.gather(*futures)
+
+    async def close(self) -> None:
+        """Return when everything that waits is committed and the thread has ended."""
+        if self._committing is not None:
+            await self._committing
+        self._thread.shutdown()
+
+    async def _commit_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            failure: BaseException | None = None
+            try:
+                await loop.run_in_executor(self._thread, self._write, [row for row, _ in batch])
+            except Exception as cause:
+                failure = cause
+            for _, future in batch:
+                if future.done():
+                    continue
+                if failure is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(failure)

@@ -1,0 +1,96 @@
+"""Plays in Redis: for events services on several machines. Redis must run with `appendonly yes` to keep plays over its own restart."""
+
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+from musicrec.errors import EventStoreError
+from musicrec.event_stores.protocol import Clock, Impression, Play
+
+T = TypeVar("T")
+
+_CHUNK = 10_000
+# One script, so that cap, order and log cannot be torn apart. Scores are microseconds, made later than the user's newest play.
+_PUT = """
+local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local at = tonumber(ARGV[2])
+if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
+"""
+
+
+class RedisStore:
+    """An EventStore in the Redis database `path` (redis://host:port/0): a sorted set a user and two streams as logs."""
+
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+        try:
+            import redis
+            import redis.asyncio
+        except ImportError:
+            raise EventStoreError("the redis store needs the package redis: run pip install redis.") from None
+        self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = path, per_user, max_age_s, log_rows, clock
+        self._refusal: type[Exception] = redis.RedisError
+        try:
+            self._sync = redis.Redis.from_url(path, socket_timeout=5)
+            self._client: Any = redis.asyncio.Redis.from_url(path, socket_timeout=5)
+            self._sync.ping()
+        except (redis.RedisError, ValueError, OSError) as cause:
+            raise EventStoreError(f"no Redis answers at {path}: {cause}; start redis-server or correct path in [events].") from None
+        self._put = self._client.register_script(_PUT)
+
+    async def put(self, user_id: int, item_id: int) -> None:
+        """Return when Redis has acknowledged the play."""
+        arguments = [item_id, int(self.clock() * 1e6), self.per_user, self.log_rows, user_id]
+        await self._answered(self._put(keys=[f"musicrec:latest:{user_id}", "musicrec:plays"], args=arguments))
+
+    async def latest(self, user_id: int, k: int) -> list[int]:
+        """At most k items, newest first."""
+        oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
+        found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{user_id}", "+inf", oldest, start=0, num=k))
+        return [int(item) for item in found]
+
+    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+        """Append to the stream in one transaction."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            for row in impressions:
+                pipeline.xadd("musicrec:impressions", row._asdict(), maxlen=self.log_rows, approximate=True)
+            await self._answered(pipeline.execute())
+
+    def plays(self) -> Iterator[Play]:
+        """The logged plays, read in chunks."""
+        return (Play(int(row[b"user_id"]), int(row[b"item_id"]), int(row[b"at"])) for row in self._logged("musicrec:plays"))
+
+    def impressions(self) -> Iterator[Impression]:
+        """The logged impressions, read in chunks."""
+        for row in self._logged("musicrec:impressions"):
+            user_id, item_id, position, shown_at = (int(row[name]) for name in (b"user_id", b"item_id", b"position", b"shown_at"))
+            yield Impression(user_id, item_id, row[b"source"].decode(), position, shown_at)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        self._sync.close()
+
+    def _logged(self, stream: str) -> Iterator[dict[bytes, bytes]]:
+        after = "-"
+        while True:
+            try:
+                rows = cast("list[Any]", self._sync.xrange(stream, min=after, count=_CHUNK))
+            except (self._refusal, OSError) as cause:
+                raise self._refused(cause) from cause
+            if not rows:
+                return
+            after = f"({rows[-1][0].decode()}"
+            yield from (row for _, row in rows)
+
+    async def _answered(self, answer: Awaitable[T]) -> T:
+        try:
+            return await answer
+        except (self._refusal, OSError) as cause:
+            raise self._refused(cause) from cause
+
+    def _refused(self, cause: Exception) -> EventStoreError:
+        return EventStoreError(f"Redis at {self.path} refuses: {cause}; check that it runs, has memory and may write to its disk.")
+
+

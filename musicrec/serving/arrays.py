@@ -1,0 +1,156 @@
+"""Published parquet files turned into sorted .npy arrays, one folder a part; streamed, so that memory stays small.
+
+To add a part: name its artifacts in parts.PARTS, and its function here in WRITERS.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from musicrec import schema
+from musicrec.errors import ArtifactError
+from musicrec.serving.lookup import SEPARATOR
+from musicrec.serving.npy import GrowingArray
+
+_ROWS = 4_000_000
+_HEADER = 128
+
+
+def _opened(path: Path, kind: schema.TableSchema) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+    except (OSError, pa.ArrowException) as cause:
+        raise ArtifactError(f"{path} is not a readable parquet file: {cause}; publish the run again.") from None
+    schema.check(file.schema_arrow, kind, path.name)
+    return file
+
+
+def _batches(path: Path, kind: schema.TableSchema, columns: tuple[str, ...]) -> Iterator[list[NDArray[Any]]]:
+    file = _opened(path, kind)
+    with tqdm(total=file.metadata.num_rows, desc=f"mapping {path.stem}", unit="row", unit_scale=True, disable=None) as progress:
+        for batch in file.iter_batches(_ROWS, columns=list(columns)):
+            yield [batch.column(name).to_numpy(zero_copy_only=False) for name in columns]
+            progress.update(batch.num_rows)
+
+
+def _grouped(path: Path, into: Path, kind: schema.TableSchema, key: str, columns: dict[str, type[np.generic]]) -> None:
+    """keys.npy (ascending), starts.npy (one more than keys) and one array a column, from rows sorted by `key`."""
+    last, rows = np.iinfo(np.int64).min, 0
+    with ExitStack() as stack:
+        keys, starts = (stack.enter_context(GrowingArray(into / f"{name}.npy", dtype))
+                        for name, dtype in (("keys", np.int32), ("starts", np.int64)))
+        values = [stack.enter_context(GrowingArray(into / f"{name}.npy", dtype)) for name, dtype in columns.items()]
+        for key_values, *batch in _batches(path, kind, (key, *columns)):
+            before = np.concatenate(([last], key_values[:-1]))
+            if (key_values < before).any():
+                raise ArtifactError(f"{path.name} is not sorted by {key}; publish the run again.")
+            first = np.flatnonzero(key_values != before)
+            keys.add(key_values[first])
+            starts.add(first + rows)
+            for array, column in zip(values, batch):
+                array.add(column)
+            last, rows = key_values[-1], rows + len(key_values)
+        starts.add(np.array([rows]))
+
+
+def _recommendations(source: Path, into: Path) -> None:
+    _grouped(source / "recommendations.parquet", into, schema.RECOMMENDATIONS, "user_id", {"item_id": np.int32, "score": np.float32})
+
+
+def _similar(source: Path, into: Path) -> None:
+    _grouped(source / "similar.parquet", into, schema.SIMILAR, "item_id_1", {"item_id_2": np.int32, "score": np.float32})
+
+
+def _user_item_keys(path: Path) -> Iterator[NDArray[np.int64]]:
+    """Unique (user_id << 32 | item_id) ascending, whole users at a time; the last user of a batch waits for the next one."""
+    rest: NDArray[np.int64] = np.empty(0, np.int64)
+    for users, items in _batches(path, schema.EVENTS, ("user_id", "item_id")):
+        if len(users) and (np.any(users[1:] < users[:-1]) or (len(rest) and users[0] < rest[0] >> 32)):
+            raise ArtifactError(f"{path.name} is not sorted by user_id; publish the run again.")
+        pairs = np.concatenate((rest, users.astype(np.int64) << 32 | items))
+        whole = int(np.searchsorted(pairs >> 32, pairs[-1] >> 32)) if len(pairs) else 0
+        yield np.unique(pairs[:whole])
+        rest = pairs[whole:]
+    yield np.unique(rest)
+
+
+def _heard(source: Path, into: Path) -> None:
+    rows = 0
+    with GrowingArray(into / "keys.npy", np.int32) as keys, GrowingArray(into / "starts.npy", np.int64) as starts, \
+            GrowingArray(into / "item_id.npy", np.int32) as items:
+        for pairs in _user_item_keys(source / "events.parquet"):
+            users, first = np.unique(pairs >> 32, return_index=True)
+            keys.add(users)
+            starts.add(first + rows)
+            items.add(pairs & 0xFFFFFFFF)
+            rows += len(pairs)
+        starts.add(np.array([rows]))
+
+
+def _popular(source: Path, into: Path) -> None:
+    """The published top list, then the rest of the catalogue by listeners, so that a list can be filled to any length."""
+    top = _opened(source / "top_popular.parquet", schema.TOP_POPULAR).read(["rank", "item_id", "score"]).sort_by("rank")
+    rest = _opened(source / "items.parquet", schema.ITEMS).read(["item_id", "num_users"])
+    rest = rest.filter(pc.invert(pc.is_in(rest["item_id"], top["item_id"])))
+    rest = rest.sort_by([("num_users", "descending"), ("item_id", "ascending")])
+    items = np.concatenate((top["item_id"].to_numpy(), rest["item_id"].to_numpy()))
+    scores = np.concatenate((top["score"].to_numpy(), np.zeros(rest.num_rows)))
+    np.save(into / "item_id.npy", items.astype(np.int32))
+    np.save(into / "score.npy", scores.astype(np.float32))
+
+
+def _text(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Offsets (n + 1) and UTF-8 bytes; names of a list are joined with SEPARATOR, null is empty."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), SEPARATOR)
+    flat = pc.fill_null(column, "").cast(pa.large_string()).combine_chunks()
+    flat = pa.concat_arrays([flat, pa.array([], pa.large_string())])
+    lengths = pc.binary_length(flat).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    start = int(np.frombuffer(flat.buffers()[1], np.int64)[flat.offset]) if len(flat) else 0
+    data = flat.buffers()[2]
+    content = np.frombuffer(data, np.uint8)[start:start + offsets[-1]] if data is not None and offsets[-1] else np.empty(0, np.uint8)
+    return offsets, content
+
+
+def _items(source: Path, into: Path) -> None:
+    """Sorted item ids with their texts (name, artists, genres) and the ids of their artists."""
+    table = _opened(source / "items.parquet", schema.ITEMS).read(["item_id", "name", "artists", "genres", "artist_ids"]).sort_by("item_id")
+    np.save(into / "item_id.npy", table["item_id"].to_numpy().astype(np.int32))
+    for name in ("name", "artists", "genres"):
+        offsets, content = _text(table[name])
+        np.save(into / f"{name}_starts.npy", offsets)
+        np.save(into / f"{name}.npy", content)
+    artists = pc.fill_null(table["artist_ids"].cast(pa.list_(pa.int32())), pa.scalar([], pa.list_(pa.int32())))
+    lengths = pc.list_value_length(artists).to_numpy()
+    np.save(into / "artist_ids_starts.npy", np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
+    np.save(into / "artist_ids.npy", pc.list_flatten(artists).to_numpy().astype(np.int32))
+
+
+WRITERS: dict[str, Callable[[Path, Path], None]] = {
+    "recommendations": _recommendations,
+    "heard": _heard,
+    "popular": _popular,
+    "items": _items,
+    "similar": _similar,
+}
+
+
+def write(part: str, source: Path, into: Path) -> None:
+    """Write the arrays of `part` into the empty folder `into`, from the artifacts in `source`, and index.json beside them.
+
+    index.json holds {array: [dtype, length]}. Raises ArtifactError or SchemaError naming file and column.
+    """
+    WRITERS[part](source, into)
+    found = {path.stem: np.load(path, mmap_mode="r") if path.stat().st_size > _HEADER else np.load(path) for path in into.glob("*.npy")}
+    index = {name: [str(array.dtype), len(array)] for name, array in sorted(found.items())}
+    (into / "index.json").write_text(json.dumps(index))

@@ -1,0 +1,126 @@
+"""How several ranked lists become one. Pure: lists in, lists out.
+
+To add a way of blending: write a function (offline, online, offline_first) -> list and name it in BLENDS.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+RANK_CONSTANT = 60
+
+
+class Pick(NamedTuple):
+    """One item of an answer: which list it came from, its score there, and the played item that brought it (None elsewhere)."""
+
+    item_id: int
+    source: str
+    score: float
+    because: int | None = None
+
+
+Picks = Sequence[Pick]
+
+
+def alternated(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
+    """The two lists in turns: even places (from 0) from the first side, odd ones from the other, no item twice.
+
+    An item that stands in both is taken where it comes up first, and its other side offers its next one. When one side has
+    nothing more, the other goes on alone.
+
+    >>> a, b = [Pick(1, "a", 0), Pick(2, "a", 0)], [Pick(1, "b", 0), Pick(3, "b", 0)]
+    >>> [pick.item_id for pick in alternated(a, b)]
+    [1, 3, 2]
+    """
+    sides = [iter(offline), iter(online)] if offline_first else [iter(online), iter(offline)]
+    taken: set[int] = set()
+    found: list[Pick] = []
+    for turn in range(len(offline) + len(online)):
+        side, other = sides[turn % 2], sides[(turn + 1) % 2]
+        pick = _next(side, taken) or _next(other, taken)
+        if pick is None:
+            break
+        taken.add(pick.item_id)
+        found.append(pick)
+    return found
+
+
+def by_score(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
+    """Both lists by the sum of their scores, each scaled so that the best of its list is 1 and the worst is 0.
+
+    Equal sums keep the order of alternated.
+    """
+    return _summed(offline, online, offline_first, _scaled)
+
+
+def reciprocal_rank(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
+    """Both lists by the sum of 1 / (60 + place), places from 1 (Cormack, Clarke and Buettcher, SIGIR 2009).
+
+    Equal sums keep the order of alternated.
+    """
+    return _summed(offline, online, offline_first, lambda picks: [1 / (RANK_CONSTANT + place) for place in range(1, len(picks) + 1)])
+
+
+BLENDS: dict[str, Callable[[Picks, Picks, bool], list[Pick]]] = {
+    "alternate": alternated,
+    "score": by_score,
+    "reciprocal_rank": reciprocal_rank,
+}
+
+
+def combined(similar: Sequence[tuple[int, Sequence[int], Sequence[float]]], decay: float) -> list[Pick]:
+    """One list from the similar items of several plays (played item, its similar items, their scores), newest play first.
+
+    An item's score is the sum over plays of score x decay ** (age of the play in places); the play that adds most is its reason.
+    Descending by score, equal scores by ascending item id.
+
+    >>> combined([(7, [1, 2], [0.5, 0.4]), (8, [2], [0.4])], decay=0.5)[0]
+    Pick(item_id=2, source='online', score=0.6000000000000001, because=7)
+    """
+    total: dict[int, float] = {}
+    best: dict[int, tuple[float, int]] = {}
+    for age, (played, items, scores) in enumerate(similar):
+        for item, score in zip(items, scores):
+            weighted = score * decay**age
+            total[item] = total.get(item, 0.0) + weighted
+            if item not in best or weighted > best[item][0]:
+                best[item] = weighted, played
+    order = sorted(total, key=lambda item: (-total[item], item))
+    return [Pick(item, "online", total[item], best[item][1]) for item in order]
+
+
+def filled(picks: Iterable[Pick], k: int, artists_of: Callable[[int], Sequence[int]], most_per_artist: int) -> list[Pick]:
+    """The first k different items of `picks`, at most `most_per_artist` of an artist (0: any number)."""
+    taken: set[int] = set()
+    count: dict[int, int] = {}
+    found: list[Pick] = []
+    for pick in picks:
+        if len(found) == k:
+            break
+        if pick.item_id in taken:
+            continue
+        artists = artists_of(pick.item_id) if most_per_artist else ()
+        if any(count.get(artist, 0) >= most_per_artist for artist in artists):
+            continue
+        for artist in artists:
+            count[artist] = count.get(artist, 0) + 1
+        taken.add(pick.item_id)
+        found.append(pick)
+    return found
+
+
+def _next(side: Iterator[Pick], taken: set[int]) -> Pick | None:
+    return next((pick for pick in side if pick.item_id not in taken), None)
+
+
+def _scaled(picks: Picks) -> list[float]:
+    scores = [pick.score for pick in picks]
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
+def _summed(offline: Picks, online: Picks, offline_first: bool, weights: Callable[[Picks], list[float]]) -> list[Pick]:
+    total: dict[int, float] = {}
+    for picks in (offline, online):
+        for pick, weight in zip(picks, weights(picks)):
+            total[pick.item_id] = total.get(pick.item_id, 0.0) + weight
+    return sorted(alternated(offline, online, offline_first), key=lambda pick: -total[pick.item_id])

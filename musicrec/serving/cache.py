@@ -1,0 +1,117 @@
+"""The cache of sorted arrays: made once per artifact, shared by all workers and services of a machine.
+
+A part lies in `<cache>/<part>-<format>-<digest of its artifacts>`, so that runs with the same file share it and a changed file never
+meets old arrays. It is made in a child process: the memory goes back afterwards, and a service that answers meanwhile is not held up.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from musicrec import artifacts
+from musicrec.artifacts import Manifest
+from musicrec.errors import ArtifactError, MusicRecError
+from musicrec.serving.parts import FORMAT, PARTS
+from musicrec.storage import storage
+
+
+def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:
+    """Where the parts of a run lie in the cache, whether made yet or not. Raises ArtifactError when the run lacks an artifact."""
+    return {part: cache / f"{part}-{FORMAT}-{_digest(run, part)}" for part in parts}
+
+
+def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:
+    """The folders of the parts, made if they are not there yet.
+
+    Artifacts in a folder of this machine are checked on every call (milliseconds where nothing changed).
+    Raises ArtifactError or StorageError with the one sentence that the child said.
+    """
+    found = folders(run, parts, cache)
+    place = storage(location, environment)
+    if all(folder.is_dir() for folder in found.values()):
+        if place.file(artifacts.CURRENT) is not None:
+            artifacts.fetch(place, run.run_id, _artifacts(parts), cache / "runs")
+        return found
+    _make_in_child(location, environment, run.run_id, parts, cache)
+    return found
+
+
+def make(location: str, environment: Mapping[str, str], run_id: str, parts: tuple[str, ...], cache: Path) -> None:
+    """Fetch what is missing and write the arrays of the parts that are not there yet, one process of the machine at a time."""
+    with _locked(cache):
+        place = storage(location, environment)
+        run = artifacts.manifest(place, run_id)
+        for half in cache.glob("*.part"):
+            shutil.rmtree(half)
+        source = artifacts.fetch(place, run_id, _artifacts(parts), cache / "runs")
+        for part, folder in folders(run, parts, cache).items():
+            if not folder.is_dir():
+                _write(part, source, folder)
+
+
+def _write(part: str, source: Path, folder: Path) -> None:
+    from musicrec.serving import arrays
+
+    half = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}.part")
+    half.mkdir(parents=True)
+    try:
+        arrays.write(part, source, half)
+        half.replace(folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _artifacts(parts: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(name for part in parts for name in PARTS[part]))
+
+
+def _digest(run: Manifest, part: str) -> str:
+    try:
+        checksums = [run.files[name].sha256 for name in PARTS[part]]
+    except KeyError as name:
+        raise ArtifactError(f"run {run.run_id} holds no {name.args[0]}, which {part} are made from; publish again or roll back.") from None
+    return hashlib.sha256(" ".join(checksums).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = (cache / ".lock").open("w")
+    except OSError as cause:
+        raise ArtifactError(f"cache folder {cache} cannot be written: {cause.strerror}; set another [artifacts] cache_folder.") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_in_child(location: str, environment: Mapping[str, str], run_id: str, parts: tuple[str, ...], cache: Path) -> None:
+    order = json.dumps([location, dict(environment), run_id, parts, str(cache)])
+    package = str(Path(__file__).resolve().parents[2])
+    # Secrets go through the pipe, never through the command line, which every user of the machine can read.
+    child = subprocess.run([sys.executable, "-m", "musicrec.serving.cache"], input=order, stdout=subprocess.PIPE, text=True, check=False,
+                           env={**os.environ, "PYTHONPATH": package})
+    if child.returncode:
+        said = child.stdout.strip() or f"the process that maps artifacts ended with code {child.returncode}; see its messages above."
+        raise ArtifactError(said)
+
+
+def _child() -> None:
+    location, environment, run_id, parts, cache = json.load(sys.stdin)
+    try:
+        make(location, environment, run_id, tuple(parts), Path(cache))
+    except (MusicRecError, OSError) as cause:
+        print(" ".join(str(cause).split()))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _child()

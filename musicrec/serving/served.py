@@ -1,0 +1,58 @@
+"""The run that a service answers from, and its replacement by a later one without a pause."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from musicrec import artifacts
+from musicrec.artifacts import Manifest
+from musicrec.errors import ArtifactError
+from musicrec.serving import cache
+from musicrec.storage import storage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are published, the secrets to read them with, and the cache folder of this machine."""
+
+    location: str
+    environment: Mapping[str, str]
+    cache_folder: Path
+
+
+class Served(Generic[T]):
+    """Holds the mapped form of one run; `opened` makes it from the run id and the folders of `parts`.
+
+    Readers take `mapped` once per request: a swap in the middle of a request changes nothing for it.
+    """
+
+    def __init__(self, place: Place, parts: tuple[str, ...], opened: Callable[[str, dict[str, Path]], T]) -> None:
+        self.place, self.parts, self.opened = place, parts, opened
+        self._now: tuple[Manifest, T] | None = None
+
+    @property
+    def mapped(self) -> T:
+        """What `opened` made of the served run. Raises ArtifactError before the first refresh."""
+        if self._now is None:
+            raise ArtifactError("no run is loaded yet; wait until the service is ready.")
+        return self._now[1]
+
+    @property
+    def run(self) -> Manifest | None:
+        """The manifest of the served run; None before the first refresh."""
+        return self._now and self._now[0]
+
+    def refresh(self) -> bool:
+        """Load the current run if it is another than the served one; returns whether it was. Blocks: call it from a thread.
+
+        Raises ArtifactError or StorageError when the run cannot be loaded; the served run then stays.
+        """
+        run = artifacts.current(storage(self.place.location, self.place.environment))
+        if self._now is not None and self._now[0].run_id == run.run_id:
+            return False
+        folders = cache.ready(self.place.location, self.place.environment, run, self.parts, self.place.cache_folder)
+        self._now = run, self.opened(run.run_id, folders)
+        return True

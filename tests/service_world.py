@@ -1,0 +1,151 @@
+"""A small published run with known answers, and real uvicorn processes over it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+
+from musicrec import schema
+from musicrec.artifacts import RunInfo, publish
+from musicrec.storage import storage
+
+PROJECT = Path(__file__).resolve().parents[1]
+APPS = {"recommendations": "recommendations_service:app", "features": "features_service:app", "events": "events_service:app"}
+URL_KEYS = {"recommendations": "RECOMMENDATIONS_URL", "features": "FEATURES_STORE_URL", "events": "EVENTS_STORE_URL"}
+USER, COLD = 617032, 999999999
+# Items 100..299. USER has heard 100..109 and has a personal list 150, 151, ...; item i is similar to i + 1, i + 2, ..., i + 5.
+ITEMS = range(100, 300)
+HEARD = range(100, 110)
+PERSONAL = range(150, 180)
+POPULAR = range(100, 140)
+
+
+def write_run(folder: Path, personal: range = PERSONAL) -> Path:
+    """The artifacts of the little world in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n = len(ITEMS)
+    write(folder, schema.ITEMS, {
+        "item_id": list(ITEMS), "name": [f"Track {i}" for i in ITEMS], "albums": [["Album"]] * n,
+        "artists": [[f"Artist {i % 7}"] for i in ITEMS], "genres": [["rock"] if i % 2 else [] for i in ITEMS],
+        "num_users": [1000 - i for i in ITEMS], "num_users_norm": [0.5] * n, "num_albums": [1] * n, "genre_score_mean": [0.5] * n,
+        "album_ids": [[1]] * n, "artist_ids": [[i % 7] for i in ITEMS], "genre_ids": [[1]] * n})
+    events = [(user, item) for user in (16, USER) for item in HEARD]
+    write(folder, schema.EVENTS, {
+        "user_id": [user for user, _ in events], "item_id": [item for _, item in events], "track_seq": [1] * len(events),
+        "started_at": [datetime(2022, 1, 1)] * len(events), "listened": [1] * len(events), "played_share": [1.0] * len(events)})
+    write(folder, schema.GENRES, {"genre_id": [1], "name": ["rock"], "items_count": [n], "score": [1.0]})
+    write(folder, schema.TOP_POPULAR, {
+        "rank": range(1, len(POPULAR) + 1), "item_id": list(POPULAR), "users": [5] * len(POPULAR),
+        "score": [float(-i) for i in POPULAR], "name": ["x"] * len(POPULAR), "genres": [[]] * len(POPULAR),
+        "artists": [[]] * len(POPULAR), "albums": [[]] * len(POPULAR)})
+    lists = [(user, item, 1 - rank / 100, rank) for user in (16, USER) for rank, item in enumerate(personal, 1)]
+    write(folder, schema.RECOMMENDATIONS, dict(zip(schema.RECOMMENDATIONS.names, zip(*lists))))
+    similar = [(i, i + d, 1 - d / 10) for i in ITEMS for d in range(1, 6) if i + d in ITEMS]
+    write(folder, schema.SIMILAR, dict(zip(schema.SIMILAR.names, zip(*similar))))
+    return folder
+
+
+def write(folder: Path, kind: schema.TableSchema, columns: dict[str, object]) -> None:
+    """One table of the run."""
+    arrays = [pa.array(list(columns[column.name]), column.type) for column in kind.columns]
+    pq.write_table(pa.table(arrays, schema=kind.arrow), folder / f"{kind.name}.parquet")
+
+
+def published(root: Path, personal: range = PERSONAL) -> str:
+    """Publish the little world below `root`/artifacts; returns the run id."""
+    return publish(storage(str(root / "artifacts"), {}), write_run(root / "run", personal), RunInfo({"made for": "tests"}))
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Services:
+    """Real uvicorn processes, by service name, with their own folders below `root`."""
+
+    root: Path
+    ports: dict[str, int]
+    environment: dict[str, str]
+    running: dict[str, subprocess.Popen[bytes]]
+
+    def url(self, name: str) -> str:
+        """Where the service answers."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def command(self, name: str, *options: str) -> list[str]:
+        """The command of the seed, with a free port."""
+        return [sys.executable, "-m", "uvicorn", APPS[name], "--port", str(self.ports[name]), *options]
+
+    def start(self, name: str, *options: str) -> None:
+        """Start one and wait until it answers."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(self.command(name, *options), cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{self.url(name)}/ready", timeout=5).ok:
+                    return
+            if self.running[name].poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{name} did not start:\n{self.log(name)}")
+
+    def log(self, name: str) -> str:
+        """What the service has written."""
+        return (self.root / f"{name}.log").read_text()
+
+    def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
+        """End one with a signal; returns its exit code."""
+        process = self.running.pop(name)
+        process.send_signal(how)
+        return process.wait(20)
+
+    def post(self, name: str, path: str, **parameters: object) -> requests.Response:
+        """A POST with everything in the query, as clients of the seed do."""
+        return requests.post(self.url(name) + path, params=parameters, timeout=10)
+
+    def recs(self, path: str, **parameters: object) -> list[int]:
+        """The items that a route of the recommendations service answers with."""
+        response = self.post("recommendations", path, **parameters)
+        assert response.status_code == 200, response.text
+        found: list[int] = response.json()["recs"]
+        return found
+
+
+def services(root: Path, **settings: str) -> Services:
+    """Services on free ports over `root`, none of them started; `settings` are further variables such as MUSICREC_EVENTS_STORE."""
+    ports = {name: free_port() for name in APPS}
+    urls = {f"MUSICREC_URLS_{URL_KEYS[name]}": f'"http://127.0.0.1:{port}"' for name, port in ports.items()}
+    environment = {**os.environ, **urls, "MUSICREC_ARTIFACTS_LOCATION": str(root / "artifacts"), "PYTHONWARNINGS": "default",
+                   "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(root / "cache"), "MUSICREC_EVENTS_PATH": str(root / "events.sqlite"),
+                   "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **settings}
+    return Services(root, ports, environment, {})
+
+
+@contextlib.contextmanager
+def running(root: Path, *names: str, **settings: str) -> Iterator[Services]:
+    """The named services (all when none is named), started; stopped afterwards."""
+    found = services(root, **settings)
+    try:
+        for name in names or APPS:
+            found.start(name)
+        yield found
+    finally:
+        for process in found.running.values():
+            process.kill()
+            process.wait()
