@@ -7,6 +7,8 @@ from musicrec.storage.local import LocalStorage
 from musicrec.storage.protocol import Storage
 from musicrec.storage.s3 import S3Storage
 
+__all__ = ["STORAGES", "Storage", "storage"]
+
 STORAGES: dict[str, type[Storage]] = {
     "folder": LocalStorage,
     "s3": S3Storage,

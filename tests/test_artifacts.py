@@ -1,0 +1,260 @@
+"""Runs appear whole or not at all, readers notice every damage, and the way back is one call."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec import artifacts
+from musicrec.artifacts import OPTIONAL, REQUIRED, RunInfo
+from musicrec.errors import ArtifactError, SchemaError, StorageError
+from musicrec.storage import STORAGES, Storage, storage
+from tests.s3_server import S3Server, s3_server
+
+INFO = RunInfo(settings={"split": {"test_start": "2022-12-16"}}, metrics={"als": {"recall@5": np.float32(0.5), "novelty": float("nan")}},
+               findings=({"finding": "repeats", "count": np.int64(3)},), code_version="0.1.0+abc")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with the bucket `music`."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "music").mkdir()
+    with s3_server(folder) as running:
+        yield running
+
+
+@pytest.fixture(params=STORAGES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty storage of each kind."""
+    if request.param == "s3":
+        running: S3Server = request.getfixturevalue("server")
+        return storage(f"s3://music/{tmp_path.name}", running.environment())
+    return storage(str(tmp_path / "published"), {})
+
+
+def run_folder(folder: Path, rows: int = 2) -> Path:
+    """A folder with all required files and some optional ones, tables of `rows` empty rows."""
+    folder.mkdir(exist_ok=True)
+    for name, columns in {**REQUIRED, **OPTIONAL}.items():
+        if columns is not None:
+            pq.write_table(pa.table([pa.nulls(rows, kind) for kind in columns.arrow.types], schema=columns.arrow), folder / name)
+    (folder / "recommendations_ub.json").write_text('{"user": 1, "tracks": [10]}\n' * rows)
+    (folder / "work in progress.txt").write_text("not to be published")
+    return folder
+
+
+def test_what_is_published_is_what_is_read(place: Storage, tmp_path: Path) -> None:
+    """The manifest tells settings, metrics, findings, code version, and bytes, checksum and rows of every file."""
+    folder = run_folder(tmp_path / "made")
+    run_id = artifacts.publish(place, folder, INFO)
+    run = artifacts.current(place)
+    assert run.run_id == run_id
+    assert run.info.settings == INFO.settings
+    assert run.info.metrics == {"als": {"recall@5": 0.5, "novelty": None}}
+    assert run.info.findings == [{"finding": "repeats", "count": 3}]
+    assert run.info.code_version == "0.1.0+abc"
+    assert run.files["items.parquet"].rows == run.files["recommendations_ub.json"].rows == 2
+    assert set(run.files) == {path.name for path in folder.iterdir()} - {"work in progress.txt"}
+    back = artifacts.fetch(place, None, run.files, tmp_path / "cache")
+    for name, file in run.files.items():
+        assert (back / name).read_bytes() == (folder / name).read_bytes()
+        assert file.bytes == (folder / name).stat().st_size
+
+
+def test_nothing_published_is_one_sentence(place: Storage, tmp_path: Path) -> None:
+    """An empty place says which command publishes."""
+    with pytest.raises(ArtifactError, match=r"nothing is published at .*make demo"):
+        artifacts.fetch(place, None, ["items.parquet"], tmp_path / "cache")
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_an_incomplete_folder_is_refused(missing: str, tmp_path: Path) -> None:
+    """Each required file is named when it is missing, and nothing is written."""
+    folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
+    (folder / missing).unlink()
+    with pytest.raises(ArtifactError, match=missing):
+        artifacts.publish(place, folder, INFO)
+    assert place.list() == []
+
+
+def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
+    """A table that its readers could not use is not published."""
+    folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
+    pq.write_table(pa.table({"user_id": pa.array([1], pa.int32())}), folder / "recommendations.parquet")
+    with pytest.raises(SchemaError, match=r"recommendations\.parquet has no column 'item_id'"):
+        artifacts.publish(place, folder, INFO)
+    assert place.list() == []
+
+
+def test_a_cut_off_table_is_refused(tmp_path: Path) -> None:
+    """Half a parquet file is named before anything is written."""
+    folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
+    whole = (folder / "similar.parquet").read_bytes()
+    (folder / "similar.parquet").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(ArtifactError, match=r"similar\.parquet is not a whole parquet file"):
+        artifacts.publish(place, folder, INFO)
+    assert place.list() == []
+
+
+def test_earlier_runs_stay_and_can_be_made_current(place: Storage, tmp_path: Path) -> None:
+    """Runs are listed by time; rolling back swaps the pointer and nothing else."""
+    first = artifacts.publish(place, run_folder(tmp_path / "made", 1), INFO, datetime(2022, 1, 1, tzinfo=UTC))
+    second = artifacts.publish(place, run_folder(tmp_path / "made", 2), INFO, datetime(2022, 1, 2, tzinfo=UTC))
+    assert artifacts.runs(place) == [first, second]
+    assert artifacts.current(place).run_id == second
+    artifacts.rollback(place, first)
+    assert artifacts.current(place).run_id == first
+    assert artifacts.runs(place) == [first, second]
+    assert artifacts.current(place).files["items.parquet"].rows == 1
+
+
+def test_rolling_back_to_an_unknown_or_incomplete_run_is_refused(place: Storage, tmp_path: Path) -> None:
+    """The pointer stays where it was."""
+    first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO, datetime(2022, 1, 1, tzinfo=UTC))
+    second = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    place.delete(f"runs/{first}/items.parquet")
+    with pytest.raises(ArtifactError, match=r"lacks items\.parquet"):
+        artifacts.rollback(place, first)
+    with pytest.raises(ArtifactError, match=f"run nonsense is not at .*; there are {first}, {second}"):
+        artifacts.rollback(place, "nonsense")
+    assert artifacts.current(place).run_id == second
+
+
+def test_a_missing_file_is_named(place: Storage, tmp_path: Path) -> None:
+    """A file that vanished from the storage, and one that never was in the run, are two different sentences."""
+    run_id = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    place.delete(f"runs/{run_id}/similar.parquet")
+    with pytest.raises(ArtifactError, match=r"similar\.parquet is missing"):
+        artifacts.fetch(place, None, ["similar.parquet"], tmp_path / "cache")
+    with pytest.raises(ArtifactError, match=r"holds no cb_model\.cbm; it holds items\.parquet"):
+        artifacts.fetch(place, None, ["cb_model.cbm"], tmp_path / "cache")
+
+
+@pytest.mark.parametrize("place_of_change", [0.0, 0.5, 0.99])
+def test_a_changed_byte_is_noticed(place: Storage, place_of_change: float, tmp_path: Path) -> None:
+    """One byte of one file makes the file refused by name, and a repaired file is read again."""
+    run_id = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    key = f"runs/{run_id}/recommendations.parquet"
+    content = bytearray(place.read(key))
+    content[int(len(content) * place_of_change)] ^= 1
+    place.write(key, bytes(content))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match=r"recommendations\.parquet is damaged"):
+            artifacts.fetch(place, None, ["recommendations.parquet"], tmp_path / "cache")
+    place.upload(tmp_path / "made" / "recommendations.parquet", key)
+    artifacts.fetch(place, None, ["recommendations.parquet"], tmp_path / "cache")
+
+
+def test_a_file_changed_after_it_was_checked_is_noticed(place: Storage, tmp_path: Path) -> None:
+    """The second fetch trusts the first one only while the file is untouched."""
+    artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    folder = artifacts.fetch(place, None, ["items.parquet"], tmp_path / "cache")
+    checked = (folder / "items.parquet").stat().st_mtime_ns
+    artifacts.fetch(place, None, ["items.parquet"], tmp_path / "cache")
+    content = bytearray((folder / "items.parquet").read_bytes())
+    content[40] ^= 1
+    (folder / "items.parquet").write_bytes(content)
+    os.utime(folder / "items.parquet", ns=(checked + 1, checked + 1))
+    with pytest.raises(ArtifactError, match=r"items\.parquet is damaged"):
+        artifacts.fetch(place, None, ["items.parquet"], tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    (b"{ half", "is damaged: it is not JSON"), (b"[]", "is of format None"),
+    (b'{"format": 99, "run_id": "x"}', "is of format 99, this version reads format 1"),
+    (b'{"format": 1}', "is damaged: it"),
+], ids=["not json", "no object", "foreign format", "no run"])
+@pytest.mark.parametrize("key", ["pointer", "manifest"])
+def test_a_damaged_or_foreign_manifest_or_pointer_is_one_sentence(key: str, content: bytes, sentence: str, tmp_path: Path) -> None:
+    """Half a file, another kind of JSON and a foreign format are told apart."""
+    place = storage(str(tmp_path / "published"), {})
+    run_id = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    place.write(artifacts.CURRENT if key == "pointer" else f"runs/{run_id}/manifest.json", content)
+    with pytest.raises(ArtifactError, match=sentence):
+        artifacts.current(place)
+
+
+def test_publishing_killed_in_the_middle_leaves_the_earlier_run(tmp_path: Path) -> None:
+    """After kill -9 during the copy the earlier run is current, and the half run is not among the runs."""
+    place = storage(str(tmp_path / "published"), {})
+    first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    (tmp_path / "made" / "als_model.npz").write_bytes(b"x" * 400_000_000)
+    program = f"""
+from pathlib import Path
+from musicrec import artifacts
+from musicrec.storage import storage
+artifacts.publish(storage({str(tmp_path / 'published')!r}, {{}}), Path({str(tmp_path / 'made')!r}), artifacts.RunInfo({{}}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program])
+    while process.poll() is None and not list((tmp_path / "published").glob("runs/*/als_model.npz.*")):
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert artifacts.current(place).run_id == first
+    assert artifacts.runs(place) == [first]
+
+
+def test_publishing_interrupted_in_the_middle_removes_what_it_sent(tmp_path: Path) -> None:
+    """Ctrl-C leaves the earlier run and nothing of the later one."""
+
+    class Interrupted:
+        """A folder whose third upload is interrupted by the user."""
+
+        def __init__(self, inner: Storage) -> None:
+            self.inner, self.left = inner, 3
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def upload(self, local: Path, key: str, progress: object = None) -> None:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+            self.inner.upload(local, key)
+
+    place = storage(str(tmp_path / "published"), {})
+    first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    before = place.list()
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.publish(Interrupted(place), tmp_path / "made", INFO)  # type: ignore[arg-type]
+    assert place.list() == before
+    assert artifacts.current(place).run_id == first
+
+
+def test_a_server_killed_while_publishing_leaves_the_earlier_run(tmp_path: Path) -> None:
+    """The publisher gets one sentence; when the server is back, readers still get the earlier run."""
+    (tmp_path / "s3" / "music").mkdir(parents=True)
+    with s3_server(tmp_path / "s3") as running:
+        place = storage("s3://music/app", running.environment())
+        first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+        running.process.kill()
+        running.process.wait()
+        with pytest.raises(StorageError, match="does not answer"):
+            artifacts.publish(place, tmp_path / "made", INFO)
+    with s3_server(tmp_path / "s3") as running:
+        place = storage("s3://music/app", running.environment())
+        assert artifacts.current(place).run_id == first
+        artifacts.fetch(place, None, REQUIRED, tmp_path / "cache")
+
+
+def test_the_manifest_is_plain_json_for_other_tools(tmp_path: Path) -> None:
+    """No NaN, no numpy: any JSON reader takes it."""
+    place = storage(str(tmp_path / "published"), {})
+    run_id = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    raw = json.loads(place.read(f"runs/{run_id}/manifest.json"), parse_constant=refuse)
+    assert raw["info"]["metrics"]["als"]["novelty"] is None
