@@ -7,10 +7,13 @@ scores descending, ties by ascending item index, and -1 for what is missing. A r
 
 from typing import Protocol
 
+from musicrec.candidates.als import Als
+from musicrec.candidates.artist import Artist
 from musicrec.candidates.content import Content
 from musicrec.candidates.item_knn import ItemKnn
 from musicrec.candidates.neighbours import Neighbours
-from musicrec.candidates.popular import Popular
+from musicrec.candidates.popular import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
+from musicrec.candidates.random import Random
 from musicrec.lists import Recommender
 from musicrec.matrix import History
 
@@ -24,7 +27,14 @@ class Generator(Protocol):
 
 
 GENERATORS: dict[str, type[Generator]] = {
+    "random": Random,
     "popular": Popular,
+    "popular_recent": PopularRecent,
+    "popular_decayed": PopularDecayed,
+    "popular_by_genre": PopularByGenre,
+    "popular_score": PopularScore,
+    "als": Als,
+    "artist": Artist,
     "content": Content,
     "item_knn": ItemKnn,
     "neighbours": Neighbours,
