@@ -74,10 +74,12 @@ class Split(Section):
 class Candidates(Section):
     """Which generators run and how many items each offers."""
 
+    baselines: Names
     generators: Names
     per_generator: Count
     per_user: Count
     batch_users: Count
+    top_popular: str
     seed: int
 
 

@@ -1,0 +1,59 @@
+"""The stages in order, and the only module that knows the order.
+
+    raw_tables -> audit -> prepared_tables -> learned (label windows) -> fitted -> scored -> tables for services -> published
+
+The notebook walks through the same functions, one a chapter. `python -m musicrec.pipeline` runs them without pictures.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from musicrec import audit
+from musicrec.evaluation import Judge, comparison
+from musicrec.pipeline.learning import FUSION, RANKED, Fitted, Learned, fitted, learned
+from musicrec.pipeline.publishing import names, published, write_models, write_similar_items, write_top_popular
+from musicrec.pipeline.scoring import scored
+from musicrec.pipeline.workspace import Tables, Workspace, history, labels, prepared_tables, raw_tables, workspace
+from musicrec.settings import Settings
+
+__all__ = ["FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "fitted", "history", "labels", "learned", "metrics",
+           "names", "prepared_tables", "published", "raw_tables", "run", "scored", "workspace", "write_models", "write_similar_items",
+           "write_top_popular"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a whole run leaves behind: its id, the comparison table and why these lists were published."""
+
+    run_id: str
+    comparison: pd.DataFrame
+    reason: str
+
+
+def run(settings: Settings) -> Result:
+    """All stages in order; raises a MusicRecError with one clear sentence when one of them fails, and publishes nothing then."""
+    work = workspace(settings)
+    raw = raw_tables(work)
+    findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, settings.split.test_start)
+    tables = prepared_tables(work, raw)
+    future = labels(work, tables, settings.split.test_start, None)
+    found = learned(work, tables)
+    made = fitted(work, history(work, tables, settings.split.test_start))
+    judge = scored(work, made, future, found.ranker, found.decision.publish)
+    write_top_popular(work, tables, made)
+    write_similar_items(work, made)
+    write_models(work, made, found.ranker)
+    measured = metrics(work, judge, found)
+    run_id = published(work, measured, findings)
+    return Result(run_id, pd.DataFrame(measured["comparison"]), found.decision.reason)
+
+
+def metrics(work: Workspace, judge: Judge, found: Learned) -> dict[str, object]:
+    """What the manifest tells about quality: the comparison over all, warm and cold users, and what is published and why."""
+    settings = work.settings.evaluation
+    groups = {"comparison": "all", "warm": "warm", "cold": "cold"}
+    tables = {key: comparison(judge, users=users, samples=settings.bootstrap_samples, seed=settings.seed) for key, users in groups.items()}
+    records = {key: table.to_dict("records") for key, table in tables.items()}
+    return {**records, "published": found.decision.publish, "reason": found.decision.reason,
+            "top_popular": work.settings.candidates.top_popular}

@@ -1,0 +1,27 @@
+"""`python -m musicrec.pipeline [config.ini]`: every stage without the notebook's pictures, and the comparison table at the end."""
+
+import sys
+from pathlib import Path
+
+from musicrec import pipeline, settings
+from musicrec.errors import MusicRecError
+from musicrec.evaluation import HEADLINE
+
+
+def main(arguments: list[str]) -> int:
+    """0, or 1 after one sentence on stderr; 130 after Ctrl-C. Earlier artifacts stay in both cases."""
+    try:
+        result = pipeline.run(settings.load(Path(arguments[0]) if arguments else settings.CONFIG))
+    except MusicRecError as cause:
+        print(f"{type(cause).__name__}: {cause}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C; nothing was published and the earlier run is untouched.", file=sys.stderr)
+        return 130
+    print(result.comparison[[name for name in HEADLINE if name in result.comparison]].to_string(index=False, float_format="{:.4f}".format))
+    print(f"{result.reason}\nPublished as run {result.run_id}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
