@@ -11,7 +11,8 @@ MusicRecError
  ├── StorageError           a folder or bucket refuses, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
  ├── EventStoreError        plays cannot be written or read
- └── ServiceError           a service does not answer, or answers nonsense
+ ├── ServiceError           a service does not answer, or answers nonsense
+ └── NotebookError          a cell of the notebook failed
 """
 
 
@@ -61,3 +62,7 @@ class EventStoreError(MusicRecError):
 
 class ServiceError(MusicRecError):
     """A service does not answer, or answers nonsense."""
+
+
+class NotebookError(MusicRecError):
+    """A cell of the notebook failed."""

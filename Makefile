@@ -1,0 +1,73 @@
+# `make help` lists what there is. Needs make and Python 3.11 to 3.13 (with its venv module); everything else goes into .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+OUT ?= artifacts
+export PYTHONUNBUFFERED := 1
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/run.stamp ## the whole path: sample logs, notebook, artifacts, three services, seven questions
+	@$(PY) -m musicrec.demo
+
+test: $(VENV)/dev.stamp ## lint, types, import rules and all tests
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m pytest
+
+check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m pytest -x -m "not slow"
+
+notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=artifacts]: run the notebook on any logs
+	@test -n "$(DATA)" || { echo 'Which logs? For example: make notebook DATA=data/sample' >&2; exit 2; }
+	@$(PY) -m musicrec.notebook --data "$(DATA)" --out "$(OUT)"
+
+services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl-C
+	@$(PY) -m musicrec.services
+
+sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
+	@$(PY) -m musicrec.sources.sample --out data/sample
+
+data: $(VENV)/run.stamp ## download the real logs to data/yandex (about 1.8 GB, goes on where it stopped)
+	@$(PY) -m musicrec.sources.download --out data/yandex
+
+clean: ## remove what was made: sample, artifacts, work, caches and logs; .venv and downloaded logs stay
+	rm -rf data/sample artifacts work var catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A stamp is as new as the packages it stands for: a second run finds nothing to do.
+$(VENV)/run.stamp: requirements.txt constraints.txt $(VENV)/bin/python
+	@$(call installed,requirements.txt)
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements.txt constraints.txt $(VENV)/bin/python
+	@$(call installed,requirements-dev.txt)
+	@touch $(VENV)/run.stamp
+
+$(VENV)/bin/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "No Python 3.11, 3.12 or 3.13 found (python3 is `python3 --version 2>&1`). Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; fi; \
+	echo "Making $(VENV) with `$$found --version`"; \
+	"$$found" -m venv $(VENV) >$(VENV).log 2>&1 || { rm -rf $(VENV); \
+	  echo "$$found cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv. It said:" >&2; tail -3 $(VENV).log >&2; rm -f $(VENV).log; exit 1; }; \
+	rm -f $(VENV).log
+
+define installed
+echo "Installing the packages of $(1) into $(VENV): once, a few minutes ..."; \
+began=`date +%s`; \
+$(PY) -m pip install --quiet --disable-pip-version-check --retries 3 -r $(1) \
+  || { echo "The packages of $(1) could not be installed; the reason stands above. Check the network and run make again." >&2; exit 1; }; \
+echo "Packages installed in $$((`date +%s` - began)) s."; \
+touch $@
+endef
+
+.PHONY: help demo test check notebook services sample data clean
+.DELETE_ON_ERROR:

@@ -1,0 +1,62 @@
+"""Run a notebook in a kernel of this Python, one line of progress a chapter."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from musicrec.errors import NotebookError
+from musicrec.notebook.chapters import chapters
+
+
+class _Progress:
+    """One line a chapter: its number and title when it begins, its seconds when it ends."""
+
+    def __init__(self, titles: list[str]) -> None:
+        self.titles, self.order = titles, list(dict.fromkeys(titles))
+        self.title, self.cell, self.began = "", 0, 0.0
+
+    def enter(self, cell_index: int) -> None:
+        self.cell, title = cell_index, self.titles[cell_index]
+        if title != self.title:
+            self.end()
+            self.title, self.began = title, time.monotonic()
+            print(f"  {self.order.index(title) + 1:>2}/{len(self.order)}  {title:<60}", end="", flush=True)
+
+    def end(self) -> None:
+        if self.title:
+            print(f" {time.monotonic() - self.began:6.1f} s", flush=True)
+
+
+def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) -> None:
+    """Execute all cells of `notebook` in place, in `folder` and with `environ`, printing a line a chapter.
+
+    Raises NotebookError when a cell fails or the kernel dies; the outputs so far are then in the notebook. Ctrl-C ends the
+    kernel and raises KeyboardInterrupt.
+    """
+    progress = _Progress(chapters(notebook))
+
+    async def started(cell: Any, cell_index: int) -> None:
+        # nbclient would swallow Ctrl-C and call it a dead kernel; without its handler it is a KeyboardInterrupt again
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        progress.enter(cell_index)
+
+    client = NotebookClient(notebook, timeout=None, on_cell_start=started, resources={"metadata": {"path": str(folder)}})
+    try:
+        asyncio.run(client.async_execute(env=dict(environ)))
+    except CellExecutionError as cause:
+        raise _failed(name, progress, f"{cause.ename}: {cause.evalue}") from None
+    except DeadKernelError:
+        raise _failed(name, progress, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
+                                      "or use a larger machine") from None
+    finally:
+        progress.end()
+
+
+def _failed(name: str, progress: _Progress, why: str) -> NotebookError:
+    return NotebookError(f"{name}, chapter {progress.title!r}, cell {progress.cell + 1}: {why.rstrip('.')}.")

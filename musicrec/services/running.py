@@ -1,0 +1,108 @@
+"""Start the three services with uvicorn, wait until they answer, stop them again."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from musicrec.errors import ServiceError
+from musicrec.settings import Urls
+
+START_S, STOP_S = 90, 15
+MODULES = {
+    "recommendations_url": "recommendations_service",
+    "features_store_url": "features_service",
+    "events_store_url": "events_service",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One running service: the module that uvicorn serves, its address, its process and its log."""
+
+    module: str
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def free_urls(urls: Urls) -> Urls:
+    """`urls`, with another port of 127.0.0.1 wherever the port is taken by somebody else."""
+    return Urls(**{key: url if _is_free(url) else f"http://127.0.0.1:{_free_port()}" for key, url in urls.model_dump().items()})
+
+
+@contextmanager
+def running(urls: Urls, environ: Mapping[str, str], logs: Path) -> Iterator[list[Service]]:
+    """The three services, answering; stopped when the block ends, by SIGTERM and after STOP_S seconds by SIGKILL.
+
+    They find each other at `urls` and write into `logs`. Raises ServiceError with the reason when a port is taken, or when one
+    ends or stays silent for START_S seconds.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    told = {**environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
+    with ExitStack() as stack:
+        services = [stack.enter_context(_started(module, getattr(urls, key), told, logs)) for key, module in MODULES.items()]
+        for service in services:
+            _await(service)
+        yield services
+
+
+@contextmanager
+def _started(module: str, url: str, environ: Mapping[str, str], logs: Path) -> Iterator[Service]:
+    if not _is_free(url):
+        raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section [urls].")
+    address, log = urlsplit(url), logs / f"{module}.log"
+    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--host", address.hostname or "", "--port", str(address.port)]
+    with log.open("wb") as output:
+        # a session of its own: Ctrl-C in the terminal must not reach it before this process ends it in order
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=dict(environ), start_new_session=True)
+    try:
+        yield Service(module, url, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await(service: Service) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if service.process.poll() is not None:
+            lines = [line for line in service.log.read_text(errors="replace").splitlines() if line.strip()]
+            raise ServiceError(f"{service.module} did not start: {lines[-1].strip() if lines else f'see {service.log}'}")
+        try:
+            if requests.get(f"{service.url}/health", timeout=2).ok:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    raise ServiceError(f"{service.module} did not answer at {service.url}/health within {START_S} seconds; see {service.log}.")
+
+
+def _is_free(url: str) -> bool:
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.hostname or "", address.port or 80))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
