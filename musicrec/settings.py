@@ -112,6 +112,7 @@ class Evaluation(Section):
     """How lists are judged."""
 
     bootstrap_samples: Annotated[int, Field(ge=0)]
+    holdout_share: Annotated[float, Field(gt=0, lt=1)]
     seed: int
 
 

@@ -114,13 +114,18 @@ def _trial(work: Workspace, windows: list[TrainingTable], made: Fitted, future: 
     return judge
 
 
-def contenders(work: Workspace, made: Fitted, ranker: Ranker, rows: Int32) -> dict[str, tuple[Int32, Float32]]:
-    """What every baseline, every generator, their plain fusion and the ranker offer these rows of the history: items and scores of [ranking] k columns."""
+def contenders(work: Workspace, made: Fitted, ranker: Ranker | None, rows: Int32) -> dict[str, tuple[Int32, Float32]]:
+    """What every baseline and generator, their plain fusion and the ranker offer these rows of the history.
+
+    By name: items int32 (n, k) and scores float32 (n, k), where k is that of [ranking]. No ranked lists without a ranker.
+    """
     k, limits = work.settings.ranking.k, work.settings.candidates
     offered = answers(made.recommenders, rows, max(limits.per_generator, k))
+    lists = {**answers(made.baselines, rows, k), **_cut(offered, k), FUSION: reciprocal_rank_fusion(offered, k)}
+    if ranker is None:
+        return lists
     found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
-    own = _cut(offered, k)
-    return {**answers(made.baselines, rows, k), **own, FUSION: reciprocal_rank_fusion(offered, k), RANKED: ranker.rank(found, made.features, k)}
+    return {**lists, RANKED: ranker.rank(found, made.features, k)}
 
 
 def _cut(offered: Mapping[str, tuple[Int32, Float32]], k: int) -> dict[str, tuple[Int32, Float32]]:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec import __version__, artifacts, similar_items
-from musicrec.artifacts import RunInfo
+from musicrec.artifacts import Manifest, RunInfo
 from musicrec.candidates import GENERATORS
 from musicrec.lists import Lists
 from musicrec.pipeline.learning import Fitted
+from musicrec.pipeline.reading import names
 from musicrec.pipeline.workspace import Tables, Workspace
 from musicrec.ranking import Ranker
 from musicrec.schema import TOP_POPULAR
@@ -28,7 +29,8 @@ def write_top_popular(work: Workspace, tables: Tables, made: Fitted) -> pd.DataF
     The name of that generator is kept in the file's metadata under `made_by`. Returns the table with names for reading.
     """
     name = work.settings.candidates.top_popular
-    recommender = {**made.baselines, **made.recommenders}.get(name) or work.settings.component(f"candidates.{name}", GENERATORS[name]).fit(made.history)
+    at_hand = {**made.baselines, **made.recommenders}
+    recommender = at_hand.get(name) or work.settings.component(f"candidates.{name}", GENERATORS[name]).fit(made.history)
     lists = Lists(np.full(1, -1, np.int32), *recommender.recommend(np.full(1, -1, np.int32), work.settings.ranking.k))
     there = lists.items[0] >= 0
     places, scores = lists.items[0][there], lists.scores[0][there]
@@ -38,14 +40,6 @@ def write_top_popular(work: Workspace, tables: Tables, made: Fitted) -> pd.DataF
     table = pa.Table.from_pandas(named[list(TOP_POPULAR.names)], TOP_POPULAR.arrow, preserve_index=False)
     _replace(work.folder / "top_popular.parquet", table.replace_schema_metadata({MADE_BY: name.encode()}))
     return named
-
-
-def names(tables: Tables, item_ids: Any) -> pd.DataFrame:
-    """item_id, name, artists, albums and genres of some tracks, in any order; unknown ids are left out."""
-    wanted = [int(item) for item in item_ids]
-    chosen = tables.items.filter(tables.items.item_id.isin(wanted))
-    rows: pd.DataFrame = chosen.select("item_id", "name", "artists", "albums", "genres").execute()
-    return rows
 
 
 def write_similar_items(work: Workspace, made: Fitted) -> Path:
@@ -77,6 +71,11 @@ def published(work: Workspace, metrics: dict[str, Any], findings: pd.DataFrame) 
     place.preflight()
     info = RunInfo(work.settings.model_dump(mode="json"), metrics, findings.to_dict("records"), __version__)
     return artifacts.publish(place, work.folder, info)
+
+
+def current_manifest(work: Workspace) -> Manifest:
+    """The manifest of the run that services load. Raises ArtifactError when nothing is published."""
+    return artifacts.current(artifacts_storage(work))
 
 
 def artifacts_storage(work: Workspace) -> Any:

@@ -1,0 +1,74 @@
+"""Lists for a person to read: histories, recommendations and similar tracks with names instead of ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from musicrec.lists import Recommender
+from musicrec.pipeline.learning import Fitted
+from musicrec.pipeline.workspace import Tables, Workspace
+
+SHOWN = ["item_id", "name", "artists", "genres"]
+
+
+def names(tables: Tables, item_ids: Any) -> pd.DataFrame:
+    """item_id, name, artists, albums and genres of some tracks, in any order; unknown ids are left out."""
+    wanted = [int(item) for item in item_ids]
+    chosen = tables.items.filter(tables.items.item_id.isin(wanted))
+    rows: pd.DataFrame = chosen.select("item_id", "name", "artists", "albums", "genres").execute()
+    return rows
+
+
+def named(tables: Tables, rows: pd.DataFrame, item: str = "item_id") -> pd.DataFrame:
+    """`rows` in their order with name, artists and genres beside the ids of column `item`, lists as text for reading."""
+    known = names(tables, rows[item].unique()).drop(columns="albums").rename(columns={"item_id": item})
+    known[["artists", "genres"]] = known[["artists", "genres"]].map(", ".join)
+    return rows.merge(known, on=item, how="left")
+
+
+def a_listener(made: Fitted, tracks: int = 40) -> int:
+    """The user whose history has the length nearest to `tracks`, the lowest id of equals: somebody whose lists are worth reading."""
+    return int(made.history.user_ids[np.argmin(np.abs(made.history.n_items_of_user - tracks))])
+
+
+def last_plays(tables: Tables, made: Fitted, user_id: int, n: int = 10) -> pd.DataFrame:
+    """The last `n` tracks that a user played before the cutoff, the latest first, with names; empty for an unknown user."""
+    row = int(made.history.user_index(np.array([user_id]))[0])
+    if row < 0:
+        return pd.DataFrame(columns=SHOWN)
+    part = slice(*made.history.matrix.indptr[row : row + 2])
+    latest = np.lexsort((made.history.matrix.indices[part], -made.history.minutes[part].astype(np.int64)))[:n]
+    return named(tables, pd.DataFrame({"item_id": made.history.item_ids[made.history.matrix.indices[part][latest]]}))[SHOWN]
+
+
+def offered(tables: Tables, made: Fitted, recommender: Recommender, user_id: int, k: int = 10) -> pd.DataFrame:
+    """What a recommender offers one user, best first, with names and scores; an unknown user is asked for as one without history."""
+    items, scores = recommender.recommend(made.history.user_index(np.array([user_id])), k)
+    there = items[0] >= 0
+    return named(tables, pd.DataFrame({"item_id": made.history.item_ids[items[0][there]], "score": scores[0][there]}))[[*SHOWN, "score"]]
+
+
+def published_for(work: Workspace, tables: Tables, user_id: int, k: int = 10) -> pd.DataFrame:
+    """The first `k` rows of recommendations.parquet for one user, with names; empty for a user without a personal list."""
+    rows = pq.read_table(work.folder / "recommendations.parquet", filters=[("user_id", "==", user_id), ("rank", "<=", k)]).to_pandas()
+    return named(tables, rows)[["rank", *SHOWN, "score"]]
+
+
+def similar_to(work: Workspace, tables: Tables, item_ids: Sequence[int], k: int = 5) -> pd.DataFrame:
+    """The first `k` neighbours of each track from similar.parquet, with the names of both; tracks without neighbours are left out."""
+    rows = pq.read_table(work.folder / "similar.parquet", filters=[("item_id_1", "in", [int(item) for item in item_ids])]).to_pandas()
+    rows = rows.groupby("item_id_1", sort=False).head(k)
+    asked = named(tables, rows[["item_id_1"]], "item_id_1")
+    found = named(tables, rows[["item_id_2"]], "item_id_2")
+    return pd.DataFrame({"track": asked["name"] + " by " + asked["artists"], "similar track": found["name"] + " by " + found["artists"],
+                         "genres": found["genres"], "score": rows["score"].to_numpy(), "source": rows["source"].to_numpy()})
+
+
+def tracks_by_listeners(made: Fitted, *shares: float) -> list[int]:
+    """Ids of the tracks that stand at these shares of the order by listeners: 0 is the most heard, 1 the least heard of those heard."""
+    counts = made.history.n_listeners
+    order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
+    return [int(made.history.item_ids[order[round(share * (len(order) - 1))]]) for share in shares]
