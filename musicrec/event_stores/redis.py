@@ -9,6 +9,7 @@ from musicrec.event_stores.protocol import Clock, Impression, Play
 T = TypeVar("T")
 
 _CHUNK = 10_000
+_CONNECTIONS = 64
 # One script, so that cap, order and log cannot be torn apart. Scores are microseconds, made later than the user's newest play.
 _PUT = """
 local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
@@ -33,7 +34,8 @@ class RedisStore:
         self._refusal: type[Exception] = redis.RedisError
         try:
             self._sync = redis.Redis.from_url(path, socket_timeout=5)
-            self._client: Any = redis.asyncio.Redis.from_url(path, socket_timeout=5)
+            pool = redis.asyncio.BlockingConnectionPool.from_url(path, max_connections=_CONNECTIONS, timeout=5, socket_timeout=5)
+            self._client: Any = redis.asyncio.Redis.from_pool(pool)
             self._sync.ping()
         except (redis.RedisError, ValueError, OSError) as cause:
             raise EventStoreError(f"no Redis answers at {path}: {cause}; start redis-server or correct path in [events].") from None
