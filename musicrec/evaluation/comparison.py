@@ -61,7 +61,7 @@ def _mean(values: Float64) -> float:
 
 def _coverage(judge: Judge, name: str, users: str) -> dict[str, float]:
     sides = {"all": [0, 1], "warm": [1], "cold": [0]}[users]
-    shown: NDArray[np.bool_] = np.logical_or.reduce([judge.tallies[name].shown[side] > 0 for side in sides])
+    shown = [judge.tallies[name].exposure(j)[sides].any(axis=0) for j in range(len(judge.ks))]
     heard = judge.history.n_listeners > 0
     known = max(int(heard.sum()), 1)
     covered = {f"coverage@{k}": float(shown[j].mean()) for j, k in enumerate(judge.ks)}

@@ -55,13 +55,12 @@ def _row(judge: Judge, name: str, users: str, k: int) -> dict[str, object]:
     precision = _mean(relevant[f"precision@{k}"][served] * k / np.minimum(tally.lengths[served], k))
     recall = _mean(relevant[f"recall@{k}"][served])
     lucky = group & (found > 0)
-    side = slice(1, 2) if users == "warm" else slice(0, 1)
     return {"generator": name, "users": users, "judged": int(group.sum()), "served": float((tally.lengths[group] > 0).mean()),
             f"precision@{k}": precision, f"recall@{k}": recall, f"f1@{k}": 2 * precision * recall / max(precision + recall, 1e-300),
             "hit_share": float(lucky.sum() / group.sum()), "mean_hits": _mean(found[lucky].astype(np.float64)),
             "mean_covered": _mean(found[lucky] / judge.targets.counts[lucky]),
             f"unheard@{k}": _mean(tally.measures[served, 0, j].astype(np.float64)),
-            "coverage": float(tally.shown[side, -1].any(axis=0).mean()), **score_errors(judge, name, group)}
+            "coverage": float((tally.exposure(len(judge.ks) - 1)[int(users == "warm")] > 0).mean()), **score_errors(judge, name, group)}
 
 
 def _mean(values: Float64) -> float:

@@ -60,7 +60,7 @@ def _of_users(judge: Judge, name: str, masks: Masks, k: int) -> list[dict[str, o
 def _of_tracks(judge: Judge, name: str, masks: Masks, k: int) -> list[dict[str, object]]:
     tally, items = judge.tallies[name], judge.targets.items
     found = (tally.ranks > 0) & (tally.ranks <= k)
-    shown = tally.shown[:, judge.ks.index(k)].sum(axis=0, dtype=np.int64)
+    shown = tally.exposure(judge.ks.index(k)).sum(axis=0)
     return [{"generator": name, "of": "tracks", "segment": segment, "meaning": meaning, "count": int(mask.sum()),
              "targets": int(mask[items].sum()), f"recall@{k}": float(found[mask[items]].mean()) if mask[items].any() else np.nan,
              f"shown@{k}": float(shown[mask].sum() / max(int(shown.sum()), 1))}

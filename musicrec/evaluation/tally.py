@@ -12,36 +12,38 @@ from musicrec.lists import Lists
 from musicrec.matrix import Float32, History, Int32, index_of
 
 MEASURES = ("unheard", "self_information", "artist_diversity", "genre_diversity", "listeners")
-Names = tuple[Int64, Int32, Float32]
 
 
 @dataclass(frozen=True)
 class World:
-    """What a walk needs of the history, in the types that the kernel is compiled for.
+    """What a walk needs of the history, laid out so that a place of a list costs few reads far apart.
 
-    information: float32 (n_items,), -log2 of the share of users who heard the track; a track without listeners counts as heard by one.
-    artists, genres: CSR parts whose rows have length 1, so that products of rows are cosines.
+    heard: CSR parts. fame: float32 (n_items, 2): -log2 of the share of users who heard the track (a track without listeners counts as
+    heard by one), and its listeners. starts: int64 (n_items + 1, 2) into `names`, int32: the artists of item i are
+    names[starts[i, 0]:starts[i, 1]], its genres names[starts[i, 1]:starts[i + 1, 0]]; genres are numbered after the artists.
+    named: whether any track has an artist, and a genre.
     """
 
     heard: tuple[Int64, Int32]
-    listeners: Int32
-    information: Float32
-    artists: Names
-    genres: Names
+    fame: Float32
+    starts: Int64
+    names: Int32
+    named: tuple[bool, bool]
+    n_names: int
 
 
 def world(history: History) -> World:
     """The World of a history. O(plays + catalogue)."""
-    share = np.maximum(history.n_listeners, 1) / max(len(history.user_ids), 1)
-    information = -np.log2(np.minimum(share, 1)).astype(np.float32)
-    both = (_unit_rows(history.catalogue.artists), _unit_rows(history.catalogue.genres))
-    return World(csr(history.matrix), history.n_listeners, information, *both)
-
-
-def _unit_rows(names: sparse.csr_matrix) -> Names:
-    indptr, indices = csr(names)
-    counts = np.diff(indptr)
-    return indptr, indices, np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
+    catalogue, listeners = history.catalogue, history.n_listeners
+    share = np.maximum(listeners, 1) / max(len(history.user_ids), 1)
+    fame = np.column_stack([-np.log2(np.minimum(share, 1)), listeners]).astype(np.float32)
+    both = sparse.hstack([catalogue.artists, catalogue.genres], format="csr")
+    both.sort_indices()
+    indptr, names = csr(both)
+    starts = np.column_stack([indptr, indptr])
+    starts[:-1, 1] += np.diff(catalogue.artists.indptr)
+    named = (catalogue.artists.nnz > 0, catalogue.genres.nnz > 0)
+    return World(csr(history.matrix), fame, starts, names, named, both.shape[1])
 
 
 @dataclass
@@ -49,8 +51,9 @@ class Tally:
     """What is kept of one generator's lists while batches of users come in. About 20 bytes a user and k, 2 a target, 8 an item and k.
 
     ranks: uint16 (n_pairs,), rank of each target, 0 where the list lacks it. lengths: int32 (n_users,), -1 before the user's list came.
-    measures: float32 (n_users, n_measures, n_ks), NaN where undefined. shown: int32 (2, n_ks, n_items), how often each track stands in
-    the first k of a cold [0] or warm [1] user. hits: (rows, items, scores) of each batch. lowest, highest: scores seen.
+    measures: float32 (n_users, n_measures, n_ks), NaN where undefined. shown: int32 (2, n_ks, n_items), how often each track stands
+    within the j-th k but not the one before, in lists of cold [0] and warm [1] users. hits: (rows, items, scores) of each batch.
+    lowest, highest: scores seen.
     """
 
     ranks: NDArray[np.uint16]
@@ -60,6 +63,11 @@ class Tally:
     hits: list[tuple[Int32, Int32, Float32]] = field(default_factory=list)
     lowest: float = np.inf
     highest: float = -np.inf
+
+    def exposure(self, j: int) -> NDArray[np.int64]:
+        """How often each track stands within the j-th k in lists of cold [0] and warm [1] users, int64 (2, n_items)."""
+        total: NDArray[np.int64] = self.shown[:, :j + 1].sum(axis=1, dtype=np.int64)
+        return total
 
 
 def empty_tally(targets: Targets, n_items: int, n_ks: int) -> Tally:
@@ -81,8 +89,8 @@ def add(tally: Tally, lists: Lists, targets: Targets, world: World, ks: tuple[in
         raise ValueError("a user has two lists of one generator; add every user once.")
     hit = np.zeros(items.shape, bool)
     group = targets.warm[rows].astype(np.int64)
-    _walk(np.ascontiguousarray(items), rows, group, targets.history_rows[rows], targets.indptr, targets.items, world.heard,
-          world.listeners, world.information, world.artists, world.genres, np.array(ks, np.int64), tally.ranks, tally.lengths,
+    _walk(np.ascontiguousarray(items), rows, group, targets.history_rows[rows], targets.indptr, targets.items, *world.heard, world.fame,
+          world.starts, world.names, world.named, world.n_names, np.array(ks, np.int64), tally.ranks, tally.lengths,
           tally.measures, tally.shown, hit)
     place = np.nonzero(hit)
     tally.hits.append((rows[place[0]], items[place], scores[place]))
@@ -93,49 +101,48 @@ def add(tally: Tally, lists: Lists, targets: Targets, world: World, ks: tuple[in
 
 def profile_means(world: World, rows: Int32) -> NDArray[np.float64]:
     """Mean number of listeners of the tracks that these rows of the history hold, float64 (n,); NaN for row -1."""
-    means: NDArray[np.float64] = _profile_means(rows, *world.heard, world.listeners)
+    means: NDArray[np.float64] = _profile_means(rows, *world.heard, world.fame)
     return means
 
 
 @njit(cache=True, nogil=True)
-def _profile_means(rows, indptr, indices, listeners):  # type: ignore[no-untyped-def]
+def _profile_means(rows, indptr, indices, fame):  # type: ignore[no-untyped-def]
     means = np.full(len(rows), np.nan)
     for i in range(len(rows)):
         if rows[i] >= 0:
-            total = 0
+            total = 0.0
             for item in indices[indptr[rows[i]]:indptr[rows[i] + 1]]:
-                total += listeners[item]
+                total += fame[item, 1]
             means[i] = total / (indptr[rows[i] + 1] - indptr[rows[i]])
     return means
 
 
 @njit(cache=True, nogil=True)
-def _place(ascending, value):  # type: ignore[no-untyped-def]
-    at = np.searchsorted(ascending, value)
-    return at if at < len(ascending) and ascending[at] == value else -1
+def _place(ascending, low, high, value):  # type: ignore[no-untyped-def]
+    end = high
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and ascending[low] == value else -1
 
 
 @njit(cache=True, nogil=True)
-def _likeness(item, names, sums):  # type: ignore[no-untyped-def]
-    """Cosines of the item with all items entered before, summed; then enter it."""
-    indptr, indices, weights = names
-    total = 0.0
-    for place in range(indptr[item], indptr[item + 1]):
-        total += weights[place] * sums[indices[place]]
-        sums[indices[place]] += weights[place]
+def _likeness(names, start, end, sums):  # type: ignore[no-untyped-def]
+    """Cosines with all items entered before, summed, of an item with these names; then enter it."""
+    if start == end:
+        return 0.0
+    total, weight = 0.0, np.float32(1 / np.sqrt(end - start))
+    for place in range(start, end):
+        total += weight * sums[names[place]]
+        sums[names[place]] += weight
     return total
 
 
 @njit(cache=True, nogil=True)
-def _forget(items, names, sums):  # type: ignore[no-untyped-def]
-    indptr, indices, _ = names
-    for item in items:
-        for place in range(indptr[item], indptr[item + 1]):
-            sums[indices[place]] = 0
-
-
-@njit(cache=True, nogil=True)
-def _enter(measures, j, length, sums, artists, genres):  # type: ignore[no-untyped-def]
+def _enter(measures, j, length, sums, with_artists, with_genres):  # type: ignore[no-untyped-def]
     if length == 0:
         return
     for m in (0, 1, 4):
@@ -143,45 +150,41 @@ def _enter(measures, j, length, sums, artists, genres):  # type: ignore[no-untyp
     if length > 1:
         pairs = length * (length - 1) / 2
         # Without any name in the catalogue every pair would count as different: no statement at all.
-        if len(artists[1]):
+        if with_artists:
             measures[2, j] = 1 - sums[2] / pairs
-        if len(genres[1]):
+        if with_genres:
             measures[3, j] = 1 - sums[3] / pairs
 
 
 @njit(cache=True, nogil=True)
-def _walk(items, rows, group, history_rows, indptr, wanted, heard, listeners, information, artists, genres, ks,  # type: ignore[no-untyped-def]
+def _walk(items, rows, group, history_rows, indptr, wanted, heard_indptr, heard, fame, starts, names, named, n_names, ks,  # type: ignore[no-untyped-def]
           ranks, lengths, measures, shown, hit):
-    of_artist = np.zeros(max(artists[1].max() + 1 if len(artists[1]) else 0, 1))
-    of_genre = np.zeros(max(genres[1].max() + 1 if len(genres[1]) else 0, 1))
-    nothing = heard[1][:0]
+    of_name = np.zeros(n_names, np.float32)
     for i in range(len(rows)):
-        row, past = rows[i], history_rows[i]
-        own = heard[1][heard[0][past]:heard[0][past + 1]] if past >= 0 else nothing
-        start = indptr[row]
-        goal = wanted[start:indptr[row + 1]]
+        row, past = rows[i], max(history_rows[i], 0)
+        known, until = heard_indptr[past], heard_indptr[past + 1] if history_rows[i] >= 0 else heard_indptr[past]
         sums, length, j = np.zeros(5), 0, 0
         for p in range(items.shape[1]):
             item = items[i, p]
             if item < 0:
                 break
             length += 1
-            at = _place(goal, item)
-            if at >= 0 and ranks[start + at] == 0:
-                ranks[start + at] = p + 1
+            at = _place(wanted, indptr[row], indptr[row + 1], item)
+            if at >= 0 and ranks[at] == 0:
+                ranks[at] = p + 1
                 hit[i, p] = True
-            sums[0] += _place(own, item) < 0
-            sums[1] += information[item]
-            sums[2] += _likeness(item, artists, of_artist)
-            sums[3] += _likeness(item, genres, of_genre)
-            sums[4] += listeners[item]
-            for later in range(j, len(ks)):
-                shown[group[i], later, item] += 1
-            if j < len(ks) and length == ks[j]:
-                _enter(measures[row], j, length, sums, artists, genres)
-                j += 1
+            sums[0] += _place(heard, known, until, item) < 0
+            sums[1] += fame[item, 0]
+            sums[4] += fame[item, 1]
+            sums[2] += _likeness(names, starts[item, 0], starts[item, 1], of_name)
+            sums[3] += _likeness(names, starts[item, 1], starts[item + 1, 0], of_name)
+            if j < len(ks):
+                shown[group[i], j, item] += 1
+                if length == ks[j]:
+                    _enter(measures[row], j, length, sums, named[0], named[1])
+                    j += 1
         for later in range(j, len(ks)):
-            _enter(measures[row], later, length, sums, artists, genres)
-        _forget(items[i, :length], artists, of_artist)
-        _forget(items[i, :length], genres, of_genre)
+            _enter(measures[row], later, length, sums, named[0], named[1])
+        for item in items[i, :length]:
+            of_name[names[starts[item, 0]:starts[item + 1, 0]]] = 0
         lengths[row] = length
