@@ -129,20 +129,37 @@ class Events(Section):
     store: str
     path: str
     per_user: Count
+    max_age_days: Annotated[float, Field(ge=0)]
+    log_rows: Count
 
 
 class Blending(Section):
     """How online and offline lists become one."""
 
     first: Literal["offline", "online"]
+    method: Literal["alternate", "score", "reciprocal_rank"]
     online_seeds: Count
+    decay: Annotated[float, Field(gt=0, le=1)]
     max_k: Count
+    max_per_artist: Annotated[int, Field(ge=0)]
+    blocked_items: str
+    allowed_items: str
 
 
 class Service(Section):
-    """How services call each other."""
+    """How services call each other, and who may call them."""
 
     timeout_ms: Count
+    batch_timeout_ms: Count
+    breaker_failures: Count
+    breaker_pause_s: Annotated[float, Field(gt=0)]
+    poll_s: Annotated[float, Field(ge=0)]
+    impressions: bool
+    log_requests: bool
+    api_key: str
+    reload_key: str
+    rate_limit: Annotated[float, Field(ge=0)]
+    cors_origins: Names
 
 
 class Settings(Section):
