@@ -5,10 +5,11 @@ and `download` (the real files).
 """
 
 from musicrec.sources.raw import RawTables, Source
+from musicrec.sources.synthetic.files import is_generated
 from musicrec.sources.yandex import Yandex
 
 SOURCES: dict[str, type[Source]] = {
     "yandex": Yandex,
 }
 
-__all__ = ["SOURCES", "RawTables", "Source"]
+__all__ = ["SOURCES", "RawTables", "Source", "is_generated"]

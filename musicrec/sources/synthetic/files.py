@@ -1,0 +1,70 @@
+"""How generated tables become files: the exact types of the original, a mark that says "generated", nothing half-written."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.errors import SourceError
+from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
+
+MARK = b"musicrec.generated"
+INDEX = "__index_level_0__"
+FILES = ("tracks.parquet", "catalog_names.parquet", "interactions.parquet")
+_README = """Generated data. No person listened to this, and no such artist exists.
+
+Made by {how}
+in the form of the three files of the exercise: tracks, catalog_names, interactions.
+"""
+
+
+def is_generated(folder: Path) -> bool:
+    """Whether `folder` holds generated logs; False also where it holds none. Reads file footers only."""
+    tracks = Path(folder) / FILES[0]
+    return tracks.is_file() and MARK in (pq.read_schema(tracks).metadata or {})
+
+
+def origin(folder: Path) -> str | None:
+    """The command that made the logs in `folder`; None where all three files are not there and whole, or not generated."""
+    try:
+        marks = {(pq.ParquetFile(Path(folder) / name).schema_arrow.metadata or {}).get(MARK) for name in FILES}
+    except (OSError, pa.ArrowException):
+        return None
+    mark = marks.pop()
+    return None if marks or mark is None else mark.decode()
+
+
+@contextmanager
+def writers(folder: Path, how: str) -> Iterator[tuple[pq.ParquetWriter, pq.ParquetWriter, pq.ParquetWriter]]:
+    """Writers for tracks, catalog_names and interactions, all marked with `how`, the command that makes them.
+
+    The files appear under their names when the block ends well; when it fails, earlier files stay and nothing new is left.
+    Raises SourceError when the disk is full or refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            halves = [folder / f"{name}.part" for name in FILES]
+            for half in halves:
+                stack.callback(half.unlink, missing_ok=True)
+            opened = [stack.enter_context(pq.ParquetWriter(half, schema, compression="zstd"))
+                      for half, schema in zip(halves, _schemas(how))]
+            yield opened[0], opened[1], opened[2]
+            for writer, half, name in zip(opened, halves, FILES):
+                writer.close()
+                half.replace(folder / name)
+            (folder / "README.txt").write_text(_README.format(how=how), encoding="utf-8")
+    except OSError as cause:
+        raise SourceError(f"{folder} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
+
+
+def _schemas(how: str) -> tuple[pa.Schema, pa.Schema, pa.Schema]:
+    mark = {MARK: how.encode()}
+    plays = pa.schema([field for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])
+    # The original was written by pandas with an index that restarts for every user; pandas must find it again.
+    indexed = pa.Schema.from_pandas(plays.empty_table().to_pandas().set_index(pd.Index([], dtype="int64")), preserve_index=True)
+    plays = plays.append(pa.field(INDEX, pa.int64())).with_metadata({**mark, **indexed.metadata})
+    return RAW_TRACKS.arrow.with_metadata(mark), RAW_NAMES.arrow.with_metadata(mark), plays
