@@ -1,0 +1,78 @@
+"""Pictures of how methods did."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from musicrec.plots.style import BLUE, GREY, INK, ORANGE, PALETTE, frame, shortened
+
+
+def generators(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+    """Bars of `metric`, best on top, with 95 % intervals where the table has {metric}_low and {metric}_high (columns generator, metric).
+
+    marked: generators drawn in another colour, such as the baselines.
+    """
+    rows = table.sort_values(metric, ascending=False, kind="stable", ignore_index=True)
+    ax = frame(f"{metric} of each generator", f"{metric}, mean over users", "", ax, height=0.38 * len(rows) + 1.4, grid="x")
+    places, values = np.arange(len(rows)), rows[metric].to_numpy(float)
+    ax.barh(places, values, height=0.66, color=[ORANGE if name in marked else BLUE for name in rows["generator"]])
+    ends = values
+    if {f"{metric}_low", f"{metric}_high"} <= set(rows.columns):
+        low, ends = rows[f"{metric}_low"].to_numpy(float), rows[f"{metric}_high"].to_numpy(float)
+        ax.errorbar(values, places, xerr=np.abs([values - low, ends - values]), fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
+        ax.set_xlabel(f"{metric}, mean over users with 95 % interval")
+    for place, value, end in zip(places, values, ends):
+        ax.annotate(f"  {value:.4f}", (end, place), va="center", fontsize=9, color=INK)
+    ax.set_yticks(places, [str(name) for name in rows["generator"]])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.18 * float(max(np.nanmax(ends, initial=0), 1e-9)))
+    return ax
+
+
+def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | None = None) -> Axes:
+    """One line a generator: `metric` against the length of the list (columns generator and {metric}@{k} for each of ks)."""
+    ax = frame(f"{metric} by length of the list", "k, length of the list (log)", metric, ax)
+    for place, row in enumerate(table.to_dict("records")):
+        style = ("-", "--", ":")[place // len(PALETTE) % 3]
+        ax.plot(ks, [row[f"{metric}@{k}"] for k in ks], color=PALETTE[place % len(PALETTE)], linestyle=style, linewidth=1.8, marker="o",
+                markersize=4, label=str(row["generator"]))
+    ax.set_xscale("log")
+    ax.set_xticks(list(ks), [str(k) for k in ks])
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def feature_importance(importance: Mapping[str, float] | pd.Series, n: int = 20, ax: Axes | None = None) -> Axes:
+    """Bars of the n features with most importance (name -> per cent), the largest on top."""
+    values = pd.Series(importance, dtype=float).sort_values(ascending=False, kind="stable").head(n)
+    ax = frame("What the ranker looks at", "importance, per cent of the change in prediction", "", ax,
+               height=0.32 * len(values) + 1.3, grid="x")
+    places = np.arange(len(values))
+    ax.barh(places, values.to_numpy(), height=0.7, color=BLUE)
+    ax.set_yticks(places, [shortened(str(name)) for name in values.index])
+    ax.invert_yaxis()
+    ax.margins(y=0.01)
+    return ax
+
+
+def segments(table: pd.DataFrame, metric: str = "recall@10", of: str = "users", ax: Axes | None = None) -> Axes:
+    """Groups of bars: `metric` of each generator within each segment, in order of the table.
+
+    table: columns generator, of, segment, count and metric. of: "users" or "tracks".
+    """
+    rows = table[table["of"] == of]
+    wide = rows.pivot(index="segment", columns="generator", values=metric)
+    wide = wide.loc[list(dict.fromkeys(rows["segment"])), list(dict.fromkeys(rows["generator"]))]
+    ax = frame(f"{metric} by segment of {of}", f"segment of {of} (how many)", metric, ax)
+    width = 0.8 / max(len(wide.columns), 1)
+    for place, name in enumerate(wide.columns):
+        color = PALETTE[place] if place < len(PALETTE) else GREY
+        left = np.arange(len(wide)) + (place - (len(wide.columns) - 1) / 2) * width
+        ax.bar(left, wide[name], width=0.92 * width, color=color, label=str(name))
+    counts = rows.drop_duplicates("segment").set_index("segment")["count"]
+    ax.set_xticks(np.arange(len(wide)), [f"{segment}\n({counts[segment]:,})" for segment in wide.index])
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
