@@ -29,8 +29,8 @@ def refuse_unusable(tracks: Table, interactions: Table) -> None:
 
 def orphans(tracks: Table, interactions: Table) -> tuple[int, int]:
     """How many rows of interactions name a track that tracks lacks, and how many rows there are."""
-    lost = interactions.anti_join(tracks, "track_id").count().execute()
-    return int(lost), int(interactions.count().execute())
+    lost, played = (table.count().to_pyarrow().as_py() for table in (interactions.anti_join(tracks, "track_id"), interactions))
+    return int(lost), int(played)
 
 
 def _facts(table: Table, columns: tuple[str, ...]) -> dict[str, object]:
