@@ -15,7 +15,7 @@ from musicrec.candidates.inner_product import NormOrder
 from musicrec.errors import ArtifactError, GeneratorError
 from tests.worlds import checkerboard, history, random_world
 
-SMALL = Als(factors=8, iterations=5)
+SMALL = Als(factors=8, iterations=5, genre_weight=0, artist_weight=0)
 
 
 def test_lists_are_those_of_implicit() -> None:
@@ -66,7 +66,7 @@ def test_the_left_out_item_comes_first() -> None:
 def test_confidence_is_one_plus_alpha_times_weight() -> None:
     """Each trained item vector solves the normal equations of its column."""
     world = random_world(n_plays=4000)
-    model = Als(factors=5, iterations=60, alpha=3.0, regularization=0.7).fit(world)
+    model = Als(factors=5, iterations=60, alpha=3.0, regularization=0.7, genre_weight=0, artist_weight=0).fit(world)
     x, weights = model.user_factors.astype(np.float64), world.matrix.toarray()
     for item in (0, 5, 20):
         confidence = np.where(weights[:, item] > 0, 1 + 3 * weights[:, item], 1)
@@ -112,7 +112,7 @@ def test_a_saved_model_answers_the_same(tmp_path: Path) -> None:
     world, rows = random_world(), np.arange(-1, 20, dtype=np.int32)
     fitted = SMALL.fit(world)
     fitted.save(tmp_path / "als_model.npz")
-    again = load(tmp_path / "als_model.npz", world)
+    again = load(tmp_path / "als_model.npz", world, SMALL)
     for one, other in zip(fitted.recommend(rows, 10), again.recommend(rows, 10)):
         np.testing.assert_array_equal(one, other)
     assert [file.name for file in tmp_path.iterdir()] == ["als_model.npz"]
@@ -122,10 +122,40 @@ def test_a_damaged_or_foreign_model_is_refused(tmp_path: Path) -> None:
     """Missing, cut off and belonging to other users: three sentences."""
     path = tmp_path / "als_model.npz"
     with pytest.raises(ArtifactError, match="no readable ALS model"):
-        load(path, random_world())
+        load(path, random_world(), SMALL)
     SMALL.fit(random_world()).save(path)
     with pytest.raises(ArtifactError, match="other users or items"):
-        load(path, history([(1, 0, 1)], 3))
+        load(path, history([(1, 0, 1)], 3), SMALL)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ArtifactError, match="no readable ALS model"):
-        load(path, random_world())
+        load(path, random_world(), SMALL)
+
+
+def test_genres_give_factors_to_tracks_that_nobody_played() -> None:
+    """With a genre weight an unplayed track is offered to those who play its genre; without, it has no factors."""
+    rows = [(user, item, 1) for user in range(20) for item in range(user % 2, 10, 2) if item != user % 10]
+    world = history(rows, 12, genres=[[item % 2] for item in range(12)])
+    without, with_genres = (Als(factors=4, genre_weight=weight, artist_weight=0).fit(world) for weight in (0.0, 10.0))
+    assert not without.item_factors[10:].any()
+    items, _ = with_genres.recommend(np.arange(20, dtype=np.int32), 2)
+    assert all(10 + user % 2 in its for user, its in zip(range(20), items.tolist()))
+
+
+def test_the_faded_history_moves_a_user_towards_today() -> None:
+    """A user who left genre 0 for genre 1 is offered genre 1 with a half-life, and factors without one stay the trained ones."""
+    rows = [(user, item, 1) for user in range(40) for item in range(user % 2 * 8, user % 2 * 8 + 8) if (user // 2 + item) % 8]
+    rows += [(99, item, 1) for item in range(4)] + [(99, item, 999) for item in range(8, 11)]
+    world, row = history(rows, 16), np.array([40], np.int32)
+    settings = {"factors": 4, "regularization": 0.1, "alpha": 20.0, "genre_weight": 0, "artist_weight": 0}
+    plain, faded = Als(**settings).fit(world), Als(**settings, half_life_days=30, floor=0).fit(world)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(plain.item_factors, faded.item_factors)
+    assert (plain.recommend(row, 3)[0] < 8).sum() > (faded.recommend(row, 3)[0] < 8).sum()
+    np.testing.assert_array_equal(plain.factors_of(row), plain.user_factors[row])
+
+
+def test_a_half_life_of_ages_changes_nothing() -> None:
+    """A history that hardly fades gives the factors that solve the user's equations."""
+    world, rows = random_world(), np.arange(-1, 25, dtype=np.int32)
+    fitted = Als(factors=5, iterations=40, half_life_days=1e9, artist_weight=0, genre_weight=0).fit(world)
+    np.testing.assert_allclose(fitted.factors_of(rows)[1:], fitted.user_factors[rows[1:]], atol=0.02)
+    assert not fitted.factors_of(rows)[0].any()

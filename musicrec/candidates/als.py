@@ -1,9 +1,12 @@
 """ALS: factors of users and items from weighted least squares on plays (Hu, Koren, Volinsky, 2008), trained by `implicit`.
 
-A played pair has confidence 1 + alpha x its weight, every other pair confidence 1 and preference 0.
+A played pair has confidence 1 + alpha x its weight, every other pair confidence 1 and preference 0. Genres and artists can join as
+further rows that "play" their tracks with confidence 1 + the weight of their kind (collective factorisation, Singh and Gordon, 2008;
+with implicit feedback, Fang and Si, 2011): tracks of one genre or artist are drawn together, and unplayed tracks get factors.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,6 +16,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.inner_product import NormOrder
 from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked
@@ -22,12 +26,21 @@ from musicrec.matrix import Float32, History, Int32
 
 @dataclass(frozen=True)
 class Als:
-    """Settings of the training. verbose shows a progress bar and the loss, which costs one more pass over the plays an iteration."""
+    """Settings of the training.
+
+    genre_weight, artist_weight: confidence beyond 1 of a genre's or artist's tracks; 0 leaves the kind out.
+    half_life_days: above 0, users are asked about with factors computed anew from a history that fades to `floor` with age.
+    verbose: show a progress bar and the loss, which costs one more pass over the plays an iteration.
+    """
 
     factors: int = 64
     iterations: int = 15
-    regularization: float = 1.0
+    regularization: float = 3.0
     alpha: float = 2.0
+    genre_weight: float = 10.0
+    artist_weight: float = 10.0
+    half_life_days: float = 0.0
+    floor: float = 0.1
     seed: int = 0
     verbose: bool = False
 
@@ -38,15 +51,20 @@ class Als:
         for settings that make no sense, and for factors that diverge.
         """
         self._check()
-        users, items = self._factors(self._confidence(history))
+        plays = self._confidence(history)
+        users, items = self._factors(sparse.vstack([plays, *self._names(history)], format="csr"))
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
             raise GeneratorError(f"als diverged: factors are not finite with alpha {self.alpha} and regularization {self.regularization}; "
                                  "raise regularization or lower alpha.")
-        return AlsRecommender(history, users, items)
+        return AlsRecommender(history, users[: plays.shape[0]], items, self)
 
     def _check(self) -> None:
         if self.factors < 1 or self.iterations < 1:
             raise GeneratorError(f"als needs at least 1 factor and 1 iteration, not {self.factors} and {self.iterations}.")
+        check_recency(self.half_life_days, self.floor)
+        if not (self.genre_weight >= 0 and self.artist_weight >= 0 and np.isfinite(self.genre_weight + self.artist_weight)):
+            raise GeneratorError(f"als needs genre_weight and artist_weight of at least 0, not {self.genre_weight} "
+                                 f"and {self.artist_weight}.")
         if not (self.regularization >= 0 and np.isfinite(self.regularization) and self.alpha > 0 and np.isfinite(self.alpha)):
             raise GeneratorError(f"als needs regularization of at least 0 and alpha above 0, not {self.regularization} and {self.alpha}.")
 
@@ -59,6 +77,10 @@ class Als:
             confidence = confidence.copy()
             confidence.eliminate_zeros()
         return confidence
+
+    def _names(self, history: History) -> list[sparse.csr_matrix]:
+        kinds = ((self.genre_weight, history.catalogue.genres), (self.artist_weight, history.catalogue.artists))
+        return [_rows_of_names(links, weight) for weight, links in kinds if weight > 0]
 
     def _factors(self, confidence: sparse.csr_matrix) -> tuple[Float32, Float32]:
         if confidence.nnz == 0:
@@ -83,16 +105,40 @@ class Als:
 class AlsRecommender:
     """Factors of users (n_users, factors) and items (n_items, factors), float32; the score of a pair is their inner product."""
 
-    def __init__(self, history: History, user_factors: Float32, item_factors: Float32) -> None:
-        self.history, self.user_factors, self.item_factors = history, user_factors, item_factors
+    def __init__(self, history: History, user_factors: Float32, item_factors: Float32, settings: Als) -> None:
+        self.history, self.user_factors, self.item_factors, self.settings = history, user_factors, item_factors, settings
         self.order = NormOrder(item_factors)
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), exact, heard items removed before the cut. Row -1 is empty."""
+        return self.order.top_k(self.factors_of(user_index), rows_of(self.history.matrix, user_index), k)
+
+    def factors_of(self, user_index: Int32) -> Float32:
+        """Factors float32 (n, factors) that answer for these rows: the trained ones, or with half_life_days those of the faded history.
+
+        Zeros for row -1. Computing anew solves one system a user, O(plays x factors^2 + factors^3).
+        """
+        if self.settings.half_life_days > 0 and len(user_index) and len(self.user_factors):
+            return self._folded_in(user_index)
         factors = np.zeros((len(user_index), self.user_factors.shape[1]), np.float32)
         known = user_index >= 0
         factors[known] = self.user_factors[user_index[known]]
-        return self.order.top_k(factors, rows_of(self.history.matrix, user_index), k)
+        return factors
+
+    def _folded_in(self, user_index: Int32) -> Float32:
+        settings = self.settings
+        rows = query(self.history, self.history.matrix, user_index, settings.half_life_days, settings.floor)
+        rows.eliminate_zeros()
+        rows.data = 1 + np.float32(settings.alpha) * rows.data
+        with threadpool_limits(1, user_api="blas"):
+            factors: Float32 = self._model.recalculate_user(np.arange(len(user_index)), rows)
+        return factors
+
+    @cached_property
+    def _model(self) -> AlternatingLeastSquares:
+        model = AlternatingLeastSquares(self.settings.factors, self.settings.regularization, dtype=np.float32)
+        model.item_factors = self.item_factors
+        return model
 
     def save(self, path: Path) -> None:
         """Write user_ids, item_ids, user_factors and item_factors to `path` as npz without pickle; the file appears when it is whole."""
@@ -106,8 +152,8 @@ class AlsRecommender:
             half.unlink(missing_ok=True)
 
 
-def load(path: Path, history: History) -> AlsRecommender:
-    """The recommender stored at `path` by save, for a history with the same users and items.
+def load(path: Path, history: History, settings: Als) -> AlsRecommender:
+    """The recommender stored at `path` by save, for a history with the same users and items, and the settings it was trained with.
 
     Raises ArtifactError when the file is missing, damaged or belongs to another history.
     """
@@ -118,4 +164,10 @@ def load(path: Path, history: History) -> AlsRecommender:
         raise ArtifactError(f"{path} is no readable ALS model ({cause}); train it again.") from cause
     if not (np.array_equal(parts["user_ids"], history.user_ids) and np.array_equal(parts["item_ids"], history.item_ids)):
         raise ArtifactError(f"{path} was trained on other users or items than this history has; train it again.")
-    return AlsRecommender(history, parts["user_factors"], parts["item_factors"])
+    return AlsRecommender(history, parts["user_factors"], parts["item_factors"], settings)
+
+
+def _rows_of_names(links: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:
+    rows = sparse.csr_matrix(links.T)
+    rows = rows[np.diff(rows.indptr) > 1]
+    return sparse.csr_matrix((np.full(rows.nnz, 1 + weight, np.float32), rows.indices, rows.indptr), rows.shape)
