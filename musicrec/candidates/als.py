@@ -23,6 +23,9 @@ from musicrec.candidates.weights import checked
 from musicrec.errors import ArtifactError, GeneratorError
 from musicrec.matrix import Float32, History, Int32
 
+# Below so many plays threads cost more than they save.
+SMALL = 200_000
+
 
 @dataclass(frozen=True)
 class Als:
@@ -88,7 +91,8 @@ class Als:
         # Threads of BLAS inside the threads of implicit make training ten times slower.
         with threadpool_limits(1, user_api="blas"), tqdm(total=self.iterations, desc="als", disable=None if self.verbose else True) as bar:
             model = AlternatingLeastSquares(self.factors, self.regularization, iterations=self.iterations, dtype=np.float32,
-                                            random_state=self.seed, calculate_training_loss=self.verbose)
+                                            random_state=self.seed, calculate_training_loss=self.verbose,
+                                            num_threads=1 if confidence.nnz < SMALL else 0)
 
             def step(_: int, __: float, loss: float | None) -> None:
                 bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"})
