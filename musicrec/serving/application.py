@@ -9,11 +9,15 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musicrec.errors import MusicRecError
+from musicrec.serving.gate import Gate, Guards
+from musicrec.serving.metrics import CONTENT_TYPE, Metrics
+from musicrec.serving.observed import Observed, log
 from musicrec.serving.parameters import Parameter, Refused, documented
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -66,12 +70,13 @@ class PlainStart:
         await self.app(scope, receive, plainly if scope["type"] == "lifespan" else send)
 
 
-def application(name: str, description: str, lifespan: Lifespan, state: Callable[[], Mapping[str, Any]],
-                problem: Callable[[], str | None]) -> FastAPI:
-    """A FastAPI app with health routes, failure handlers and one-sentence start-up failures.
+def application(metrics: Metrics, description: str, lifespan: Lifespan, state: Callable[[], Mapping[str, Any]],
+                problem: Callable[[], str | None], guards: Guards) -> FastAPI:
+    """A FastAPI app with health routes, metrics, request log, guards, failure handlers and one-sentence start-up failures.
 
     `state` gives what /stats shows beside the counts of requests; `problem` says why the service cannot answer now, or None.
     """
+    name = metrics.service
     said: dict[str, str] = {}
 
     @asynccontextmanager
@@ -86,24 +91,30 @@ def application(name: str, description: str, lifespan: Lifespan, state: Callable
     app = FastAPI(title=f"musicrec {name}", description=description, version="1", lifespan=plain,
                   generate_unique_id_function=lambda route: f"{route.name}_{min(route.methods or {'GET'}).lower()}")
     app.add_middleware(PlainStart, said=said)
+    if guards.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(guards.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
+    app.add_middleware(Gate, guards=guards, clock=time.monotonic)
+    app.add_middleware(Observed, metrics=metrics)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(MusicRecError, _unavailable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
-    _add_health(app, name, state, problem)
+    _add_health(app, metrics, state, problem)
     return app
 
 
 def add(app: FastAPI, path: str, endpoint: Callable[..., Any], answers: type[BaseModel], *parameters: Parameter,
         methods: tuple[str, ...] = ("POST", "GET"), in_path: tuple[str, ...] = ()) -> None:
     """Serve `endpoint` at `path`, once per method, documented with what it reads and answers."""
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": answers}, 422: {"model": Refusal}}
+    responses |= {status: {"model": Failure} for status in (401, 429, 503)}
     for method in methods:
-        app.add_api_route(path, endpoint, methods=[method], response_model=None, openapi_extra=documented(method, parameters, in_path),
-                          responses={200: {"model": answers}, 422: {"model": Refusal}, 503: {"model": Failure}})
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=responses,
+                          openapi_extra=documented(method, parameters, in_path))
 
 
-def _add_health(app: FastAPI, name: str, state: Callable[[], Mapping[str, Any]], problem: Callable[[], str | None]) -> None:
-    started = time.time()
+def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]], problem: Callable[[], str | None]) -> None:
+    name, started = metrics.service, time.time()
 
     async def health(request: Request) -> Response:
         return answer({"service": name, "status": "ok"})
@@ -113,13 +124,18 @@ def _add_health(app: FastAPI, name: str, state: Callable[[], Mapping[str, Any]],
         return answer({"detail": wrong}, 503) if wrong else answer({"service": name, "status": "ready"})
 
     async def stats(request: Request) -> Response:
-        return answer({"service": name, "uptime_s": round(time.time() - started, 1), **state()})
+        return answer({"service": name, "uptime_s": round(time.time() - started, 1), "requests": metrics.counts(), **state()})
+
+    async def exposition(request: Request) -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
 
     for path in ("/", "/health", "/healthy"):
         app.add_api_route(path, health, methods=["GET"], response_model=None, name=f"health{path.strip('/') and '_' + path.strip('/')}",
                           responses={200: {"model": Health}})
     app.add_api_route("/ready", ready, methods=["GET"], response_model=None, responses={200: {"model": Health}, 503: {"model": Failure}})
     app.add_api_route("/stats", stats, methods=["GET"], response_model=None)
+    app.add_api_route("/metrics", exposition, methods=["GET"], response_class=PlainTextResponse, name="metrics",
+                      responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 
 
 def _refused(request: Request, cause: Exception) -> Response:
@@ -128,6 +144,7 @@ def _refused(request: Request, cause: Exception) -> Response:
 
 
 def _unavailable(request: Request, cause: Exception) -> Response:
+    log.error("%s", cause)
     return answer({"detail": str(cause)}, 503)
 
 

@@ -1,5 +1,6 @@
 """The events service: stores plays, answers with the latest."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import EventStoreError
-from musicrec.event_stores import EventStore
+from musicrec.event_stores import EventStore, Impression
 from musicrec.serving.application import add, answer, application
-from musicrec.serving.features import K_ALIASES
-from musicrec.serving.parameters import MAX_ID, Number, read
+from musicrec.serving.gate import NO_GUARDS, Guards
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, Shown, read
 
 
 class Stored(BaseModel):
@@ -27,7 +29,14 @@ class LatestPlays(BaseModel):
     events: list[int]
 
 
-def create_app(opened: Callable[[], EventStore], max_k: int) -> FastAPI:
+class LatestPlaysBatch(BaseModel):
+    """One list for each user asked about, in the order of the request."""
+
+    events: list[list[int]]
+
+
+def create_app(opened: Callable[[], EventStore], guards: Guards = NO_GUARDS, max_k: int = 1000,
+               clock: Callable[[], float] = time.time) -> FastAPI:
     """The app over the store that `opened` opens at the start; a request may ask for at most `max_k` plays."""
     stores: list[EventStore] = []
 
@@ -41,6 +50,8 @@ def create_app(opened: Callable[[], EventStore], max_k: int) -> FastAPI:
 
     user_id = Number("user_id", "The listener.", MAX_ID, example=617032)
     item_id = Number("item_id", "The track that was played.", MAX_ID, aliases=("track_id",), example=99262)
+    user_ids = Numbers("user_ids", "The listeners.", MAX_ID, MAX_BATCH, example=(617032, 1291248))
+    shown = Shown()
     k = Number("k", "Most plays to answer with.", max_k, 10, 1, K_ALIASES, 10)
 
     def store() -> EventStore:
@@ -59,8 +70,22 @@ def create_app(opened: Callable[[], EventStore], max_k: int) -> FastAPI:
         user, n = await read(request, user_id, k)
         return answer({"events": await store().latest(user, n)})
 
-    app = application("events", "Stores plays and answers with the latest.", lifespan, lambda: {"store": type(stores[0]).__name__},
-                      lambda: None if stores else "the event store is not open")
+    async def get_batch(request: Request) -> Response:
+        """The latest plays of many users, in one call."""
+        users, n = await read(request, user_ids, k)
+        return answer({"events": [await store().latest(user, n) for user in users]})
+
+    async def impressions(request: Request) -> Response:
+        """Store what was shown to whom; answers when it is on disk."""
+        rows, = await read(request, shown)
+        now = int(clock() * 1e6)
+        await store().put_impressions([Impression(user, item, source, position, now) for user, item, source, position in rows])
+        return answer({"result": "ok"})
+
+    app = application(Metrics("events"), "Stores plays and answers with the latest.", lifespan, lambda: {"store": type(stores[0]).__name__},
+                      lambda: None if stores else "the event store is not open", guards)
     add(app, "/put", put, Stored, user_id, item_id, methods=("POST",))
     add(app, "/get", get, LatestPlays, user_id, k)
+    add(app, "/get/batch", get_batch, LatestPlaysBatch, user_ids, k, methods=("POST",))
+    add(app, "/impressions", impressions, Stored, shown, methods=("POST",))
     return app

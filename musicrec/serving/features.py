@@ -1,6 +1,5 @@
 """The features service: similar items of an item, or of many at once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.serving.application import add, answer, application
+from musicrec.serving.gate import NO_GUARDS, Guards
 from musicrec.serving.lookup import Grouped, grouped
-from musicrec.serving.parameters import MAX_ID, Number, Numbers, read
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, read
+from musicrec.serving.reloading import add_reload, kept_fresh
 from musicrec.serving.served import Place, Served
-
-K_ALIASES = ("n", "limit", "top_k", "n_recs", "n_recommendations")
 
 
 class Similar(BaseModel):
@@ -31,17 +31,18 @@ class SimilarBatch(BaseModel):
     similar: list[Similar]
 
 
-def create_app(place: Place, max_k: int) -> FastAPI:
-    """The app over the artifacts at `place`; a request may ask for at most `max_k` items. It loads the current run when it starts."""
+def create_app(place: Place, guards: Guards = NO_GUARDS, max_k: int = 1000, poll_s: float = 10.0, reload_key: str = "") -> FastAPI:
+    """The app over the artifacts at `place`. It loads the current run when it starts, and looks for later ones every `poll_s` seconds."""
     served: Served[Grouped] = Served(place, ("similar",), lambda run_id, folders: grouped(folders["similar"], "item_id_2"))
+    metrics = Metrics("features")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(served.refresh)
-        yield
+        async with kept_fresh(served, poll_s, metrics):
+            yield
 
     item_id = Number("item_id", "The item asked about.", MAX_ID, aliases=("track_id",), example=99262)
-    item_ids = Numbers("item_ids", "The items asked about.", MAX_ID, most=100)
+    item_ids = Numbers("item_ids", "The items asked about.", MAX_ID, most=4 * MAX_BATCH)
     k = Number("k", "Most items to answer with.", max_k, 10, 1, K_ALIASES, 10)
 
     def similar(item: int, k: int) -> dict[str, Any]:
@@ -58,9 +59,15 @@ def create_app(place: Place, max_k: int) -> FastAPI:
         items, n = await read(request, item_ids, k)
         return answer({"similar": [similar(item, n) for item in items]})
 
-    app = application("features", "Similar items of a track.", lifespan,
-                      lambda: {"run_id": served.run and served.run.run_id, "items": len(served.mapped.keys)},
-                      lambda: None if served.run else "no run is loaded yet")
+    app = application(metrics, "Similar items of a track.", lifespan, lambda: _state(served),
+                      lambda: None if served.run else "no run is loaded yet", guards)
     add(app, "/similar_items", similar_items, Similar, item_id, k)
     add(app, "/similar_items/batch", similar_items_batch, SimilarBatch, item_ids, k, methods=("POST",))
+    add_reload(app, served, reload_key, metrics)
     return app
+
+
+def _state(served: Served[Grouped]) -> dict[str, object]:
+    run = served.run
+    return {"run_id": run and run.run_id, "published_at": run and run.created_at, "refused": served.refused,
+            "items": len(served.mapped.keys)}

@@ -1,31 +1,68 @@
-"""The two services that the recommendations service asks: one pooled aiohttp session, a total time-out, one sentence on failure."""
+"""The two services that the recommendations service asks: one pooled session, one deadline, one retry, one circuit breaker each."""
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
 from musicrec.errors import ServiceError
+from musicrec.serving.breaker import Breaker
+from musicrec.serving.observed import REQUEST_ID
 
 Similar = tuple[int, list[int], list[float]]
+_JITTER_S = (0.002, 0.015)
 
 
 class Neighbour:
-    """A service at `url`, called `name` in messages; every call ends within `timeout_s` or raises ServiceError."""
+    """A service at `url`, called `name` in messages.
 
-    def __init__(self, session: aiohttp.ClientSession, name: str, url: str, timeout_s: float) -> None:
-        self.session, self.name, self.url, self.timeout_s = session, name, url.rstrip("/"), timeout_s
+    `failed` is told every call that got no answer, for the metrics.
+    """
 
-    async def answer(self, route: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The JSON object that POST `route` answers to `body`."""
+    def __init__(self, session: aiohttp.ClientSession, name: str, url: str, breaker: Breaker, failed: Callable[[], None],
+                 headers: Mapping[str, str]) -> None:
+        self.session, self.name, self.url, self.breaker = session, name, url.rstrip("/"), breaker
+        self.failed, self.headers = failed, dict(headers)
+
+    async def answer(self, route: str, body: Mapping[str, Any], deadline: float, again: bool = True) -> dict[str, Any]:
+        """The JSON object that POST `route` answers before `deadline` (time of the event loop). Raises ServiceError.
+
+        With `again` a call that fails before the deadline is made a second time: only for what may happen twice.
+        """
+        if not self.breaker.allows():
+            raise ServiceError(f"{self.name} service at {self.url} is left alone for a moment after {self.breaker.failures} failures")
         try:
-            async with asyncio.timeout(self.timeout_s), self.session.post(self.url + route, json=body) as response:
+            async with asyncio.timeout_at(deadline):
+                found = await (self._twice(route, body) if again else self._once(route, body))
+        except (TimeoutError, ServiceError) as cause:
+            self.breaker.failed()
+            self.failed()
+            if isinstance(cause, ServiceError):
+                raise
+            raise ServiceError(f"{self.name} service at {self.url} did not answer in time") from None
+        self.breaker.succeeded()
+        return found
+
+    def nonsense(self) -> ServiceError:
+        """The error for an answer that cannot be understood."""
+        return ServiceError(f"{self.name} service at {self.url} answered nonsense")
+
+    async def _twice(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._once(route, body)
+        except ServiceError:
+            await asyncio.sleep(random.uniform(*_JITTER_S))
+            return await self._once(route, body)
+
+    async def _once(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        headers = {**self.headers, "X-Request-Id": REQUEST_ID.get()}
+        try:
+            async with self.session.post(self.url + route, json=body, headers=headers) as response:
                 if response.status != 200:
                     raise ServiceError(f"{self.name} service at {self.url} answered with status {response.status}")
                 found = await response.json(content_type=None)
-        except TimeoutError:
-            raise ServiceError(f"{self.name} service at {self.url} did not answer within {round(self.timeout_s * 1000)} ms") from None
         except (aiohttp.ClientError, OSError) as cause:
             raise ServiceError(f"{self.name} service at {self.url} is not reachable ({type(cause).__name__})") from None
         except ValueError:
@@ -34,10 +71,6 @@ class Neighbour:
             raise self.nonsense()
         return found
 
-    def nonsense(self) -> ServiceError:
-        """The error for an answer that cannot be understood."""
-        return ServiceError(f"{self.name} service at {self.url} answered nonsense")
-
 
 class Plays:
     """Latest plays, from the events service."""
@@ -45,12 +78,15 @@ class Plays:
     def __init__(self, neighbour: Neighbour) -> None:
         self.neighbour = neighbour
 
-    async def latest(self, user_id: int, k: int) -> list[int]:
-        """At most k items, newest first; raises ServiceError."""
-        found = (await self.neighbour.answer("/get", {"user_id": user_id, "k": k})).get("events")
-        if not _whole_numbers(found):
+    async def latest(self, user_ids: Sequence[int], k: int, deadline: float) -> list[list[int]]:
+        """At most k items, newest first, for each user, in one call; raises ServiceError."""
+        if len(user_ids) == 1:
+            found: Any = [(await self.neighbour.answer("/get", {"user_id": user_ids[0], "k": k}, deadline)).get("events")]
+        else:
+            found = (await self.neighbour.answer("/get/batch", {"user_ids": list(user_ids), "k": k}, deadline)).get("events")
+        if not isinstance(found, list) or len(found) != len(user_ids) or not all(_whole_numbers(items) for items in found):
             raise self.neighbour.nonsense()
-        return list(found or [])
+        return found
 
 
 class SimilarItems:
@@ -59,12 +95,14 @@ class SimilarItems:
     def __init__(self, neighbour: Neighbour) -> None:
         self.neighbour = neighbour
 
-    async def of(self, item_ids: Sequence[int], k: int) -> list[Similar]:
-        """(item, its similar items, their scores) for each of `item_ids`, in one call; raises ServiceError."""
-        found = (await self.neighbour.answer("/similar_items/batch", {"item_ids": list(item_ids), "k": k})).get("similar")
+    async def of(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, Similar]:
+        """(item, its similar items, their scores) by item, in one call; raises ServiceError."""
+        if not item_ids:
+            return {}
+        found = (await self.neighbour.answer("/similar_items/batch", {"item_ids": list(item_ids), "k": k}, deadline)).get("similar")
         if not isinstance(found, list) or len(found) != len(item_ids):
             raise self.neighbour.nonsense()
-        return [(item, *self._pair(entry)) for item, entry in zip(item_ids, found)]
+        return {item: (item, *self._pair(entry)) for item, entry in zip(item_ids, found)}
 
     def _pair(self, entry: object) -> tuple[list[int], list[float]]:
         items, scores = (entry.get("item_id_2"), entry.get("score")) if isinstance(entry, dict) else (None, None)

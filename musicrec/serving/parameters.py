@@ -10,6 +10,8 @@ from starlette.requests import Request
 
 MAX_ID = 2**31 - 1
 MAX_BODY = 64 * 1024
+MAX_BATCH = 1000
+K_ALIASES = ("n", "limit", "top_k", "n_recs", "n_recommendations")
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": True}
 
@@ -112,7 +114,40 @@ class Flag:
         return {"type": "boolean", "default": False}
 
 
-Parameter = Number | Numbers | Flag
+@dataclass(frozen=True)
+class Shown:
+    """A list of what was shown: {"user_id", "item_id", "source", "position"} each, at most `most`."""
+
+    name: str = "impressions"
+    text: str = "What was shown."
+    most: int = MAX_BATCH
+    default: None = None
+
+    @property
+    def example(self) -> list[dict[str, Any]]:
+        """One impression."""
+        return [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0}]
+
+    def read(self, values: Mapping[str, object]) -> list[tuple[int, int, str, int]]:
+        """(user_id, item_id, source, position) each; raises Refused."""
+        found = values.get(self.name)
+        rows = [_impression(row) for row in found[:self.most + 1]] if isinstance(found, list) else []
+        if not 1 <= len(rows) <= self.most or any(row is None for row in rows):
+            message = f"{self.name} must be a list of 1 to {self.most} objects with user_id, item_id, source and position"
+            raise Refused(reason("body", self.name, message))
+        return [row for row in rows if row is not None]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the value."""
+        number = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
+        row = {"type": "object", "required": ["user_id", "item_id", "source", "position"],
+               "properties": {"user_id": number, "item_id": number, "position": number, "source": {"type": "string", "maxLength": 50}}}
+        return {"type": "array", "items": row, "minItems": 1, "maxItems": self.most}
+
+
+Parameter = Number | Numbers | Flag | Shown
+_IN_BODY_ONLY = (Numbers, Shown)
 
 
 async def sent(request: Request) -> dict[str, object]:
@@ -143,7 +178,7 @@ def documented(method: str, parameters: tuple[Parameter, ...], in_path: tuple[st
     """The OpenAPI text of a route that reads `parameters`: in the query, and for POST also in an optional JSON body."""
     query = [{"name": p.name, "in": "path" if p.name in in_path else "query", "description": p.text, "schema": p.schema,
               "required": p.name in in_path or (p.default is None and method == "GET"), "example": p.example}
-             for p in parameters if not isinstance(p, Numbers)]
+             for p in parameters if not isinstance(p, _IN_BODY_ONLY)]
     if method == "GET":
         return {"parameters": query}
     content = {"schema": {"type": "object", "properties": {p.name: p.schema for p in parameters}},
@@ -168,6 +203,16 @@ def _json_object(body: bytes) -> dict[str, object]:
     if not isinstance(values, dict):
         raise Refused(reason("body", "body", "the body must be empty or a JSON object such as {\"user_id\": 1, \"k\": 10}"))
     return values
+
+
+def _impression(row: object) -> tuple[int, int, str, int] | None:
+    if not isinstance(row, dict):
+        return None
+    user, item, position = (_whole(row.get(name)) for name in ("user_id", "item_id", "position"))
+    source = row.get("source")
+    if user is None or item is None or position is None or not isinstance(source, str) or len(source) > 50:
+        return None
+    return (user, item, source, position) if all(0 <= number <= MAX_ID for number in (user, item, position)) else None
 
 
 def _whole(value: object) -> int | None:

@@ -1,0 +1,94 @@
+"""An answer as JSON: item ids, and on request the name, artists, source, score and reason of each."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from musicrec.serving.answers import Answer
+from musicrec.serving.application import answer
+from musicrec.serving.blending import Pick
+from musicrec.serving.lookup import Lookup
+
+
+class Described(BaseModel):
+    """One item of a verbose answer. The scale of a score depends on its source."""
+
+    item_id: int
+    name: str
+    artists: list[str]
+    source: str
+    score: float | None
+    reason: str
+
+
+class Recommendations(BaseModel):
+    """Items, best first. `degraded` says what is missing and is there only when something is; `items` only when verbose."""
+
+    recs: list[int]
+    degraded: list[str] = []
+    items: list[Described] = []
+
+
+class OfUser(BaseModel):
+    """The answer for one user of a batch."""
+
+    user_id: int
+    recs: list[int]
+    strategy: str
+
+
+class Batch(BaseModel):
+    """One answer for each user asked about, in the order of the request."""
+
+    answers: list[OfUser]
+    degraded: list[str] = []
+
+
+class ItemText(BaseModel):
+    """What a person knows a track by; empty where the catalogue lacks it."""
+
+    item_id: int
+    name: str
+    artists: list[str]
+    genres: list[str]
+
+
+def response(lookup: Lookup, found: Answer, verbose: bool) -> Response:
+    """The response for one user, with run id and strategy in its headers."""
+    content: dict[str, Any] = {"recs": [pick.item_id for pick in found.picks]}
+    if found.degraded:
+        content["degraded"] = found.degraded
+    if verbose:
+        content["items"] = [_described(lookup, pick) for pick in found.picks]
+    return answer(content, headers={"X-Run-Id": lookup.run_id, "X-Strategy": found.strategy})
+
+
+def batch_response(lookup: Lookup, user_ids: list[int], found: list[Answer]) -> Response:
+    """The response for many users."""
+    content: dict[str, Any] = {"answers": [{"user_id": user, "recs": [pick.item_id for pick in one.picks], "strategy": one.strategy}
+                                           for user, one in zip(user_ids, found)]}
+    degraded = list(dict.fromkeys(said for one in found for said in one.degraded))
+    if degraded:
+        content["degraded"] = degraded
+    return answer(content, headers={"X-Run-Id": lookup.run_id, "X-Strategy": "batch"})
+
+
+def item_response(lookup: Lookup, item_id: int) -> Response:
+    """The texts of one track."""
+    item = lookup.catalogue.item(item_id)
+    return answer({"item_id": item.item_id, "name": item.name, "artists": item.artists, "genres": item.genres})
+
+
+def _described(lookup: Lookup, pick: Pick) -> dict[str, Any]:
+    item = lookup.catalogue.item(pick.item_id)
+    return {"item_id": item.item_id, "name": item.name, "artists": item.artists, "source": pick.source, "score": pick.score,
+            "reason": _reason(lookup, pick, item.genres)}
+
+
+def _reason(lookup: Lookup, pick: Pick, genres: tuple[str, ...]) -> str:
+    if pick.because is not None:
+        return f"similar to {lookup.catalogue.item(pick.because).name or pick.because} which you played"
+    if pick.source == "personal":
+        return "chosen for you from your listening history"
+    return f"popular in {genres[0]}" if genres else "popular"

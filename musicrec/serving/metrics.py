@@ -1,0 +1,59 @@
+"""What Prometheus is told, one registry an app."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """Counts and times of one service. With PROMETHEUS_MULTIPROC_DIR set, the exposition sums over all workers."""
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        labels: dict[str, Any] = {"registry": self.registry, "namespace": "musicrec"}
+        self.service = service
+        self.requests = Counter("requests", "Requests answered.", ("service", "route", "status"), **labels)
+        self.seconds = Histogram("request_seconds", "Time to answer.", ("service", "route"), buckets=_SECONDS, **labels)
+        self.strategies = Counter("answers", "Answers by strategy; popular is the share of cold users.", ("strategy",), **labels)
+        self.sources = Counter("items", "Recommended items by source.", ("source",), **labels)
+        self.failures = Counter("neighbour_failures", "Calls that a neighbour did not answer.", ("neighbour",), **labels)
+        self.impressions_lost = Counter("impressions_lost", "Impressions dropped because the events service did not keep up.", **labels)
+        self.loads = Counter("run_loads", "Runs loaded and refused.", ("service", "outcome"), **labels)
+        self.published = Gauge("artifact_published_timestamp_seconds", "When the served run was published; its age is time() minus this.",
+                               ("service",), multiprocess_mode="mostrecent", **labels)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self.requests.labels(self.service, route, str(status)).inc()
+        self.seconds.labels(self.service, route).observe(seconds)
+
+    def recommended(self, strategy: str, sources: Iterable[str]) -> None:
+        """Count one answer and where its items came from."""
+        self.strategies.labels(strategy).inc()
+        counts: dict[str, int] = {}
+        for source in sources:
+            counts[source] = counts.get(source, 0) + 1
+        for source, count in counts.items():
+            self.sources.labels(source).inc(count)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._collected())
+
+    def counts(self) -> dict[str, Any]:
+        """Requests by route and status, for /stats."""
+        families = self._collected().collect()
+        samples = [sample for family in families for sample in family.samples if sample.name == "musicrec_requests_total"]
+        return {f"{sample.labels['route']} {sample.labels['status']}": int(sample.value) for sample in samples}
+
+    def _collected(self) -> CollectorRegistry:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return self.registry
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
