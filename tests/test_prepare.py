@@ -202,8 +202,8 @@ write(Prepared(small, slow, small), Path(sys.argv[1]))
 def test_ctrl_c_in_the_middle_leaves_the_earlier_files(tmp_path: Path) -> None:
     """SIGINT while events are written ends the process soon; earlier files are untouched and no half of one remains."""
     (tmp_path / "items.parquet").write_text("earlier")
-    process = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                               cwd=Path(__file__).parents[1])
+    process = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True, cwd=Path(__file__).parents[1])
     assert process.stdout is not None
     with process, process.stdout:
         assert process.stdout.readline() == "writing\n"
