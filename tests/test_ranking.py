@@ -187,6 +187,15 @@ def test_targets_are_the_labels_among_the_candidates() -> None:
     assert sorted(set(ranks.tolist())) == [1, 2, 3]
 
 
+def test_training_rows_look_like_those_at_prediction() -> None:
+    """Features of the rows kept for training are those of the same pairs among all candidates: leaving out negatives shifts nothing."""
+    world = random_world()
+    users, groups = np.arange(len(world.user_ids), dtype=np.int32), features(world, "item_popularity", "user_activity")
+    labels = future(world, stands(world)["one"].recommend(users, 2)[0])
+    whole = {row.tobytes() for row in feature_matrix(pairs(answers(stands(world), users, 40), users, 300), groups)}
+    assert {row.tobytes() for row in window(world, labels, negatives=5).features} < whole
+
+
 @pytest.mark.parametrize("negatives", [0, 1, 7])
 def test_negatives_are_bounded_per_user(negatives: int) -> None:
     """Every positive stays; of the others at most so many a user, the same ones for the same seed."""

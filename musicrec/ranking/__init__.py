@@ -6,7 +6,7 @@
 
 from musicrec.ranking.fusion import Fusion, reciprocal_rank_fusion
 from musicrec.ranking.matrices import Features, feature_matrix, feature_names
-from musicrec.ranking.model import Ranker, RankerSettings, fit_ranker, loaded
+from musicrec.ranking.model import Ranker, RankerSettings, fit_ranker, loaded, trial_ranker
 from musicrec.ranking.pairs import Pairs, answers, pairs, top
 from musicrec.ranking.ranked import Ranked
 from musicrec.ranking.rules import Ruled, Rules, tail

@@ -60,14 +60,6 @@ def _fill_agreement(found: Pairs, part: Float32) -> None:
     offered = ~np.isnan(found.ranks)
     part[:, 0] = offered.sum(axis=1)
     part[:, 1] = found.fused
-    part[:, 2] = rank_within_user(found, found.fused)
+    part[:, 2] = found.fused_rank
     part[:, 3] = np.where(offered, found.ranks, np.inf).min(axis=1, initial=np.inf)
 
-
-def rank_within_user(found: Pairs, values: Float32) -> Float32:
-    """Rank of each pair by descending `values` among its user's pairs, float32 (m,), 1 is best, ties by ascending item index."""
-    users = np.repeat(np.arange(len(found.user_index)), np.diff(found.indptr))
-    order = np.lexsort((-values, users))
-    ranks = np.empty(len(found), np.float32)
-    ranks[order] = np.arange(len(found)) - found.indptr[:-1][users] + 1
-    return ranks

@@ -93,22 +93,33 @@ def loaded(path: Path) -> Ranker:
     return Ranker(model, tuple(model.feature_names_))
 
 
-def fit_ranker(windows: Sequence[TrainingTable], settings: RankerSettings) -> Ranker:
-    """The ranker of all label windows (earliest first, the latest last).
+def fit_ranker(windows: Sequence[TrainingTable], settings: RankerSettings, trial: Ranker | None = None) -> Ranker:
+    """The ranker of all label windows (earliest first, the latest last), with as many trees as `trial` (trial_ranker when None).
 
-    It is fitted twice: on all windows but the latest, which says after how many trees to stop; then with as many trees on all.
-    With a single window every fifth user plays the part of the latest window. Raises RankingError when no candidate of any
-    window was played: there is nothing to learn from.
+    Raises RankingError when no candidate of any window was played: there is nothing to learn from.
     """
+    trees = (trial or trial_ranker(windows, settings)).model.tree_count_
+    filled = _filled(windows)
+    return Ranker(_trained(_joined(filled), settings, max(trees, 1)), filled[0].names)
+
+
+def trial_ranker(windows: Sequence[TrainingTable], settings: RankerSettings) -> Ranker:
+    """The ranker of all windows but the latest, which says after how many trees to stop and nothing else.
+
+    With a single window every fifth user plays the part of the latest window. Raises RankingError as fit_ranker does.
+    """
+    filled = _filled(windows)
+    early, late = _parts(filled)
+    if early.target.any() and late.target.any():
+        return Ranker(_trained(early, settings, settings.iterations, late), filled[0].names)
+    return Ranker(_trained(_joined(filled), settings, settings.iterations), filled[0].names)
+
+
+def _filled(windows: Sequence[TrainingTable]) -> list[TrainingTable]:
     filled = [table for table in windows if table.target.any()]
     if not filled:
         raise RankingError("no candidate was played in any label window; lengthen label_days or add generators.")
-    early, late = _parts(filled)
-    trees = settings.iterations
-    if early.target.any() and late.target.any():
-        trees = _trained(early, settings, settings.iterations, late).get_best_iteration() + 1
-    names = filled[0].names
-    return Ranker(_trained(_joined(filled), settings, trees), names)
+    return filled
 
 
 def _parts(windows: Sequence[TrainingTable]) -> tuple[TrainingTable, TrainingTable]:

@@ -22,6 +22,8 @@ class Pairs:
     item_index: int32 (m,). generators: their names, g of them. ranks: float32 (m, g), 1 is best; scores: float32 (m, g), as the
     generator gave them; places: float32 (m, g), (score - mean) / standard deviation within the user's list of that generator.
     All three are NaN where the generator did not offer the item. fused: float32 (m,), sum over generators of 1 / (60 + rank).
+    fused_rank: float32 (m,), rank by fused within the user, 1 is best, ties by ascending item index. A part of the pairs (`where`) keeps
+    the ranks of the whole.
     """
 
     user_index: Int32
@@ -32,6 +34,7 @@ class Pairs:
     scores: Float32
     places: Float32
     fused: Float32
+    fused_rank: Float32
 
     def __len__(self) -> int:
         return len(self.item_index)
@@ -45,7 +48,7 @@ class Pairs:
         """The pairs for which `keep` (m,) is true; all users stay, some perhaps without pairs."""
         kept = np.concatenate([[0], np.cumsum(keep)])[self.indptr]
         return Pairs(self.user_index, kept, self.item_index[keep], self.generators, self.ranks[keep], self.scores[keep],
-                     self.places[keep], self.fused[keep])
+                     self.places[keep], self.fused[keep], self.fused_rank[keep])
 
 
 def answers(recommenders: Mapping[str, Recommender], user_index: Int32, k: int) -> dict[str, tuple[Int32, Float32]]:
@@ -76,7 +79,7 @@ def _union(items, scores, per_user, smoothing):  # type: ignore[no-untyped-def] 
     g, n, width = items.shape
     room = n * min(per_user, g * width)
     indptr = np.zeros(n + 1, np.int64)
-    item_index, fused = np.empty(room, np.int32), np.empty(room, np.float32)
+    item_index, fused, fused_rank = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.float32)
     ranks = np.full((room, g), np.nan, np.float32)
     values, places = ranks.copy(), ranks.copy()
     found, source = np.empty(g * width, np.int32), np.empty(g * width, np.int32)
@@ -89,7 +92,7 @@ def _union(items, scores, per_user, smoothing):  # type: ignore[no-untyped-def] 
                 size += 1
         order = np.argsort(found[:size])
         group, total = _groups(found, source, order, width, smoothing)
-        kept = _best(total, per_user)
+        rank_of, kept = _best(total, per_user)
         mean, deviation = _moments(scores[:, user], items[:, user])
         begin = indptr[user]
         for place in range(size):
@@ -98,12 +101,13 @@ def _union(items, scores, per_user, smoothing):  # type: ignore[no-untyped-def] 
                 continue
             row += begin
             g_of, rank = source[order[place]] // width, source[order[place]] % width
-            item_index[row], fused[row] = found[order[place]], total[group[place]]
+            item_index[row], fused[row], fused_rank[row] = found[order[place]], total[group[place]], rank_of[group[place]]
             ranks[row, g_of], values[row, g_of] = rank + 1, scores[g_of, user, rank]
             places[row, g_of] = (scores[g_of, user, rank] - mean[g_of]) / deviation[g_of]
         indptr[user + 1] = begin + min(len(total), per_user)
     end = indptr[n]
-    return indptr, item_index[:end].copy(), ranks[:end].copy(), values[:end].copy(), places[:end].copy(), fused[:end].copy()
+    return (indptr, item_index[:end].copy(), ranks[:end].copy(), values[:end].copy(), places[:end].copy(), fused[:end].copy(),
+            fused_rank[:end].copy())
 
 
 @njit(cache=True, nogil=True)
@@ -121,16 +125,15 @@ def _groups(found, source, order, width, smoothing):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True)
 def _best(total, per_user):  # type: ignore[no-untyped-def]
-    kept = np.full(len(total), -1, np.int64)
-    chosen = np.zeros(len(total), np.bool_)
+    rank_of, kept = np.empty(len(total), np.int64), np.full(len(total), -1, np.int64)
     # Rounding keeps sums of the same terms in another order equal, so that ties stay ties.
-    chosen[np.argsort(-np.round(total, 9), kind="mergesort")[:per_user]] = True
+    rank_of[np.argsort(-np.round(total, 9), kind="mergesort")] = np.arange(1, len(total) + 1)
     row = 0
     for place in range(len(total)):
-        if chosen[place]:
+        if rank_of[place] <= per_user:
             kept[place] = row
             row += 1
-    return kept
+    return rank_of, kept
 
 
 @njit(cache=True, nogil=True)
