@@ -24,6 +24,7 @@ from musicrec.ranking import (
     reciprocal_rank_fusion,
     sampled_users,
     training_table,
+    trial_ranker,
 )
 
 RANKED, FUSION = "ranked", "fusion"
@@ -82,8 +83,9 @@ def learned(work: Workspace, tables: Tables) -> Learned:
     if latest is None:
         raise SplitError(f"no label window before {plan.test_start} has plays and a history; "
                          "lengthen [split] label_days or raise label_windows.")
-    trial = _trial(work, tables_of_windows, *latest)
-    ranker = fit_ranker(tables_of_windows, ranker_settings(work))
+    attempt = trial_ranker(tables_of_windows, ranker_settings(work))
+    trial = _trial(work, attempt, *latest)
+    ranker = fit_ranker(tables_of_windows, ranker_settings(work), attempt)
     return Learned(ranker, pd.DataFrame(rows), tables_of_windows[-1], trial, _decision(trial))
 
 
@@ -103,11 +105,9 @@ def _training_table(work: Workspace, made: Fitted, future: Plays) -> TrainingTab
     return training_table(found, users, future, made.features, settings.ranking.negatives, settings.ranking.seed)
 
 
-def _trial(work: Workspace, windows: list[TrainingTable], made: Fitted, future: Plays) -> Judge:
+def _trial(work: Workspace, ranker: Ranker, made: Fitted, future: Plays) -> Judge:
     settings = work.settings
     judge = Judge(made.history, future)
-    # With one window there is nothing earlier to learn from: the trial then sees its own labels and the note of the gate says so.
-    ranker = fit_ranker(windows[:-1] or windows, ranker_settings(work))
     for users, rows in batches(judge.user_ids, judge.history_rows, settings.candidates.batch_users):
         for name, offered in contenders(work, made, ranker, rows).items():
             judge.add(name, Lists(users, *offered))
