@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from musicrec.candidates import GENERATORS
+from musicrec.errors import GeneratorError
 from musicrec.matrix import History, plays
 from tests.worlds import DAY, checkerboard, history, random_world
 
@@ -109,3 +110,34 @@ def test_cold_row_of_no_users(name: str) -> None:
     """An empty batch gives an empty answer of width k."""
     items, scores = GENERATORS[name]().fit(random_world()).recommend(np.empty(0, np.int32), 4)
     assert items.shape == scores.shape == (0, 4)
+
+
+def test_pairs_of_weight_zero_stay_heard(name: str) -> None:
+    """A history whose weights are partly zero is answered, and none of its items is offered."""
+    world, rows = random_world(), np.arange(30, dtype=np.int32)
+    world.matrix.data[::3] = 0
+    items, scores = GENERATORS[name]().fit(world).recommend(rows, 10)
+    assert np.isfinite(scores[items >= 0]).all()
+    for row, its in zip(rows, items):
+        assert not _heard(world, row) & set(its.tolist())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_weights_that_are_no_numbers_never_reach_a_list(name: str, bad: float) -> None:
+    """NaN, infinite and negative weights are refused, or the method does not look at weights and its lists stay the same."""
+    world, rows = random_world(), np.arange(30, dtype=np.int32)
+    before = GENERATORS[name]().fit(world).recommend(rows, 10)
+    world.matrix.data[::5] = bad
+    try:
+        after = GENERATORS[name]().fit(world).recommend(rows, 10)
+    except GeneratorError as refused:
+        assert "weights of the history" in str(refused)
+    else:
+        np.testing.assert_array_equal(before[0], after[0])
+        np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_no_item_wanted(name: str) -> None:
+    """k = 0 gives arrays of width 0."""
+    items, scores = GENERATORS[name]().fit(random_world()).recommend(np.arange(3, dtype=np.int32), 0)
+    assert items.shape == scores.shape == (3, 0)

@@ -36,6 +36,8 @@ class NormOrder:
         O(n x scanned items x factors), at worst all items. Runs one thread a core, BLAS with one thread each.
         """
         items, scores = empty(len(users), k)
+        if k == 0:
+            return items, scores
         users = np.ascontiguousarray(users, np.float32)
         indptr, indices = heard.indptr.astype(np.int64), heard.indices.astype(np.int32)
         with threadpool_limits(1, user_api="blas"):
@@ -54,7 +56,7 @@ class NormOrder:
     def _search_block(self, users: Float32, rows: NDArray[np.int64], indptr: NDArray[np.int64], heard: Int32,
                       items: Int32, scores: Float32, sizes: NDArray[np.int64]) -> None:
         norms = np.sqrt(np.einsum("uf,uf->u", users, users, dtype=np.float64))
-        looking = np.flatnonzero(norms > 0) if items.shape[1] else np.empty(0, np.int64)
+        looking = np.flatnonzero(norms > 0)
         for start in range(0, len(self.items), ITEMS_A_BLOCK):
             worst = np.where(sizes[looking] < items.shape[1], -np.inf, scores[rows[looking], 0])
             # The bound is widened by more than float32 rounding of a stored score.
