@@ -39,19 +39,29 @@ def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) 
     Raises NotebookError when a cell fails or the kernel dies; the outputs so far are then in the notebook. Ctrl-C ends the
     kernel and raises KeyboardInterrupt.
     """
-    progress = _Progress(chapters(notebook))
+    progress, interrupted = _Progress(chapters(notebook)), False
 
     async def started(cell: Any, cell_index: int) -> None:
-        # nbclient would swallow Ctrl-C and call it a dead kernel; without its handler it is a KeyboardInterrupt again
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        # nbclient would take Ctrl-C for a dead kernel; cancelling its task ends the kernel in order
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, asyncio.current_task())
         progress.enter(cell_index)
 
-    client = NotebookClient(notebook, timeout=None, on_cell_start=started, resources={"metadata": {"path": str(folder)}})
+    def stop(running: asyncio.Task[Any] | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        if running:
+            running.cancel()
+
+    # log level 50: what the kernel's own log says about its sockets and about Ctrl-C helps nobody who reads chapters
+    client = NotebookClient(notebook, timeout=None, on_cell_start=started, extra_arguments=["--log-level=50"],
+                            resources={"metadata": {"path": str(folder)}})
     try:
         asyncio.run(client.async_execute(env=dict(environ)))
     except CellExecutionError as cause:
         raise _failed(name, progress, f"{cause.ename}: {cause.evalue}") from None
-    except DeadKernelError:
+    except (DeadKernelError, asyncio.CancelledError):
+        if interrupted:
+            raise KeyboardInterrupt from None
         raise _failed(name, progress, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
                                       "or use a larger machine") from None
     finally:
