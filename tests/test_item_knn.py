@@ -57,7 +57,7 @@ def test_each_item_keeps_its_best_neighbours(weighting: str) -> None:
 def test_scores_are_weights_times_similarities() -> None:
     """The lists are those of the dense product of plays and similarities with heard items struck out."""
     world = random_world(5)
-    fitted = ItemKnn(neighbours=20).fit(world)
+    fitted = ItemKnn(neighbours=20, half_life_days=0).fit(world)
     dense = world.matrix.toarray().astype(np.float64) @ fitted.similarity.toarray()
     dense[world.matrix.toarray() > 0] = 0
     items, scores = fitted.recommend(np.arange(len(world.user_ids), dtype=np.int32), 10)
@@ -72,7 +72,7 @@ def test_the_latest_play_decides_with_a_short_half_life() -> None:
     world = history(rows, 6, cutoff_day=901)
     user = np.array([0], np.int32)
     settings = {"weighting": "cosine", "neighbours": 6}
-    assert ItemKnn(**settings).fit(world).recommend(user, 1)[0][0, 0] == 2
+    assert ItemKnn(**settings, half_life_days=0).fit(world).recommend(user, 1)[0][0, 0] == 2
     assert ItemKnn(**settings, half_life_days=30, floor=0).fit(world).recommend(user, 1)[0][0, 0] == 3
 
 

@@ -8,8 +8,11 @@ from scipy import sparse
 from sklearn.metrics.pairwise import cosine_similarity
 
 from musicrec.candidates.neighbours import Neighbours, tastes
+from musicrec.errors import GeneratorError
 from musicrec.matrix import History
 from tests.worlds import history, random_world
+
+PLAIN = {"shrinkage": 0, "rarity": 0, "half_life_days": 0}
 
 
 def _with_shares(world: History, seed: int = 0) -> History:
@@ -67,7 +70,7 @@ def test_nearest_neighbours_without_a_bound_differ_only_by_dissimilar_users(shar
     taste = _centred(world) if shares else (world.matrix.toarray() > 0).astype(float)
     similarity = np.maximum(cosine_similarity(taste), 0)
     np.fill_diagonal(similarity, 0)
-    ours = Neighbours(neighbours=len(world.user_ids)).fit(world).recommend(_everyone(world), 80)
+    ours = Neighbours(**{**PLAIN, "neighbours": len(world.user_ids)}).fit(world).recommend(_everyone(world), 80)
     _assert_same(ours, similarity @ taste, _heard(world), 80)
 
 
@@ -78,7 +81,7 @@ def test_neighbours_are_the_most_similar_users() -> None:
     norms = np.linalg.norm(dense, axis=1)
     truth = dense @ dense.T / (np.outer(norms, norms) + 3)
     np.fill_diagonal(truth, 0)
-    users, similarity = Neighbours(neighbours=7, shrinkage=3).fit(world).nearest(_everyone(world))
+    users, similarity = Neighbours(**{**PLAIN, "neighbours": 7, "shrinkage": 3}).fit(world).nearest(_everyone(world))
     assert not (users == _everyone(world)[:, None]).any()
     np.testing.assert_allclose(np.where(users >= 0, similarity, 0), -np.sort(-truth, axis=1)[:, :7], rtol=1e-5)
 
@@ -94,5 +97,35 @@ def test_recency_turns_to_the_neighbours_of_today() -> None:
     rows = [(1, 0, 1), (1, 1, 1), (1, 2, 900), (2, 0, 1), (2, 1, 1), (2, 3, 1), (3, 2, 1), (3, 4, 1)]
     world = history(rows, 5, cutoff_day=901)
     me = np.array([0], np.int32)
-    assert Neighbours().fit(world).recommend(me, 1)[0][0, 0] == 3
-    assert Neighbours(half_life_days=10, floor=0).fit(world).recommend(me, 1)[0][0, 0] == 4
+    assert Neighbours(**PLAIN).fit(world).recommend(me, 1)[0][0, 0] == 3
+    assert Neighbours(**{**PLAIN, "half_life_days": 10}, floor=0).fit(world).recommend(me, 1)[0][0, 0] == 4
+
+
+def test_rare_shared_items_make_closer_neighbours() -> None:
+    """Sharing one rare item beats sharing one that most users heard, unless rarity is 0."""
+    rows = [(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1), (5, 0, 1), (5, 5, 1)]
+    world = history(rows, 6)
+    me = np.array([0], np.int32)
+    assert Neighbours(neighbours=1).fit(world).nearest(me)[0].tolist() == [[2]]
+    assert Neighbours(neighbours=1, **PLAIN).fit(world).nearest(me)[0].tolist() == [[1]]
+
+
+def test_what_neighbours_heard_lately_comes_first() -> None:
+    """Of two items that the same neighbour heard, recency prefers the later one."""
+    world = history([(1, 0, 1), (2, 0, 1), (2, 1, 1), (2, 2, 900), (3, 3, 1)], 4, cutoff_day=901)
+    me = np.array([0], np.int32)
+    assert Neighbours(half_life_days=0).fit(world).recommend(me, 2)[0].tolist() == [[1, 2]]
+    assert Neighbours(half_life_days=90).fit(world).recommend(me, 2)[0].tolist() == [[2, 1]]
+
+
+def test_an_item_that_everybody_heard_is_all_there_is() -> None:
+    """Rarity is 1 throughout where it would silence everything."""
+    world = history([(1, 0, 1), (2, 0, 1)], 1)
+    assert Neighbours().fit(world).nearest(np.array([0], np.int32))[0][0, 0] == 1
+
+
+@pytest.mark.parametrize("settings_", [{"neighbours": 0}, {"shrinkage": -1}, {"rarity": float("nan")}, {"floor": -1}])
+def test_settings_out_of_range_are_refused(settings_: dict[str, float]) -> None:
+    """The sentence names the setting."""
+    with pytest.raises(GeneratorError, match=next(iter(settings_))):
+        Neighbours(**settings_).fit(random_world())  # type: ignore[arg-type]

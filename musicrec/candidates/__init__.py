@@ -14,6 +14,7 @@ from musicrec.candidates.item_knn import ItemKnn
 from musicrec.candidates.neighbours import Neighbours
 from musicrec.candidates.popular import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
 from musicrec.candidates.random import Random
+from musicrec.candidates.slim import Slim
 from musicrec.lists import Recommender
 from musicrec.matrix import History
 
@@ -38,4 +39,5 @@ GENERATORS: dict[str, type[Generator]] = {
     "content": Content,
     "item_knn": ItemKnn,
     "neighbours": Neighbours,
+    "slim": Slim,
 }

@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from musicrec.candidates.evidence import check_recency, query
+from musicrec.candidates.evidence import check_recency
+from musicrec.candidates.item_neighbours import ItemNeighbours
 from musicrec.candidates.product import csr_of, diagonal, top_of_product
 from musicrec.candidates.support import supported
-from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked
 from musicrec.errors import GeneratorError
-from musicrec.matrix import Float32, History, Int32
+from musicrec.matrix import Float32, History
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class ItemKnn:
 
     weighting: Literal["bm25", "tfidf", "cosine"] = "bm25"
     neighbours: int = 100
-    k1: float = 0.05
-    b: float = 0.05
+    k1: float = 0.2
+    b: float = 0.1
     min_listeners: int = 1
     max_items_of_user: int = 300
-    half_life_days: float = 0
-    floor: float = 0.3
+    half_life_days: float = 720
+    floor: float = 0.1
 
-    def fit(self, history: History) -> "ItemNeighbours":
+    def fit(self, history: History) -> ItemNeighbours:
         """The neighbours of every item. O(sum over users of the square of their counted items); memory O(plays + items x neighbours).
 
         A weight of zero is heard and says nothing. Raises GeneratorError for other bad weights (weights.checked) and settings out of range.
@@ -49,19 +49,6 @@ class ItemKnn:
         n_items = counted.shape[1]
         similar = top_of_product(counted.T.tocsr(), counted, diagonal(n_items), self.neighbours)
         return ItemNeighbours(history, csr_of(*similar, n_items), self.half_life_days, self.floor)
-
-
-class ItemNeighbours:
-    """Scores from an item x item matrix: the sum of its rows for what a user heard."""
-
-    def __init__(self, history: History, similarity: sparse.csr_matrix, half_life_days: float, floor: float) -> None:
-        self.history, self.similarity = history, similarity
-        self.half_life_days, self.floor = half_life_days, floor
-
-    def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
-        """Items int32 (n, k) and scores float32 (n, k), positive scores only; nothing for row -1. O(heard x neighbours) a user."""
-        asked = query(self.history, self.history.matrix, user_index, self.half_life_days, self.floor)
-        return top_of_product(asked, self.similarity, rows_of(self.history.matrix, user_index), k)
 
 
 def bm25(matrix: sparse.csr_matrix, settings: ItemKnn) -> sparse.csr_matrix:

@@ -7,32 +7,39 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.product import csr_of, top_of_chain, top_of_product
 from musicrec.candidates.top_k import rows_of
-from musicrec.candidates.weights import checked
+from musicrec.candidates.weights import checked, recency
 from musicrec.errors import GeneratorError
 from musicrec.matrix import Float32, History, Int32
+
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Score of an item = sum over neighbours of similarity x their weight of it; similarity is the cosine of the users' rows.
+    """Score of an item = sum over neighbours of similarity x their weight of it x its recency to them.
 
-    mode "nearest": the `neighbours` most similar users with a positive similarity, cosine = dot / (norm x norm + shrinkage).
-    mode "all": every other user, also dissimilar ones, plain cosine: sum over v of cos(u, v) x w(v, i).
+    mode "nearest": the `neighbours` most similar users with a positive similarity, dot / (norm x norm + shrinkage), between
+    vectors in which an item's weight is multiplied by ln(users / listeners) ** rarity; 0 compares plain weights.
+    mode "all": the fourth seed's formula, sum over all other users v, also dissimilar ones, of cos(u, v) x w(v, i); it has
+    neither rarity nor shrinkage nor recency.
     weights "centred": weight minus the user's mean weight; "binary": 1 for every heard item; "auto": centred where the
     source has the played share, which shows in weights that are not whole numbers.
-    half_life_days and floor: recency of the query in mode "nearest" (0: off), see evidence.query.
+    half_life_days and floor: older plays count less, those of the user who asks and those of the neighbours (0: off),
+    see weights.recency.
     """
 
     mode: Literal["nearest", "all"] = "nearest"
     neighbours: int = 100
-    shrinkage: float = 0
+    shrinkage: float = 30
+    rarity: float = 1
     weights: Literal["auto", "binary", "centred"] = "auto"
-    half_life_days: float = 0
+    half_life_days: float = 720
     floor: float = 0.1
 
     def fit(self, history: History) -> "UserNeighbours":
@@ -42,27 +49,33 @@ class Neighbours:
         has no neighbours. Raises GeneratorError for bad weights (weights.checked) and settings out of range.
         """
         check_recency(self.half_life_days, self.floor)
-        if self.neighbours < 1 or not self.shrinkage >= 0:
-            raise GeneratorError(f"neighbours is {self.neighbours} and shrinkage {self.shrinkage}; give at least 1 and at least 0.")
+        if self.neighbours < 1 or not (self.shrinkage >= 0 and self.rarity >= 0):
+            raise GeneratorError(f"neighbours is {self.neighbours}, shrinkage {self.shrinkage} and rarity {self.rarity}; "
+                                 "give at least 1, 0 and 0.")
         checked(history)
-        return UserNeighbours(history, self, tastes(history.matrix, self.weights))
+        return UserNeighbours(history, self)
 
 
 class UserNeighbours:
     """Finds neighbours and adds up what they heard, for a batch of users."""
 
-    def __init__(self, history: History, settings: Neighbours, taste: sparse.csr_matrix) -> None:
-        self.history, self.settings, self.taste = history, settings, taste
-        self.listeners = taste.T.tocsr()
-        self.norms = _norms(taste)
-        self._unit = sparse.diags_array(1 / self.norms, dtype=np.float32).tocsr() @ taste if settings.mode == "all" else taste
-        self._unit_listeners = self._unit.T.tocsr() if settings.mode == "all" else self.listeners
+    def __init__(self, history: History, settings: Neighbours) -> None:
+        self.history, self.settings = history, settings
+        taste = tastes(history.matrix, settings.weights)
+        if settings.mode == "all":
+            self.compared = _scaled(taste, np.repeat(1 / _norms(taste), np.diff(taste.indptr)))
+            self.norms, self.liked = np.ones(taste.shape[0]), taste
+        else:
+            self.compared = _scaled(taste, rarities(history, settings.rarity)[taste.indices])
+            self.norms = _norms(self.compared)
+            self.liked = _scaled(taste, recency(history.minutes, history.cutoff, settings.half_life_days, settings.floor))
+        self.listeners = self.compared.T.tocsr()
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:
         """Neighbours int32 (n, neighbours) and similarities float32 of these users, descending, ties by lower user, never themselves."""
         chosen = self.settings
-        asked = query(self.history, self.taste, user_index, chosen.half_life_days, chosen.floor)
-        themselves = csr_of(user_index[:, None], np.ones((len(user_index), 1), np.float32), len(self.history.user_ids))
+        asked = query(self.history, self.compared, user_index, chosen.half_life_days, chosen.floor)
+        themselves = csr_of(user_index[:, None], np.ones((len(user_index), 1), np.float32), len(self.norms))
         return top_of_product(asked, self.listeners, themselves, chosen.neighbours, row_norms=_norms(asked),
                               column_norms=self.norms, shrinkage=chosen.shrinkage)
 
@@ -73,23 +86,39 @@ class UserNeighbours:
         """
         heard = rows_of(self.history.matrix, user_index)
         if self.settings.mode == "all":
-            return top_of_chain(rows_of(self._unit, user_index), self._unit_listeners, self.taste, user_index, heard, k)
-        return top_of_product(csr_of(*self.nearest(user_index), len(self.norms)), self.taste, heard, k)
+            return top_of_chain(rows_of(self.compared, user_index), self.listeners, self.liked, user_index, heard, k)
+        return top_of_product(csr_of(*self.nearest(user_index), len(self.norms)), self.liked, heard, k)
+
+
+def rarities(history: History, power: float) -> Float64:
+    """ln(users / listeners) ** power an item, float64 (n_items,): what a shared item says grows with its rarity; all 1 for power 0.
+
+    An item that everybody heard says nothing, unless all items are such.
+    """
+    logs = np.log(len(history.user_ids) / np.maximum(history.n_listeners, 1)) if len(history.user_ids) else np.zeros(len(history.catalogue))
+    rarity: Float64 = logs ** power if logs.any() else np.ones(len(logs))
+    return rarity
 
 
 def tastes(matrix: sparse.csr_matrix, kind: str) -> sparse.csr_matrix:
     """The weights by which users are compared, same pattern as `matrix`: see Neighbours.weights."""
-    data = matrix.data.astype(np.float64)
+    data = matrix.data
     if kind == "binary" or (kind == "auto" and bool((data == np.round(data)).all())):
-        data = (data > 0).astype(np.float64)
-    else:
-        users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        means = np.bincount(users, data, minlength=matrix.shape[0]) / np.maximum(np.diff(matrix.indptr), 1)
-        data -= means[users]
-    return sparse.csr_matrix((data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+        return _with(matrix, (data > 0).astype(np.float32))
+    users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    means = np.bincount(users, data, minlength=matrix.shape[0]) / np.maximum(np.diff(matrix.indptr), 1)
+    return _with(matrix, (data - means[users]).astype(np.float32))
 
 
-def _norms(matrix: sparse.csr_matrix) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _with(matrix: sparse.csr_matrix, data: Float32) -> sparse.csr_matrix:
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _scaled(matrix: sparse.csr_matrix, factors: NDArray[np.floating]) -> sparse.csr_matrix:
+    return _with(matrix, (matrix.data * factors).astype(np.float32))
+
+
+def _norms(matrix: sparse.csr_matrix) -> Float64:
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     norms = np.sqrt(np.bincount(rows, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[0]))
     # An empty vector has no direction: any divisor gives it similarity 0.
