@@ -264,6 +264,20 @@ def test_ranked_lists_answer_like_a_recommender() -> None:
     assert ranked.recommend(users[:0], 10)[0].shape == (0, 10)
 
 
+def test_strangers_teach_nothing_and_get_the_fusion() -> None:
+    """Users without history are no training rows, and their ranked list is the plain fusion."""
+    world = random_world()
+    users = np.array([-1, 3], np.int32)
+    found = pairs(answers(stands(world), users, 40), users, 300)
+    groups = features(world, "item_popularity", "user_activity")
+    stranger = 10_000
+    labels = plays(np.array([stranger, world.user_ids[3]]), found.item_index[[0, -1]], np.zeros(2), None, len(world.catalogue))
+    table = training_table(found, np.array([stranger, world.user_ids[3]], np.int32), labels, groups, 100, 0)
+    assert set(table.group.tolist()) == {int(world.user_ids[3])}
+    ranked = Ranked(stands(world), groups, fit_ranker([table], QUICK), 40)
+    np.testing.assert_array_equal(ranked.recommend(users, 9)[0][0], Fusion(stands(world), 40).recommend(users, 9)[0][0])
+
+
 def test_a_model_survives_the_disk(tmp_path: Path) -> None:
     """A saved and loaded ranker gives the same scores and knows its columns; CatBoost alone reads the file."""
     world = random_world()

@@ -42,10 +42,14 @@ class Ranker:
     def scores(self, found: Pairs, features: Features) -> Float32:
         """One score a pair, float32 (m,), higher is better; log-odds of being played with Logloss.
 
+        Users without history keep the order of the plain fusion (their scores are its values): the model learns from known users.
         Raises RankingError when generators or features are not those that the model was trained on.
         """
         self._check(feature_names(found, features))
-        return self._predicted(feature_matrix(found, features))
+        known = np.repeat(found.user_index >= 0, np.diff(found.indptr))
+        scores = found.fused.copy()
+        scores[known] = self._predicted(feature_matrix(found.where(known), features))
+        return scores
 
     def rank(self, found: Pairs, features: Features, k: int) -> tuple[Int32, Float32]:
         """The k best candidates of each user: items int32 (n, k), scores float32 (n, k), ties by ascending item index."""

@@ -54,7 +54,8 @@ def targets(found: Pairs, user_ids: Int32, labels: Plays) -> NDArray[np.int8]:
 def training_table(found: Pairs, user_ids: Int32, labels: Plays, features: Features, negatives: int, seed: int) -> TrainingTable:
     """The rows to learn from: all candidates that were played, and for each user at most `negatives` of the others, drawn at random.
 
-    Users without a played candidate are left out: their rows say nothing about order. Features are computed for kept rows only.
+    Users without a played candidate are left out: their rows say nothing about order. So are users without history: what decides
+    between popular tracks for a stranger is not what decides for a known user. Features are computed for kept rows only.
     """
     target = targets(found, user_ids, labels)
     kept = _kept(found, target, negatives, seed)
@@ -66,6 +67,7 @@ def training_table(found: Pairs, user_ids: Int32, labels: Plays, features: Featu
 def _kept(found: Pairs, target: NDArray[np.int8], negatives: int, seed: int) -> NDArray[np.bool_]:
     users = np.repeat(np.arange(len(found.user_index)), np.diff(found.indptr))
     has_hit = np.bincount(users, weights=target, minlength=len(found.user_index)) > 0
+    has_hit &= found.user_index >= 0
     draw = np.random.default_rng(seed).random(len(target))
     order = np.lexsort((draw, target, users))
     place = np.empty(len(target), np.int64)
