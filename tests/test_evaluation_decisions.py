@@ -116,17 +116,23 @@ def test_the_gate_refuses_tables_over_different_users() -> None:
 def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text around the marks stays; a second run changes nothing; missing marks or keys are named in one line."""
     manifest, readme = tmp_path / "manifest.json", tmp_path / "README.md"
-    manifest.write_text(json.dumps({"metrics": [{"generator": "als", "ndcg@10": 0.09, "served": 1.0}]}))
+    row = {"generator": "als", "ndcg@10": 0.09, "served": 1.0, "unheard@10": float("nan")}
+    manifest.write_text(json.dumps({"run_id": "r1", "metrics": {"comparison": [row], "reason": "als is published because it is alone."}}))
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert main([str(manifest), str(readme)]) == 0
     once = readme.read_text()
     assert once.startswith("before\n")
     assert once.endswith("after\n")
     assert "| als | - | - | 0.0900 |" in once
+    assert "nan" not in once
+    assert "Run r1: als is published" in once
     assert main([str(manifest), str(readme)]) == 0
     assert readme.read_text() == once
     readme.write_text("no marks")
     assert main([str(manifest), str(readme)]) == 1
     assert "no lines" in capsys.readouterr().err
     assert main([str(tmp_path / "absent.json")]) == 1
+    manifest.write_text("{}")
+    assert main([str(manifest)]) == 1
+    assert "not the manifest.json" in capsys.readouterr().err
     assert main([]) == 2

@@ -1,12 +1,14 @@
 """The README's results table from a manifest: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
 
-Without README the table is printed; with it, the text between the two marker lines of README is replaced.
+MANIFEST is manifest.json of a published run. Without README the table is printed; with it, what stands between the two marker
+lines of README is replaced.
 """
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from musicrec.errors import ArtifactError
 
@@ -29,9 +31,16 @@ def markdown(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = COLU
 
 def _cell(row: Mapping[str, object], column: str) -> str:
     value = row.get(column)
-    text = f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+    known = value is not None and value == value  # NaN is not equal to itself
+    text = "-" if not known else f"{value:.4f}" if isinstance(value, float) else str(value)
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
     return f"{text} [{low:.4f}, {high:.4f}]" if isinstance(low, float) and isinstance(high, float) else text
+
+
+def section(manifest: Mapping[str, Any]) -> str:
+    """The table over all judged users of a manifest, under the sentence that says what the run published and why."""
+    metrics = manifest["metrics"]
+    return f"Run {manifest['run_id']}: {metrics['reason']}\n\n{markdown(metrics['comparison'])}"
 
 
 def replaced(text: str, table: str) -> str:
@@ -49,14 +58,17 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        table = markdown(json.loads(Path(arguments[0]).read_text(encoding="utf-8"))["metrics"])
+        table = section(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
         if len(arguments) == 1:
             print(table)
         else:
             readme = Path(arguments[1])
             readme.write_text(replaced(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
-    except (OSError, ArtifactError, ValueError, KeyError) as cause:
-        print(f"no table: {arguments[0]}: {cause}", file=sys.stderr)
+    except (OSError, ArtifactError, ValueError) as cause:
+        print(f"No table from {arguments[0]}: {cause}", file=sys.stderr)
+        return 1
+    except (KeyError, TypeError):
+        print(f"No table from {arguments[0]}: it is not the manifest.json of a published run.", file=sys.stderr)
         return 1
     return 0
 
