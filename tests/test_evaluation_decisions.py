@@ -1,6 +1,7 @@
 """Intervals, tests, Holm's correction, the gate and the results table."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp
 
+from musicrec.artifacts import Manifest, RunInfo
 from musicrec.evaluation import gate
 from musicrec.evaluation.results_table import BEGIN, END, main
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
@@ -113,11 +115,22 @@ def test_the_gate_refuses_tables_over_different_users() -> None:
         gate(uneven, "ranked")
 
 
+def published(artifacts: Path, info: RunInfo) -> tuple[Path, str]:
+    """The manifest file and id of a run as artifacts.publish lays it down, without the files of the run."""
+    manifest = Manifest("20221216T000000Z-abcdef", "2022-12-16T00:00:00+00:00", info, {})
+    path = artifacts / "runs" / manifest.run_id / "manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(asdict(manifest)))
+    (artifacts / "current.json").write_text(json.dumps({"run_id": manifest.run_id}))
+    return path, manifest.run_id
+
+
 def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text around the marks stays; a second run changes nothing; missing marks or keys are named in one line."""
-    manifest, readme = tmp_path / "manifest.json", tmp_path / "README.md"
     row = {"generator": "als", "ndcg@10": 0.09, "served": 1.0, "unheard@10": float("nan")}
-    manifest.write_text(json.dumps({"run_id": "r1", "metrics": {"comparison": [row], "reason": "als is published because it is alone."}}))
+    info = RunInfo({}, {"comparison": [row], "reason": "als is published because it is alone."})
+    artifacts, readme = tmp_path / "artifacts", tmp_path / "README.md"
+    manifest, run_id = published(artifacts, info)
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert main([str(manifest), str(readme)]) == 0
     once = readme.read_text()
@@ -125,8 +138,8 @@ def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path
     assert once.endswith("after\n")
     assert "| als | - | - | 0.0900 |" in once
     assert "nan" not in once
-    assert "Run r1: als is published" in once
-    assert main([str(manifest), str(readme)]) == 0
+    assert f"Run {run_id}: als is published" in once
+    assert main([str(artifacts), str(readme)]) == 0, "the current run of a folder is the same run"
     assert readme.read_text() == once
     readme.write_text("no marks")
     assert main([str(manifest), str(readme)]) == 1

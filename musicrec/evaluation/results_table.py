@@ -1,7 +1,7 @@
-"""The README's results table from a manifest: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
+"""The README's results table from a published run: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
 
-MANIFEST is manifest.json of a published run. Without README the table is printed; with it, what stands between the two marker
-lines of README is replaced.
+MANIFEST is manifest.json of a run, or a folder of artifacts, whose current run is taken. Without README the table is printed; with
+it, what stands between the two marker lines of README is replaced.
 """
 
 import json
@@ -39,7 +39,7 @@ def _cell(row: Mapping[str, object], column: str) -> str:
 
 def section(manifest: Mapping[str, Any]) -> str:
     """The table over all judged users of a manifest, under the sentence that says what the run published and why."""
-    metrics = manifest["metrics"]
+    metrics = manifest["info"]["metrics"]
     return f"Run {manifest['run_id']}: {metrics['reason']}\n\n{markdown(metrics['comparison'])}"
 
 
@@ -52,13 +52,20 @@ def replaced(text: str, table: str) -> str:
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"
 
 
+def _manifest(path: Path) -> Any:
+    if path.is_dir():
+        run_id = json.loads((path / "current.json").read_text(encoding="utf-8"))["run_id"]
+        path = path / "runs" / run_id / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print or insert the table; 0, or 1 after one sentence on stderr."""
     if len(arguments) not in (1, 2):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        table = section(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+        table = section(_manifest(Path(arguments[0])))
         if len(arguments) == 1:
             print(table)
         else:
