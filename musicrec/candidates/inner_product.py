@@ -16,7 +16,7 @@ from musicrec.candidates.top_k import contains, in_parts, pushed, sort_heap
 from musicrec.lists import empty
 from musicrec.matrix import Float32, Int32
 
-USERS_A_BLOCK, ITEMS_A_BLOCK = 512, 1024
+USERS_A_BLOCK, ITEMS_A_BLOCK = 512, 512
 
 
 class NormOrder:

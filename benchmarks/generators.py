@@ -1,0 +1,123 @@
+"""How long generators take for every user of a history, how much memory, and how that compares with a reference on the same machine.
+
+    python benchmarks/generators.py --data FOLDER --cutoff 2022-12-16 [--generators als popular ...] [--users N] [--k 100]
+                                    [--model als_model.npz] [--asked 512]
+
+FOLDER holds items.parquet and events.parquet as `prepare` writes them. Each generator runs in a process of its own, with its settings
+from config.ini; peak memory is that of this process and includes the history. --users asks about that many users, evenly spread
+over all; without it everybody is asked. --model takes ALS factors that were saved before instead of training.
+Reference of als: `implicit`'s own recommend with the same factors, for --asked users, in the same process; lists are compared.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from musicrec import settings, split
+from musicrec.candidates import GENERATORS, als
+from musicrec.matrix import Catalogue, History, catalogue
+
+ARRAYS = ("user_ids", "indptr", "indices", "data", "minutes")
+
+
+def stored(history: History, folder: Path) -> None:
+    """Write a history as plain arrays, which the processes of the generators read."""
+    matrix, links = history.matrix, history.catalogue
+    for name, array in zip(ARRAYS, (history.user_ids, matrix.indptr, matrix.indices, matrix.data, history.minutes)):
+        np.save(folder / f"{name}.npy", array)
+    np.save(folder / "item_ids.npy", links.item_ids)
+    np.save(folder / "cutoff.npy", history.cutoff)
+    for name in ("genres", "artists", "albums"):
+        sparse.save_npz(folder / f"{name}.npz", getattr(links, name), compressed=False)
+
+
+def loaded(folder: Path) -> History:
+    """The history written by `stored`."""
+    user_ids, indptr, indices, data, minutes = (np.load(folder / f"{name}.npy") for name in ARRAYS)
+    names = (sparse.load_npz(folder / f"{name}.npz") for name in ("genres", "artists", "albums"))
+    links = Catalogue(np.load(folder / "item_ids.npy"), *names)
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=(len(user_ids), len(links)))
+    return History(user_ids, matrix, minutes, links, int(np.load(folder / "cutoff.npy")))
+
+
+def measured(name: str, folder: Path, options: argparse.Namespace) -> dict[str, float | str]:
+    """Seconds, users a second and peak memory of one generator, and the ratio to its reference."""
+    history = loaded(folder)
+    kind = settings.load().component(f"candidates.{name}", GENERATORS[name])
+    start = time.perf_counter()
+    fitted = als.load(options.model, history, kind) if name == "als" and options.model else kind.fit(history)
+    fit = time.perf_counter() - start
+    n = len(history.user_ids)
+    rows = np.linspace(0, n - 1, min(options.users or n, n)).astype(np.int32)
+    fitted.recommend(rows[:64], options.k)
+    start, served = time.perf_counter(), 0
+    for first in range(0, len(rows), options.batch):
+        items, _ = fitted.recommend(rows[first:first + options.batch], options.k)
+        served += int((items[:, 0] >= 0).sum())
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    reference = against_implicit(fitted, history, rows[:: max(1, len(rows) // options.asked)], options) if name == "als" else {}
+    speed = len(rows) / seconds
+    note = f"{speed / reference['speed']:.1f}x implicit ({reference['speed']:.0f} users/s; {reference['lists']})" if reference else ""
+    return {"name": name, "fit": fit, "users": len(rows), "served": served, "seconds": seconds, "speed": speed, "peak": peak, "note": note}
+
+
+def against_implicit(fitted: als.AlsRecommender, history: History, rows: np.ndarray, options: argparse.Namespace) -> dict[str, float | str]:
+    """Users a second of implicit's recommend with the same factors, at its default of one thread a core, and how far its lists are ours."""
+    with threadpool_limits(1, user_api="blas"):
+        model = AlternatingLeastSquares(fitted.item_factors.shape[1])
+    model.user_factors, model.item_factors = fitted.user_factors, fitted.item_factors
+    speeds = []
+    # Its batches call BLAS; which number of BLAS threads suits it better is tried, and the better one counts.
+    for threads in (1, None):
+        with threadpool_limits(threads, user_api="blas"):
+            start = time.perf_counter()
+            items, scores = model.recommend(rows, history.matrix[rows], N=options.k)
+            speeds.append(len(rows) / (time.perf_counter() - start))
+    ours, our_scores = fitted.recommend(rows, options.k)
+    alike = np.mean(np.sort(ours, axis=1) == np.sort(items, axis=1))
+    apart = np.abs(our_scores - scores).max()
+    return {"speed": max(speeds), "lists": f"same items {alike:.4%}, scores apart at most {apart:.1e}"}
+
+
+def main() -> None:
+    """Measure one generator after the other and print a line each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cutoff", type=date.fromisoformat, required=True)
+    parser.add_argument("--generators", nargs="+", default=list(GENERATORS), choices=list(GENERATORS))
+    parser.add_argument("--users", type=int)
+    parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=8192)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--asked", type=int, default=512)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.data) as temporary:
+        folder, start = Path(temporary), time.perf_counter()
+        items = catalogue(pq.read_table(options.data / "items.parquet", columns=["item_id", "genre_ids", "artist_ids", "album_ids"]))
+        history = split.history(options.data / "events.parquet", items, options.cutoff)
+        stored(history, folder)
+        print(f"{len(history.user_ids):,} users, {len(items):,} tracks, {history.matrix.nnz:,} pairs, k = {options.k}; "
+              f"read in {time.perf_counter() - start:.0f} s", flush=True)
+        del history, items
+        print(f"{'generator':18s} {'fit s':>8s} {'users':>10s} {'served':>10s} {'seconds':>8s} {'users/s':>10s} {'peak GB':>8s}",
+              flush=True)
+        for name in options.generators:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                line = pool.apply(measured, (name, folder, options))
+            print(f"{line['name']:18s} {line['fit']:8.1f} {line['users']:10,d} {line['served']:10,d} {line['seconds']:8.1f} "
+                  f"{line['speed']:10,.0f} {line['peak']:8.2f} {line['note']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
