@@ -10,6 +10,7 @@ from typing import Protocol
 from musicrec.candidates.als import Als
 from musicrec.candidates.artist import Artist
 from musicrec.candidates.content import Content
+from musicrec.candidates.covisitation import Covisitation
 from musicrec.candidates.item_knn import ItemKnn
 from musicrec.candidates.neighbours import Neighbours
 from musicrec.candidates.popular import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
@@ -40,4 +41,5 @@ GENERATORS: dict[str, type[Generator]] = {
     "item_knn": ItemKnn,
     "neighbours": Neighbours,
     "slim": Slim,
+    "covisitation": Covisitation,
 }
