@@ -56,6 +56,7 @@ def _spark(memory_limit: str, threads: int, temp_folder: Path) -> Any:
                .config("spark.sql.timestampType", "TIMESTAMP_NTZ")
                .config("spark.sql.execution.arrow.pyspark.enabled", "true")
                .config("spark.ui.enabled", "false").getOrCreate())
+    session.sparkContext.setLogLevel("ERROR")
     return ibis.pyspark.connect(session)
 
 
