@@ -61,6 +61,7 @@ def similar_to(work: Workspace, tables: Tables, item_ids: Sequence[int], k: int 
     """The first `k` neighbours of each track from similar.parquet, with the names of both; tracks without neighbours are left out."""
     rows = pq.read_table(work.folder / "similar.parquet", filters=[("item_id_1", "in", [int(item) for item in item_ids])]).to_pandas()
     rows = rows.groupby("item_id_1", sort=False).head(k)
+    rows = rows.set_index("item_id_1").loc[[item for item in item_ids if item in set(rows["item_id_1"])]].reset_index()
     asked = named(tables, rows[["item_id_1"]], "item_id_1")
     found = named(tables, rows[["item_id_2"]], "item_id_2")
     return pd.DataFrame({"track": asked["name"] + " by " + asked["artists"], "similar track": found["name"] + " by " + found["artists"],

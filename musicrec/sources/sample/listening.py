@@ -12,7 +12,7 @@ from musicrec.sources.sample.catalogue import DAYS, N_SCENES, N_VIBES, Floats, I
 FIXED_USER = 617032
 N_USERS, N_LISTENS, MAX_USER_ID = 3000, 250_000, 1_374_582
 SHORTEST, LONGEST = 11, 900
-MONTH_STARTS = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365])
+_MOOD_DAYS = 30
 _FIRST_COLD_DAY, _COLD_SHARE = 349, 0.035
 _TASTE, _VIBE, _RUN, _NEWS, _TREND = 1.0, 0.55, 0.2, 1.6, 0.5
 
@@ -94,24 +94,26 @@ def _history(rng: np.random.Generator, tracks: Tracks, people: Users, user: int,
     heard = np.zeros(len(tracks.ids), bool)
     history: list[int] = []
     constant = tracks.fame + _VIBE * (tracks.vibe @ people.vibe[user]) / np.sqrt(N_VIBES) * 2
-    for month in range(12):
-        in_month = day[(day >= MONTH_STARTS[month]) & (day < MONTH_STARTS[month + 1])]
-        if len(in_month):
-            moved = (MONTH_STARTS[month] + MONTH_STARTS[month + 1]) / 2 / DAYS
+    # Everybody's moods change on other days: on common ones every window of time would be unlike the next.
+    starts = rng.integers(-_MOOD_DAYS, 0) + _MOOD_DAYS * np.arange(DAYS // _MOOD_DAYS + 2)
+    for start, end in zip(starts, starts + _MOOD_DAYS):
+        within = day[(day >= start) & (day < end)]
+        if len(within):
+            moved = np.clip((start + end) / 2 / DAYS, 0, 1)
             weights = (1 - moved) * people.early[user] + moved * people.late[user]
             liking = _TASTE * np.log(weights @ near + 1e-4) + _TREND * np.sin(phase + 2 * np.pi * moved)
-            wishes = _wishes(rng, tracks, constant + liking[tracks.scene], month, 3 * len(in_month) + 20, heard)
-            _play(rng, tracks, in_month, wishes, albums, heard, history)
+            wishes = _wishes(rng, tracks, constant + liking[tracks.scene], (start, end), 3 * len(within) + 20, heard)
+            _play(rng, tracks, within, wishes, albums, heard, history)
     return np.array(history, np.int64)
 
 
-def _wishes(rng: np.random.Generator, tracks: Tracks, liking: Floats, month: int, n: int, heard: NDArray[np.bool_]) -> Ints:
-    """n tracks in the order in which a user would pick them this month: a draw without replacement by Gumbel noise."""
-    age = np.maximum((MONTH_STARTS[month] + MONTH_STARTS[month + 1]) / 2 - tracks.released, 0)
+def _wishes(rng: np.random.Generator, tracks: Tracks, liking: Floats, days: tuple[int, int], n: int, heard: NDArray[np.bool_]) -> Ints:
+    """n tracks in the order in which a user would pick them within these days: a draw without replacement by Gumbel noise."""
+    age = np.maximum(sum(days) / 2 - tracks.released, 0)
     new = tracks.released >= 0
     score = liking - np.log(rng.standard_exponential(len(liking)))
     score[new] += _NEWS * np.exp(-age[new] / 60)
-    score[heard | (tracks.released >= MONTH_STARTS[month + 1])] = -np.inf
+    score[heard | (tracks.released >= days[1])] = -np.inf
     best = np.argpartition(-score, min(n, len(score) - 1))[:n]
     return best[np.argsort(-score[best])]
 
