@@ -14,6 +14,6 @@ from musicrec.ranking.training import TrainingTable, sampled_users, targets, tra
 
 __all__ = [
     "Features", "Fusion", "Pairs", "Ranked", "Ranker", "RankerSettings", "Ruled", "Rules", "TrainingTable", "answers", "feature_matrix",
-    "feature_names", "fit_ranker", "loaded", "pairs", "reciprocal_rank_fusion", "sampled_users", "tail", "targets", "top", "trial_ranker",
+    "feature_names", "fit_ranker", "loaded", "pairs", "reciprocal_rank_fusion", "sampled_users", "tail", "targets", "top",
     "training_table", "trial_ranker",
 ]
