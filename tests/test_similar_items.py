@@ -168,3 +168,13 @@ def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     world = random_world()
     with pytest.raises(StorageError, match=r"similar\.parquet cannot be written"):
         write(tmp_path / "none" / "similar.parquet", similar_items(world, None, 2), world.item_ids)
+
+
+def test_a_sample_of_listeners_finds_the_same_groups() -> None:
+    """With bounds below the longest rows, neighbours stay in their group and scores near those of all listeners."""
+    rng = np.random.default_rng(8)
+    rows = [(user, user % 2 * 30 + int(item), 1) for user in range(1000) for item in rng.choice(30, 15, replace=False)]
+    world = history(rows, 60)
+    items, scores = co_listening(world, 29, 0.0, max_listeners=150, max_tracks=10)
+    assert (items // 30 == np.arange(60)[:, None] // 30).all()
+    assert 0.7 < scores.mean() / co_listening(world, 29, 0.0)[1].mean() < 1.1

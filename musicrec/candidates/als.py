@@ -54,12 +54,11 @@ class Als:
         for settings that make no sense, and for factors that diverge.
         """
         self._check()
-        plays = self._confidence(history)
-        users, items = self._factors(sparse.vstack([plays, *self._names(history)], format="csr"))
+        users, items = self._factors(sparse.vstack([self._confidence(history), *self._names(history)], format="csr"))
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
             raise GeneratorError(f"als diverged: factors are not finite with alpha {self.alpha} and regularization {self.regularization}; "
                                  "raise regularization or lower alpha.")
-        return AlsRecommender(history, users[: plays.shape[0]], items, self)
+        return AlsRecommender(history, users[: len(history.user_ids)], items, self)
 
     def _check(self) -> None:
         if self.factors < 1 or self.iterations < 1:
@@ -73,11 +72,13 @@ class Als:
 
     def _confidence(self, history: History) -> sparse.csr_matrix:
         weight, matrix = checked(history), history.matrix
-        values = np.where(weight > 0, 1 + np.float32(self.alpha) * weight, 0).astype(np.float32)
+        values = weight * np.float32(self.alpha)
+        values += 1
         confidence = sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
         if not weight.all():
             # implicit would take a stored 0 for less confidence than in a pair that was never played.
             confidence = confidence.copy()
+            confidence.data[weight == 0] = 0
             confidence.eliminate_zeros()
         return confidence
 

@@ -1,26 +1,26 @@
 """Tracks that are played by the same people."""
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.candidates.product import diagonal, top_of_product
 from musicrec.matrix import Float32, History, Int32
 
-# Bounds that keep the method affordable on large histories: listeners of a track and tracks of a listener that are counted.
-MAX_LISTENERS, MAX_TRACKS = 300, 200
 
-
-def co_listening(history: History, k: int, shrinkage: float) -> tuple[Int32, Float32]:
+def co_listening(history: History, k: int, shrinkage: float, *,
+                 max_listeners: int = 300, max_tracks: int = 200) -> tuple[Int32, Float32]:
     """The k items that most of an item's listeners share: shared / (sqrt(listeners x listeners of the other) + shrinkage), in 0..1.
 
-    Of an item with more than MAX_LISTENERS listeners that many, evenly spread, are asked; of a user with more than MAX_TRACKS
-    items so many count. O(min(listeners, MAX_LISTENERS) x MAX_TRACKS) an item.
+    Of an item with more than max_listeners listeners that many, evenly spread, are asked; of a user with more than max_tracks
+    items so many count. O(min(listeners, max_listeners) x max_tracks) an item.
     """
     matrix = history.matrix
     binary = sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
-    tracks = _thinned(binary, MAX_TRACKS)
+    tracks = _thinned(binary, max_tracks)
     all_listeners = sparse.csr_matrix(binary.T)
-    asked = _thinned(all_listeners, MAX_LISTENERS)
+    asked = _thinned(all_listeners, max_listeners)
     whole, part = np.diff(all_listeners.indptr), np.diff(asked.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     return top_of_product(asked, tracks, diagonal(len(whole)), k, shrinkage=shrinkage,
@@ -31,9 +31,15 @@ def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
     counts = np.diff(matrix.indptr)
     if counts.max(initial=0) <= most:
         return matrix
-    rows = np.repeat(np.arange(len(counts)), counts)
-    place = np.arange(matrix.nnz) - matrix.indptr[rows]
-    share = np.minimum(most / np.maximum(counts, 1), 1)[rows]
-    kept = np.floor((place + 1) * share) > np.floor(place * share)
-    indptr = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
-    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, most))]).astype(np.int64)
+    indices, data = np.empty(indptr[-1], np.int32), np.ones(indptr[-1], np.float32)
+    _spread(matrix.indptr.astype(np.int64), matrix.indices, indptr, indices)
+    return sparse.csr_matrix((data, indices, indptr), shape=matrix.shape)
+
+
+@njit(cache=True, nogil=True)
+def _spread(indptr: NDArray[np.int64], indices: Int32, kept_indptr: NDArray[np.int64], kept: Int32) -> None:
+    for row in range(len(indptr) - 1):
+        count, wanted = indptr[row + 1] - indptr[row], kept_indptr[row + 1] - kept_indptr[row]
+        for place in range(wanted):
+            kept[kept_indptr[row] + place] = indices[indptr[row] + place * count // wanted]
