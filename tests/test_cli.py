@@ -10,6 +10,8 @@ import pytest
 
 from tests.service_world import PROJECT, USER, Services, published, running, services
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:

@@ -11,6 +11,7 @@ import requests
 
 from tests.service_world import COLD, HEARD, ITEMS, PERSONAL, POPULAR, USER, Services, published, running, services
 
+pytestmark = pytest.mark.slow
 ROUTES = ("/recommendations", "/recommendations_offline", "/recommendations_online")
 
 

@@ -3,6 +3,7 @@
 To add a way of blending: write a function (offline, online, offline_first) -> list and name it in BLENDS.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -91,18 +92,18 @@ def combined(similar: Sequence[tuple[int, Sequence[int], Sequence[float]]], deca
 def filled(picks: Iterable[Pick], k: int, artists_of: Callable[[int], Sequence[int]], most_per_artist: int) -> list[Pick]:
     """The first k different items of `picks`, at most `most_per_artist` of an artist (0: any number)."""
     taken: set[int] = set()
-    count: dict[int, int] = {}
+    count: Counter[int] = Counter()
     found: list[Pick] = []
     for pick in picks:
         if len(found) == k:
             break
         if pick.item_id in taken:
             continue
-        artists = artists_of(pick.item_id) if most_per_artist else ()
-        if any(count.get(artist, 0) >= most_per_artist for artist in artists):
-            continue
-        for artist in artists:
-            count[artist] = count.get(artist, 0) + 1
+        if most_per_artist:
+            artists = artists_of(pick.item_id)
+            if any(count[artist] >= most_per_artist for artist in artists):
+                continue
+            count.update(artists)
         taken.add(pick.item_id)
         found.append(pick)
     return found

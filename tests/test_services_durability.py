@@ -1,0 +1,200 @@
+"""kill -9, a full disk and nonsense: what is acknowledged stays, what is refused is said."""
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import aiohttp
+import pyarrow.parquet as pq
+import pytest
+import requests
+
+from tests.service_world import PROJECT, USER, Services, published, running, services
+
+pytestmark = pytest.mark.slow
+FUZZED = 5_000
+
+
+def test_kill_9_loses_no_acknowledged_play(tmp_path: Path) -> None:
+    """Killed again and again under load, with two workers' worth of connections, the store keeps every acknowledged play."""
+    acknowledged: dict[int, list[int]] = defaultdict(list)
+    found = services(tmp_path, MUSICREC_EVENTS_PER_USER="1000", MUSICREC_SERVICE_LOG_REQUESTS="false")
+    number = iter(range(10**9))
+
+    async def load() -> None:
+        async with aiohttp.ClientSession() as session:
+            async def client(user: int) -> None:
+                while True:
+                    item = next(number)
+                    try:
+                        async with session.post(f"{found.url('events')}/put?user_id={user}&item_id={item}") as answer:
+                            if answer.status == 200 and await answer.json() == {"result": "ok"}:
+                                acknowledged[user].append(item)
+                    except aiohttp.ClientError:
+                        return
+            await asyncio.gather(*(client(user) for user in range(32)))
+
+    for round_ in range(4):
+        found.start("events")
+        thread = threading.Thread(target=lambda: asyncio.run(load()))
+        before = sum(map(len, acknowledged.values()))
+        thread.start()
+        while sum(map(len, acknowledged.values())) < before + 300 + 100 * round_:
+            pass
+        found.stop("events", signal.SIGKILL)
+        thread.join()
+    found.start("events")
+    try:
+        for user, items in acknowledged.items():
+            kept = found.post("events", "/get", user_id=user, k=1000).json()["events"]
+            assert set(items) <= set(kept)
+            assert kept == sorted(kept, reverse=True)
+    finally:
+        found.stop("events")
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or not Path("/dev/shm").is_dir(), reason="no small file system can be made here")
+def test_full_disk(tmp_path: Path) -> None:
+    """On a full disk a put is answered with 503 and a sentence, and reading goes on."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs more rights")
+    try:
+        with running(tmp_path, "events", MUSICREC_EVENTS_PATH=str(small / "events.sqlite")) as found:
+            assert found.post("events", "/put", user_id=USER, item_id=1).status_code == 200
+            fill(small / "filler")
+            statuses = [found.post("events", "/put", user_id=user, item_id=2).status_code for user in range(3)]
+            refused = found.post("events", "/put", user_id=USER + 1, item_id=2)
+            assert 503 in (*statuses, refused.status_code)
+            assert "cannot be written" in refused.json()["detail"]
+            assert found.post("events", "/get", user_id=USER).json() == {"events": [1]}
+            (small / "filler").unlink()
+            assert found.post("events", "/put", user_id=USER, item_id=3).status_code == 200
+            assert found.post("events", "/get", user_id=USER).json() == {"events": [3, 1]}
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+
+
+def fill(path: Path) -> None:
+    """Write into `path` until its disk has no room left."""
+    with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"0" * 4096)
+
+
+def nonsense(chance: random.Random) -> bytes:
+    """One HTTP request with a plausible shape and senseless content."""
+    path = chance.choice(["/", "/recommendations", "/recommendations_online", "/recommendations/batch", "/recommendations/%ff", "/put",
+                          "/get", "/similar_items", "/similar_items/batch", "/impressions", "/reload", "/items/x", "/../etc/passwd",
+                          "/" + "a" * 3000])
+    values = ["", "1", "-1", "abc", "9" * 40, "%00", "null", "1e9", "true", "[]", "%F0%9F%8E%B5", "0x10", " 7 "]
+    names = ["user_id", "k", "item_id", "n", "verbose", "track_id", "user_ids", "\N{SNOWMAN}"]
+    query = "&".join(f"{chance.choice(names)}={chance.choice(values)}" for _ in range(chance.randrange(4)))
+    body = chance.choice([b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b'{"user_id": 1e400}', b'{"k": {"k": 1}}', b'{"user_ids": [1, null]}',
+                          b'{"item_ids": "all"}', b'{"impressions": [{}]}', json.dumps({"user_id": chance.getrandbits(80)}).encode(),
+                          b"[" * 5000, bytes(chance.getrandbits(8) for _ in range(50))])
+    method = chance.choice(["POST", "POST", "GET", "PUT", "DELETE", "HEAD", "BREW"])
+    head = f"{method} {path}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def fuzzed(found: Services, name: str, requests_: int, seed: int) -> set[int]:
+    """Send nonsense; returns the statuses that came back (0 for a closed connection)."""
+    chance, statuses = random.Random(seed), set()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.ports[name])
+        try:
+            writer.write(nonsense(chance))
+            head = await asyncio.wait_for(reader.read(), 20)
+            statuses.add(int(head[9:12]) if head.startswith(b"HTTP/1.1 ") else 0)
+        except ConnectionError:
+            statuses.add(0)
+        finally:
+            writer.close()
+
+    async def everything() -> None:
+        for _ in range(requests_ // 50):
+            await asyncio.gather(*(one() for _ in range(50)))
+    asyncio.run(everything())
+    return statuses
+
+
+def test_fuzz(tmp_path: Path) -> None:
+    """Thousands of senseless requests get no 5xx, and neither stop the service nor make its memory grow."""
+    published(tmp_path)
+    with running(tmp_path, MUSICREC_SERVICE_LOG_REQUESTS="false") as found:
+        for name in found.ports:
+            fuzzed(found, name, 500, seed=1)
+            before = memory_mb(found.running[name].pid)
+            statuses = fuzzed(found, name, FUZZED // 3, seed=2)
+            assert not {status for status in statuses if status >= 500}, name
+            assert found.running[name].poll() is None
+            assert memory_mb(found.running[name].pid) < before + 20
+        assert len(found.recs("/recommendations", user_id=USER, k=10)) == 10
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")) / 1024
+
+
+@pytest.mark.parametrize("name", ["recommendations", "features", "events"])
+def test_schemathesis(tmp_path: Path, name: str) -> None:
+    """Requests made from the OpenAPI text get no 5xx, no undocumented status, and answers of the documented form."""
+    published(tmp_path)
+    with running(tmp_path, name, MUSICREC_SERVICE_LOG_REQUESTS="false") as found:
+        program = Path(sys.executable).with_name("schemathesis")
+        checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+        done = subprocess.run([str(program), "run", f"{found.url(name)}/openapi.json", "--checks", checks, "--max-examples", "15",
+                               "--phases", "examples,coverage,fuzzing", "--seed", "1", "--workers", "1"],
+                              capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_export(tmp_path: Path) -> None:
+    """Exported plays are events: ordered by user and time, numbered from 1 within a user; the raw form and impressions too."""
+    with running(tmp_path, "events") as found:
+        for user, item in [(2, 10), (1, 10), (2, 20), (2, 10)]:
+            found.post("events", "/put", user_id=user, item_id=item)
+        requests.post(f"{found.url('events')}/impressions", timeout=5,
+                      json={"impressions": [{"user_id": 1, "item_id": 2, "source": "online", "position": 0}]})
+        tables = {}
+        for form in ("events", "interactions", "impressions"):
+            out = tmp_path / f"{form}.parquet"
+            done = subprocess.run([sys.executable, "-m", "musicrec.event_stores", "export", "--form", form, "--out", str(out)],
+                                  cwd=PROJECT, env=found.environment, capture_output=True, text=True, check=True, timeout=60)
+            assert f"rows in {out}" in done.stdout
+            tables[form] = pq.read_table(out)
+    from musicrec import schema
+
+    schema.check(tables["events"], schema.EVENTS, "events")
+    schema.check(tables["interactions"], schema.RAW_INTERACTIONS, "interactions")
+    assert tables["events"].select(["user_id", "item_id", "track_seq"]).to_pydict() == \
+        {"user_id": [1, 2, 2, 2], "item_id": [10, 10, 20, 10], "track_seq": [1, 1, 2, 3]}
+    assert tables["impressions"].num_rows == 1
+
+
+def test_runs_and_rollback(tmp_path: Path) -> None:
+    """`python -m musicrec.serving` lists runs and serves an earlier one; an unknown run is refused in one sentence."""
+    first, second = published(tmp_path), published(tmp_path, personal=range(160, 170))
+    found = services(tmp_path)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "musicrec.serving", *arguments], cwd=PROJECT, env=found.environment,
+                              capture_output=True, text=True, check=False, timeout=60)
+    assert [line.split()[0] for line in command("runs").stdout.splitlines() if line.endswith("served")] == [second]
+    assert [line.split()[0] for line in command("rollback", first).stdout.splitlines() if line.endswith("served")] == [first]
+    refused = command("rollback", "never")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "never" in refused.stderr

@@ -1,0 +1,297 @@
+"""What an operator relies on: swaps, failures, limits, metrics and logs, with real processes."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from musicrec import artifacts
+from musicrec.storage import storage
+from tests.service_world import HEARD, PERSONAL, POPULAR, USER, Services, published, running, services
+from tests.stub_neighbour import BEHAVIOURS, Stub, stub
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Three services with a key, impressions and rules of blending."""
+    root = tmp_path_factory.mktemp("guarded")
+    published(root)
+    (root / "blocked.txt").write_text("150\n\n151\n")
+    with running(root, MUSICREC_SERVICE_API_KEY="sesame", MUSICREC_SERVICE_IMPRESSIONS="true", MUSICREC_BLENDING_MAX_PER_ARTIST="2",
+                 MUSICREC_BLENDING_BLOCKED_ITEMS=str(root / "blocked.txt"), MUSICREC_BLENDING_FIRST="online",
+                 MUSICREC_SERVICE_CORS_ORIGINS="https://music.example") as found:
+        yield found
+
+
+def ask(found: Services, name: str, path: str, key: str = "sesame", **parameters: object) -> requests.Response:
+    """A POST with the key of the service."""
+    return requests.post(found.url(name) + path, params=parameters, headers={"X-API-Key": key}, timeout=10)
+
+
+@pytest.mark.parametrize("name", ["recommendations", "features", "events"])
+def test_key(guarded: Services, name: str) -> None:
+    """Without the key, or with a wrong one, the answer is 401; health needs none; the key is in no log."""
+    path = {"recommendations": "/recommendations", "features": "/similar_items", "events": "/get"}[name]
+    parameters = {"user_id": USER, "item_id": 150}
+    assert guarded.post(name, path, **parameters).status_code == 401
+    assert ask(guarded, name, path, key="wrong", **parameters).status_code == 401
+    assert ask(guarded, name, path, **parameters).status_code == 200
+    bearer = requests.get(guarded.url(name) + "/metrics", headers={"Authorization": "Bearer sesame"}, timeout=5)
+    assert bearer.status_code == 200
+    assert requests.get(guarded.url(name) + "/metrics", timeout=5).status_code == 401
+    assert requests.get(guarded.url(name) + "/health", timeout=5).status_code == 200
+    assert "sesame" not in guarded.log(name)
+
+
+def test_rules_of_blending(guarded: Services) -> None:
+    """Online comes first, blocked items never come, no artist comes more than twice, and the neighbours know the key."""
+    ask(guarded, "events", "/put", user_id=USER, item_id=200)
+    answer = ask(guarded, "recommendations", "/recommendations", user_id=USER, k=14).json()
+    assert "degraded" not in answer
+    assert answer["recs"][:4] == [201, 152, 202, 153]
+    assert not {150, 151} & set(answer["recs"])
+    artists = [item % 7 for item in answer["recs"]]
+    assert len(artists) == 14
+    assert max(artists.count(artist) for artist in set(artists)) <= 2
+
+
+def test_impressions_are_stored(guarded: Services) -> None:
+    """What was shown is in the event store, with source and position."""
+    recs = ask(guarded, "recommendations", "/recommendations_offline", user_id=16, k=3).json()["recs"]
+    from musicrec.event_stores import event_store
+
+    store = event_store("sqlite", str(guarded.root / "events.sqlite"))
+    for _ in range(100):
+        rows = [row for row in store.impressions() if row.user_id == 16]
+        if len(rows) >= 3:
+            break
+        time.sleep(0.05)
+    assert [(row.item_id, row.source, row.position) for row in rows] == [(item, "personal", at) for at, item in enumerate(recs)]
+
+
+def test_cors(guarded: Services) -> None:
+    """Only the origins that are set may call from a browser."""
+    for origin, allowed in (("https://music.example", True), ("https://other.example", False)):
+        headers = requests.get(guarded.url("recommendations") + "/health", headers={"Origin": origin}, timeout=5).headers
+        assert ("Access-Control-Allow-Origin" in headers) is allowed
+
+
+def test_batch(guarded: Services) -> None:
+    """A batch answers each user as a single request would; more than 1,000 users are refused."""
+    users = [USER, 16, 999999, 5]
+    headers, url = {"X-API-Key": "sesame"}, guarded.url("recommendations") + "/recommendations/batch"
+    found = requests.post(url, json={"user_ids": users, "k": 6}, headers=headers, timeout=10).json()
+    assert [one["user_id"] for one in found["answers"]] == users
+    for one in found["answers"]:
+        assert one["recs"] == ask(guarded, "recommendations", "/recommendations", user_id=one["user_id"], k=6).json()["recs"]
+    many = requests.post(url, json={"user_ids": list(range(1000)), "k": 10}, headers=headers, timeout=30).json()
+    assert all(len(one["recs"]) == 10 for one in many["answers"])
+    assert requests.post(url, json={"user_ids": list(range(1001))}, headers=headers, timeout=10).status_code == 422
+
+
+def test_metrics_and_logs(tmp_path: Path) -> None:
+    """Requests, latencies, sources, strategies and failures are counted, and one request id runs through all three logs."""
+    published(tmp_path)
+    with running(tmp_path) as found:
+        found.post("events", "/put", user_id=USER, item_id=160)
+        answer = requests.post(found.url("recommendations") + "/recommendations", params={"user_id": USER, "k": 4},
+                               headers={"X-Request-Id": "abc-123"}, timeout=5)
+        assert answer.headers["X-Request-Id"] == "abc-123"
+        found.stop("features")
+        found.post("recommendations", "/recommendations", user_id=USER, k=4)
+        found.post("recommendations", "/recommendations_offline", user_id=123, k=4)
+        text = requests.get(found.url("recommendations") + "/metrics", timeout=5).text
+        assert 'musicrec_requests_total{route="/recommendations",service="recommendations",status="200"} 2.0' in text
+        assert 'musicrec_request_seconds_bucket{le="+Inf",route="/recommendations",service="recommendations"} 2.0' in text
+        assert 'musicrec_items_total{source="online"} 2.0' in text
+        assert 'musicrec_answers_total{strategy="popular"} 1.0' in text
+        assert 'musicrec_neighbour_failures_total{neighbour="features"} 1.0' in text
+        assert "musicrec_artifact_published_timestamp_seconds{" in text
+        for name in ("recommendations", "events", "features"):
+            lines = [json.loads(line) for line in found.log(name).splitlines() if line.startswith("{")]
+            assert any(line["request_id"] == "abc-123" and line["status"] == 200 for line in lines), name
+
+
+def test_rate_limit(tmp_path: Path) -> None:
+    """Beyond the limit the answer is 429 with Retry-After, and later requests are answered again."""
+    with running(tmp_path, "events", MUSICREC_SERVICE_RATE_LIMIT="5") as found:
+        answers = [found.post("events", "/get", user_id=1) for _ in range(30)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert answers[0].status_code == 200
+        assert refused
+        assert refused[0].headers["Retry-After"] == "1"
+        time.sleep(1)
+        assert found.post("events", "/get", user_id=1).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub]]:
+    """A recommendations service whose two neighbours are one misbehaving server."""
+    root = tmp_path_factory.mktemp("misled")
+    published(root)
+    found = services(root, MUSICREC_SERVICE_TIMEOUT_MS="150", MUSICREC_SERVICE_BREAKER_PAUSE_S="1")
+    url = f"http://127.0.0.1:{found.ports['events']}"
+    found.environment |= {"MUSICREC_URLS_FEATURES_STORE_URL": url, "MUSICREC_URLS_EVENTS_STORE_URL": url}
+    with stub(found.ports["events"]) as server:
+        try:
+            found.start("recommendations")
+            yield found, server
+        finally:
+            for process in found.running.values():
+                process.kill()
+                process.wait()
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_misbehaving_neighbour(misled: tuple[Services, Stub], behaviour: str) -> None:
+    """Whatever a neighbour does, a user gets k tracks, and the answer names the neighbour."""
+    found, server = misled
+    server.behaviour = behaviour
+    time.sleep(1.1)  # so that the breaker lets a call through
+    answer = found.post("recommendations", "/recommendations", user_id=USER, k=20).json()
+    assert answer["recs"] == list(PERSONAL[:20])
+    assert "events service at" in answer["degraded"][0]
+
+
+def test_breaker(misled: tuple[Services, Stub]) -> None:
+    """After five failures in a row the neighbour is left alone, and asked again after the pause."""
+    found, server = misled
+    server.behaviour = "status 500"
+    time.sleep(1.1)
+    for _ in range(7):
+        said = found.post("recommendations", "/recommendations", user_id=USER, k=2).json()["degraded"][0]
+    asked = server.asked
+    assert "left alone" in said
+    found.post("recommendations", "/recommendations", user_id=USER, k=2)
+    assert server.asked == asked
+    time.sleep(1.1)
+    found.post("recommendations", "/recommendations", user_id=USER, k=2)
+    assert server.asked > asked
+
+
+def test_hot_swap(tmp_path: Path) -> None:
+    """New runs are taken up under load without one failed request; a bad run is refused; a rollback is followed."""
+    first = published(tmp_path)
+    place = storage(str(tmp_path / "artifacts"), {})
+    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0.2", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
+        url, statuses, stop = found.url("recommendations"), [], threading.Event()
+
+        def load() -> None:
+            with requests.Session() as session:
+                while not stop.is_set():
+                    answer = session.post(f"{url}/recommendations_offline", params={"user_id": USER, "k": 5}, timeout=10)
+                    assert answer.json()["recs"] in ([150, 151, 152, 153, 154], [170, 171, 172, 173, 174])
+                    statuses.append(answer.status_code)
+
+        threads = [threading.Thread(target=load) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        second = published(tmp_path, personal=range(170, 190))
+        wait_for(url, second)
+        bad = published(tmp_path, personal=range(150, 160))
+        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
+        refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
+        assert refused.status_code == 503 or served(url) == second or served(url) == bad
+        artifacts.rollback(place, first)
+        wait_for(url, first)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert len(statuses) > 20
+        assert set(statuses) == {200}
+        assert requests.post(f"{url}/reload", timeout=5).status_code == 403
+        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "no"}, timeout=5).status_code == 403
+        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=5).json() == {"run_id": first, "swapped": False}
+
+
+def test_bad_run_is_refused(tmp_path: Path) -> None:
+    """A run that is damaged when it appears is refused with a sentence, and the served one goes on."""
+    first = published(tmp_path)
+    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
+        url = found.url("recommendations")
+        bad = published(tmp_path, personal=range(160, 170))
+        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
+        refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
+        assert refused.status_code == 503
+        assert "recommendations.parquet is damaged" in refused.json()["detail"]
+        stats = requests.get(f"{url}/stats", timeout=5).json()
+        assert stats["run_id"] == first
+        assert stats["refused"][0] == bad
+        assert found.recs("/recommendations_offline", user_id=USER, k=1) == [150]
+        assert 'musicrec_run_loads_total{outcome="refused",service="recommendations"} 1.0' in requests.get(f"{url}/metrics", timeout=5).text
+
+
+def served(url: str) -> str:
+    """The run id that a service answers from."""
+    return str(requests.get(f"{url}/stats", timeout=5).json()["run_id"])
+
+
+def wait_for(url: str, run_id: str) -> None:
+    """Return when the service answers from the run."""
+    deadline = time.monotonic() + 30
+    while served(url) != run_id:
+        assert time.monotonic() < deadline, f"{run_id} was not taken up"
+        time.sleep(0.05)
+
+
+def test_two_workers(tmp_path: Path) -> None:
+    """With two workers a service, plays put through one are seen through all, and metrics are summed."""
+    published(tmp_path)
+    directory = tmp_path / "prometheus"
+    directory.mkdir()
+    found = services(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(directory))
+    try:
+        for name in ("events", "features", "recommendations"):
+            found.start(name, "--workers", "2")
+        for item in range(200, 210):
+            found.post("events", "/put", user_id=USER, item_id=item)
+            assert found.post("events", "/get", user_id=USER, k=1).json() == {"events": [item]}
+        blended = found.recs("/recommendations", user_id=USER, k=20)
+        assert blended[1] == 210
+        assert not set(blended) & {*HEARD, *range(200, 210)}
+        text = requests.get(found.url("events") + "/metrics", timeout=5).text
+        assert 'musicrec_requests_total{route="/put",service="events",status="200"} 10.0' in text
+    finally:
+        for process in found.running.values():
+            process.terminate()
+            process.wait()
+
+
+def test_shutdown_drains(tmp_path: Path) -> None:
+    """Requests that are under way when a service is told to stop are answered."""
+    published(tmp_path)
+    with running(tmp_path, "recommendations", "events") as found:
+        answers: list[int] = []
+
+        def one() -> None:
+            with requests.Session() as session:
+                for _ in range(50):
+                    try:
+                        answers.append(session.post(f"{found.url('events')}/put?user_id=1&item_id=2", timeout=5).status_code)
+                    except requests.ConnectionError:
+                        return
+
+        thread = threading.Thread(target=one)
+        thread.start()
+        while len(answers) < 3:
+            time.sleep(0.01)
+        assert found.stop("events") in (0, -15)
+        thread.join()
+        assert set(answers) == {200}
+        found.start("events")
+        assert found.post("events", "/get", user_id=1).json() == {"events": [2]}
+
+
+def test_events_down_cold_user(tmp_path: Path) -> None:
+    """A cold user still gets the popular list when the events service is down."""
+    published(tmp_path)
+    with running(tmp_path, "recommendations", MUSICREC_SERVICE_TIMEOUT_MS="150") as found:
+        answer = found.post("recommendations", "/recommendations", user_id=1, k=7).json()
+        assert answer["recs"] == list(POPULAR[:7])
+        assert "degraded" in answer
