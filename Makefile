@@ -34,7 +34,7 @@ services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl
 sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
 	@$(PY) -m musicrec.sources.sample --out data/sample
 
-data: $(VENV)/run.stamp ## download the real logs to data/yandex (about 1.8 GB, goes on where it stopped)
+data: $(VENV)/run.stamp ## download the real logs to data/yandex (1.3 GB, goes on where it stopped)
 	@$(PY) -m musicrec.sources.download --out data/yandex
 
 clean: ## remove what was made: sample, artifacts, work, caches and logs; .venv and downloaded logs stay

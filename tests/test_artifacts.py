@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import pytest
 
 from musicrec import artifacts
 from musicrec.artifacts import OPTIONAL, REQUIRED, RunInfo
+from musicrec.artifacts.__main__ import main
 from musicrec.errors import ArtifactError, SchemaError, StorageError
 from musicrec.storage import STORAGES, Storage, storage
 from tests.s3_server import S3Server, s3_server
@@ -189,7 +190,7 @@ def test_publishing_killed_in_the_middle_leaves_the_earlier_run(tmp_path: Path) 
     """After kill -9 during the copy the earlier run is current, and the half run is not among the runs."""
     place = storage(str(tmp_path / "published"), {})
     first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
-    (tmp_path / "made" / "als_model.npz").write_bytes(b"x" * 400_000_000)
+    (tmp_path / "made" / "als_model.npz").write_bytes(b"x" * 200_000_000)
     program = f"""
 from pathlib import Path
 from musicrec import artifacts
@@ -258,3 +259,41 @@ def test_the_manifest_is_plain_json_for_other_tools(tmp_path: Path) -> None:
 
     raw = json.loads(place.read(f"runs/{run_id}/manifest.json"), parse_constant=refuse)
     assert raw["info"]["metrics"]["als"]["novelty"] is None
+
+
+def test_pruning_keeps_the_latest_and_the_current_run(place: Storage, tmp_path: Path) -> None:
+    """Older runs go with all their files; the current one stays whatever its age, and so does what is being published now."""
+    folder, day = run_folder(tmp_path / "made"), timedelta(days=1)
+    first, second, third, fourth = (artifacts.publish(place, folder, INFO, datetime(2022, 1, 1, tzinfo=UTC) + day * n) for n in range(4))
+    artifacts.rollback(place, first)
+    place.write("runs/20211231T000000Z-killed/items.parquet", b"left by a killed publisher")
+    place.write("runs/20220105T000000Z-living/items.parquet", b"being sent right now")
+    assert artifacts.prune(place, 1, datetime(2022, 1, 5, 12, tzinfo=UTC)) == ["20211231T000000Z-killed", second, third]
+    assert artifacts.runs(place) == [first, fourth]
+    assert {key.split("/")[1] for key in place.list("runs/")} == {first, fourth, "20220105T000000Z-living"}
+    assert artifacts.prune(place, 0, datetime(2022, 1, 5, 12, tzinfo=UTC)) == [fourth]
+
+
+def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command says what it did; a changed byte is found although the file was trusted before."""
+    (tmp_path / "config.ini").write_text(Path("config.ini").read_text())
+    monkeypatch.chdir(tmp_path)
+    place = storage("artifacts", {})
+    first = artifacts.publish(place, run_folder(tmp_path / "made"), INFO, datetime(2022, 1, 1, tzinfo=UTC))
+    second = artifacts.publish(place, tmp_path / "made", INFO, datetime(2022, 1, 2, tzinfo=UTC))
+    assert main(["rollback", first]) == main(["list"]) == main(["check"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{first} is the current run at artifacts; services load it when they start."
+    assert said[1].startswith(f"* {first}  2022-01-01T00:00:00+00:00")
+    assert said[2].startswith(f"  {second}")
+    assert said[3] == f"artifacts can be written, and the 9 files of run {first} are whole."
+    path = tmp_path / "artifacts" / "runs" / first / "items.parquet"
+    moment, content = path.stat().st_mtime_ns, bytearray(path.read_bytes())
+    content[9] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(moment, moment))
+    assert main(["check"]) == 1
+    assert "items.parquet is damaged" in capsys.readouterr().err
+    assert main(["prune", "--keep", "0"]) == 0
+    assert capsys.readouterr().out == f"Removed {second}.\n"

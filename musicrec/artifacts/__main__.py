@@ -1,0 +1,59 @@
+"""`python -m musicrec.artifacts`: the runs at [artifacts] location; go back to one, remove old ones, check where they lie."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from musicrec import artifacts, settings
+from musicrec.errors import MusicRecError
+from musicrec.storage import Storage, storage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 after one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m musicrec.artifacts", description="Runs at [artifacts] location of config.ini.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="all runs, the latest last; * marks the current one")
+    commands.add_parser("check", help="can the place be written, and is every byte of the current run what was published?")
+    commands.add_parser("rollback", help="make another run the current one").add_argument("run_id")
+    commands.add_parser("prune", help="remove old runs").add_argument("--keep", type=int, default=5, help="how many (default: 5)")
+    request = parser.parse_args(arguments)
+    try:
+        configured = settings.load()
+        place = storage(configured.artifacts.location, settings.s3_environment())
+        if request.command == "list":
+            _list(place)
+        elif request.command == "check":
+            _check(place)
+        elif request.command == "rollback":
+            artifacts.rollback(place, request.run_id)
+            print(f"{request.run_id} is the current run at {place.location}; services load it when they start.")
+        else:
+            print(f"Removed {', '.join(artifacts.prune(place, request.keep)) or 'nothing'}.")
+    except MusicRecError as cause:
+        print(cause, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check(place: Storage) -> None:
+    place.preflight()
+    run = artifacts.current(place)
+    # a folder of its own, so that nothing is trusted because it was read before
+    with tempfile.TemporaryDirectory() as empty:
+        artifacts.fetch(place, run.run_id, run.files, Path(empty))
+    print(f"{place.location} can be written, and the {len(run.files)} files of run {run.run_id} are whole.")
+
+
+def _list(place: Storage) -> None:
+    current = artifacts.current(place).run_id
+    for run_id in artifacts.runs(place):
+        run = artifacts.manifest(place, run_id)
+        size = sum(file.bytes for file in run.files.values())
+        print(f"{'*' if run_id == current else ' '} {run_id}  {run.created_at}  {size / 1e6:,.1f} MB in {len(run.files)} files")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What a run must hold, and size, checksum and rows of what it does hold."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from musicrec import schema
+from musicrec.artifacts.record import File
+from musicrec.errors import ArtifactError
+from musicrec.schema import TableSchema
+
+REQUIRED: dict[str, TableSchema] = {
+    "items.parquet": schema.ITEMS,
+    "events.parquet": schema.EVENTS,
+    "genres.parquet": schema.GENRES,
+    "top_popular.parquet": schema.TOP_POPULAR,
+    "similar.parquet": schema.SIMILAR,
+    "recommendations.parquet": schema.RECOMMENDATIONS,
+}
+OPTIONAL: dict[str, TableSchema | None] = {
+    "personal_als.parquet": schema.PERSONAL,
+    "content_recommendations.parquet": schema.PERSONAL,
+    "recommendations_ub.json": None,
+    "als_model.npz": None,
+    "cb_model.cbm": None,
+}
+
+
+def described(folder: Path) -> dict[str, File]:
+    """The files of `folder` that a run holds. Raises ArtifactError when one is missing or cut off, SchemaError for a missing column."""
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(f"{folder} lacks {', '.join(missing)}; a run is published whole or not at all.")
+    schemas: dict[str, TableSchema | None] = {**REQUIRED, **OPTIONAL}
+    return {name: _file(folder / name, columns) for name, columns in schemas.items() if (folder / name).is_file()}
+
+
+def _file(path: Path, columns: TableSchema | None) -> File:
+    rows = None
+    if columns is not None:
+        try:
+            table = pq.ParquetFile(path)
+        except (pa.ArrowInvalid, OSError) as cause:
+            raise ArtifactError(f"{path} is not a whole parquet file: {' '.join(str(cause).split())}.") from None
+        with table:
+            schema.check(table.schema_arrow, columns, str(path))
+            rows = table.metadata.num_rows
+    elif path.suffix == ".json":
+        with path.open("rb") as lines:
+            rows = sum(1 for _ in lines)
+    return File(path.stat().st_size, sha256(path), rows)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of the file, hex. About a second a gigabyte."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def progress_bar(what: str, total: int) -> tqdm:
+    """A bar of `total` bytes on stderr, silent where that is no terminal."""
+    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None)
