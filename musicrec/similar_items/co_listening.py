@@ -13,8 +13,8 @@ def co_listening(history: History, k: int, shrinkage: float, *,
                  max_listeners: int = 300, max_tracks: int = 200) -> tuple[Int32, Float32]:
     """The k items that most of an item's listeners share: shared / (sqrt(listeners x listeners of the other) + shrinkage), in 0..1.
 
-    Of an item with more than max_listeners listeners that many, evenly spread, are asked; of a user with more than max_tracks
-    items so many count. O(min(listeners, max_listeners) x max_tracks) an item.
+    Of an item with more than max_listeners listeners that many, drawn at random, are asked; of a user with more than max_tracks
+    items so many count, also drawn. O(min(listeners, max_listeners) x max_tracks) an item.
     """
     matrix = history.matrix
     binary = sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
@@ -33,13 +33,17 @@ def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
         return matrix
     indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, most))]).astype(np.int64)
     indices, data = np.empty(indptr[-1], np.int32), np.ones(indptr[-1], np.float32)
-    _spread(matrix.indptr.astype(np.int64), matrix.indices, indptr, indices)
+    _sample(np.random.default_rng(0), matrix.indptr.astype(np.int64), matrix.indices, indptr, indices)
     return sparse.csr_matrix((data, indices, indptr), shape=matrix.shape)
 
 
 @njit(cache=True, nogil=True)
-def _spread(indptr: NDArray[np.int64], indices: Int32, kept_indptr: NDArray[np.int64], kept: Int32) -> None:
+def _sample(rng: np.random.Generator, indptr: NDArray[np.int64], indices: Int32, kept_indptr: NDArray[np.int64], kept: Int32) -> None:
+    # Selection sampling (Knuth, volume 2, algorithm S): any stride would favour some places of ascending rows.
     for row in range(len(indptr) - 1):
-        count, wanted = indptr[row + 1] - indptr[row], kept_indptr[row + 1] - kept_indptr[row]
-        for place in range(wanted):
-            kept[kept_indptr[row] + place] = indices[indptr[row] + place * count // wanted]
+        place = kept_indptr[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            missing, left = kept_indptr[row + 1] - place, indptr[row + 1] - entry
+            if missing == left or rng.random() * left < missing:
+                kept[place] = indices[entry]
+                place += 1
