@@ -55,10 +55,10 @@ def asked(arguments: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def answer(service: str, method: str, url: str, **parameters: object) -> dict[str, Any]:
+def answer(service: str, method: str, url: str, key: str, **parameters: object) -> dict[str, Any]:
     """The JSON object that the service answers. Raises ServiceError, or WrongRequest for a refused parameter."""
     try:
-        response = requests.request(method, url, params=parameters, timeout=TIMEOUT_S)
+        response = requests.request(method, url, params=parameters, headers={"X-API-Key": key} if key else None, timeout=TIMEOUT_S)
     except requests.Timeout:
         raise ServiceError(f"The {service} service at {url} did not answer within {TIMEOUT_S} seconds.") from None
     except requests.RequestException:
@@ -91,24 +91,24 @@ def text(item: dict[str, Any]) -> str:
     return " - ".join(part for part in (", ".join(item.get("artists", ())), item.get("name", "")) if part)
 
 
-def listed(urls: settings.Urls, mode: str | None, user_id: int | None, k: int) -> list[str]:
+def listed(urls: settings.Urls, key: str, mode: str | None, user_id: int | None, k: int) -> list[str]:
     """The heading and the recommendations."""
     base = urls.recommendations_url.rstrip("/")
     if mode is None:
-        heading, found = f"Top {k} tracks:", answer("recommendations", "POST", f"{base}/recommendations_default", k=k, verbose="true")
+        heading, found = f"Top {k} tracks:", answer("recommendations", "POST", f"{base}/recommendations_default", key, k=k, verbose="true")
     else:
         heading = f"{mode.capitalize()} recommendations for user {user_id}:"
-        found = answer("recommendations", "POST", base + ROUTES[mode], user_id=user_id, k=k, verbose="true")
+        found = answer("recommendations", "POST", base + ROUTES[mode], key, user_id=user_id, k=k, verbose="true")
     if "recs" not in found:
         raise ServiceError(f"The recommendations service at {base} answered without 'recs'.")
     return [heading, *lines(found), *(f"Not complete: {missing}." for missing in found.get("degraded", ()))]
 
 
-def added(urls: settings.Urls, user_id: int, item_id: int) -> list[str]:
+def added(urls: settings.Urls, key: str, user_id: int, item_id: int) -> list[str]:
     """What was stored, with the track's name where the recommendations service knows it."""
-    answer("events", "POST", f"{urls.events_store_url.rstrip('/')}/put", user_id=user_id, item_id=item_id)
+    answer("events", "POST", f"{urls.events_store_url.rstrip('/')}/put", key, user_id=user_id, item_id=item_id)
     try:
-        item = answer("recommendations", "GET", f"{urls.recommendations_url.rstrip('/')}/items/{item_id}")
+        item = answer("recommendations", "GET", f"{urls.recommendations_url.rstrip('/')}/items/{item_id}", key)
     except (ServiceError, WrongRequest):
         item = {}
     return [f"Stored: user {user_id} played {item_id} {text(item)}".rstrip()]
@@ -125,11 +125,11 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     log.info("python test_service.py %s", " ".join(arguments))
     try:
-        urls = settings.load().urls
+        config = settings.load()
         if command.mode == "add_online":
-            found = added(urls, command.user_id, command.item_id)
+            found = added(config.urls, config.service.api_key, command.user_id, command.item_id)
         else:
-            found = listed(urls, command.mode, command.user_id, command.k)
+            found = listed(config.urls, config.service.api_key, command.mode, command.user_id, command.k)
     except (ServiceError, SettingsError, WrongRequest) as cause:
         log.error("%s", cause)
         print(cause, file=sys.stderr)

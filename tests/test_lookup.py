@@ -1,6 +1,7 @@
 """From parquet artifacts to mapped arrays and back, against plain Python."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,16 @@ def test_index_lists_every_array(tmp_path: Path) -> None:
     published(tmp_path)
     index = json.loads((made(tmp_path)["recommendations"] / "index.json").read_text())
     assert index == {"item_id": ["int32", 60], "keys": ["int32", 2], "score": ["float32", 60], "starts": ["int64", 3]}
+
+
+def test_old_arrays_are_forgotten(tmp_path: Path) -> None:
+    """Arrays that nobody took up for seven days go when a later run is mapped; younger ones stay."""
+    published(tmp_path)
+    old = made(tmp_path)
+    published(tmp_path, personal=range(160, 170))
+    young = made(tmp_path)
+    os.utime(old["recommendations"], (0, 0))
+    published(tmp_path, personal=range(170, 180))
+    now = made(tmp_path)
+    assert not old["recommendations"].exists()
+    assert all(folder.exists() for folder in (*young.values(), *now.values()))

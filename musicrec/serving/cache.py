@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from musicrec.artifacts import Manifest
 from musicrec.errors import ArtifactError, MusicRecError
 from musicrec.serving.parts import FORMAT, PARTS
 from musicrec.storage import storage
+
+KEPT_S = 7 * 86_400.0
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:
@@ -37,6 +40,8 @@ def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: t
     found = folders(run, parts, cache)
     place = storage(location, environment)
     if all(folder.is_dir() for folder in found.values()):
+        for folder in found.values():
+            os.utime(folder)
         if place.file(artifacts.CURRENT) is not None:
             artifacts.fetch(place, run.run_id, _artifacts(parts), cache / "runs")
         return found
@@ -52,9 +57,11 @@ def make(location: str, environment: Mapping[str, str], run_id: str, parts: tupl
         for half in cache.glob("*.part"):
             shutil.rmtree(half)
         source = artifacts.fetch(place, run_id, _artifacts(parts), cache / "runs")
-        for part, folder in folders(run, parts, cache).items():
+        wanted = folders(run, parts, cache)
+        for part, folder in wanted.items():
             if not folder.is_dir():
                 _write(part, source, folder)
+        _forget_old({*wanted.values(), cache / "runs" / run_id}, cache)
 
 
 def _write(part: str, source: Path, folder: Path) -> None:
@@ -67,6 +74,13 @@ def _write(part: str, source: Path, folder: Path) -> None:
         half.replace(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
+
+
+def _forget_old(kept: set[Path], cache: Path) -> None:
+    """Remove what nobody has taken up for KEPT_S. A service that still maps such arrays keeps them until it lets go."""
+    for folder in (*cache.glob("*-*-*"), *(cache / "runs").glob("*")):
+        if folder.is_dir() and folder not in kept and time.time() - folder.stat().st_mtime > KEPT_S:
+            shutil.rmtree(folder)
 
 
 def _artifacts(parts: tuple[str, ...]) -> list[str]:

@@ -61,7 +61,8 @@ async def _refreshed(served: Served[Any], metrics: Metrics, again: bool) -> bool
         swapped = await asyncio.to_thread(served.refresh, again)
     except MusicRecError as cause:
         metrics.loads.labels(metrics.service, "refused").inc()
-        if served.refused is None or served.refused != before:
+        # At the start there is nothing to go on with: the sentence is said by the start that fails.
+        if served.run and (served.refused is None or served.refused != before):
             log.error("run refused: %s", cause)
         raise
     if swapped and served.run:
