@@ -4,7 +4,8 @@
                                     [--model als_model.npz] [--asked 512]
 
 FOLDER holds items.parquet and events.parquet as `prepare` writes them. Each generator runs in a process of its own, with its settings
-from config.ini; peak memory is that of this process and includes the history. --users asks about that many users, evenly spread
+from config.ini; peak memory is that of this process and includes the history. Speeds are of the wall clock and, for machines that do
+other things as well, per second of processor time over all threads. --users asks about that many users, evenly spread
 over all; without it everybody is asked. --model takes ALS factors that were saved before instead of training.
 Reference of als: `implicit`'s own recommend with the same factors, for --asked users, in the same process; lists are compared.
 """
@@ -60,16 +61,19 @@ def measured(name: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     n = len(history.user_ids)
     rows = np.linspace(0, n - 1, min(options.users or n, n)).astype(np.int32)
     fitted.recommend(rows[:64], options.k)
-    start, served = time.perf_counter(), 0
+    start, cpu, served = time.perf_counter(), time.process_time(), 0
     for first in range(0, len(rows), options.batch):
         items, _ = fitted.recommend(rows[first:first + options.batch], options.k)
         served += int((items[:, 0] >= 0).sum())
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     reference = against_implicit(fitted, history, rows[:: max(1, len(rows) // options.asked)], options) if name == "als" else {}
-    speed = len(rows) / seconds
-    note = f"{speed / reference['speed']:.1f}x implicit ({reference['speed']:.0f} users/s; {reference['lists']})" if reference else ""
-    return {"name": name, "fit": fit, "users": len(rows), "served": served, "seconds": seconds, "speed": speed, "peak": peak, "note": note}
+    speed, lean, note = len(rows) / seconds, len(rows) / cpu, ""
+    if reference:
+        note = (f"{speed / float(reference['speed']):.1f}x implicit ({reference['speed']:.0f} users/s), per processor second "
+                f"{lean / float(reference['lean']):.1f}x ({reference['lean']:.0f}); {reference['lists']}")
+    return {"name": name, "fit": fit, "users": len(rows), "served": served, "seconds": seconds, "speed": speed, "lean": lean, "peak": peak,
+            "note": note}
 
 
 def against_implicit(fitted: als.AlsRecommender, history: History, rows: np.ndarray, options: argparse.Namespace) -> dict[str, float | str]:
@@ -77,17 +81,18 @@ def against_implicit(fitted: als.AlsRecommender, history: History, rows: np.ndar
     with threadpool_limits(1, user_api="blas"):
         model = AlternatingLeastSquares(fitted.item_factors.shape[1])
     model.user_factors, model.item_factors = fitted.user_factors, fitted.item_factors
-    speeds = []
+    speeds, lean = [], []
     # Its batches call BLAS; which number of BLAS threads suits it better is tried, and the better one counts.
     for threads in (1, None):
         with threadpool_limits(threads, user_api="blas"):
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             items, scores = model.recommend(rows, history.matrix[rows], N=options.k)
             speeds.append(len(rows) / (time.perf_counter() - start))
+            lean.append(len(rows) / (time.process_time() - cpu))
     ours, our_scores = fitted.recommend(rows, options.k)
     alike = np.mean(np.sort(ours, axis=1) == np.sort(items, axis=1))
     apart = np.abs(our_scores - scores).max()
-    return {"speed": max(speeds), "lists": f"same items {alike:.4%}, scores apart at most {apart:.1e}"}
+    return {"speed": max(speeds), "lean": max(lean), "lists": f"same items {alike:.4%}, scores apart at most {apart:.1e}"}
 
 
 def main() -> None:
@@ -110,13 +115,14 @@ def main() -> None:
         print(f"{len(history.user_ids):,} users, {len(items):,} tracks, {history.matrix.nnz:,} pairs, k = {options.k}; "
               f"read in {time.perf_counter() - start:.0f} s", flush=True)
         del history, items
-        print(f"{'generator':18s} {'fit s':>8s} {'users':>10s} {'served':>10s} {'seconds':>8s} {'users/s':>10s} {'peak GB':>8s}",
+        print(f"{'generator':18s} {'fit s':>8s} {'users':>10s} {'served':>10s} {'seconds':>8s} {'users/s':>10s} {'per cpu s':>10s} "
+              f"{'peak GB':>8s}",
               flush=True)
         for name in options.generators:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 line = pool.apply(measured, (name, folder, options))
             print(f"{line['name']:18s} {line['fit']:8.1f} {line['users']:10,d} {line['served']:10,d} {line['seconds']:8.1f} "
-                  f"{line['speed']:10,.0f} {line['peak']:8.2f} {line['note']}", flush=True)
+                  f"{line['speed']:10,.0f} {line['lean']:10,.0f} {line['peak']:8.2f} {line['note']}", flush=True)
 
 
 if __name__ == "__main__":
