@@ -5,16 +5,16 @@ further rows that "play" their tracks with confidence 1 + the weight of their ki
 with implicit feedback, Fang and Si, 2011): tracks of one genre or artist are drawn together, and unplayed tracks get factors.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
 
 from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.inner_product import NormOrder
@@ -22,6 +22,11 @@ from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked
 from musicrec.errors import ArtifactError, GeneratorError
 from musicrec.matrix import Float32, History, Int32
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets the import warns about a progress bar that is not shown anyway.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from implicit.cpu.als import AlternatingLeastSquares
 
 # Below so many plays threads cost more than they save.
 SMALL = 200_000

@@ -14,16 +14,26 @@ from musicrec.evaluation import Judge, comparison
 from musicrec.pipeline.learning import FUSION, RANKED, Fitted, Learned, fitted, learned
 from musicrec.pipeline.protocols import held_out
 from musicrec.pipeline.publishing import current_manifest, published, write_models, write_similar_items, write_top_popular
-from musicrec.pipeline.reading import a_listener, last_plays, names, offered, published_for, similar_to, tracks_by_listeners
+from musicrec.pipeline.reading import (
+    a_listener,
+    first_rows,
+    last_plays,
+    names,
+    offered,
+    published_for,
+    similar_to,
+    sizes,
+    tracks_by_listeners,
+)
 from musicrec.pipeline.scoring import scored
 from musicrec.pipeline.workspace import Tables, Workspace, history, labels, prepared_tables, raw_tables, workspace
 from musicrec.settings import Settings
 
 __all__ = [
-    "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "current_manifest", "fitted", "held_out",
-    "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables", "published", "published_for",
-    "raw_tables", "run", "scored", "similar_to", "tracks_by_listeners", "workspace", "write_models", "write_similar_items",
-    "write_top_popular",
+    "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "current_manifest", "first_rows", "fitted",
+    "held_out", "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables", "published",
+    "published_for", "raw_tables", "run", "scored", "similar_to", "sizes", "tracks_by_listeners", "workspace", "write_models",
+    "write_similar_items", "write_top_popular",
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from ibis.expr.types import Table
 
 from musicrec.lists import Recommender
 from musicrec.pipeline.learning import Fitted
@@ -14,11 +15,24 @@ from musicrec.pipeline.workspace import Tables, Workspace
 SHOWN = ["item_id", "name", "artists", "genres"]
 
 
+def first_rows(table: Table, n: int = 5) -> pd.DataFrame:
+    """Some `n` rows of an engine's table, as they come."""
+    rows: pd.DataFrame = table.limit(n).to_pyarrow().to_pandas()
+    return rows
+
+
+def sizes(tables: Tables) -> pd.DataFrame:
+    """rows: how many tracks, events, users and genres there are."""
+    counts = {"tracks": tables.items.count(), "events": tables.events.count(), "users": tables.events.user_id.nunique(),
+              "genres": tables.genres.count()}
+    return pd.DataFrame({"rows": {name: count.to_pyarrow().as_py() for name, count in counts.items()}})
+
+
 def names(tables: Tables, item_ids: Any) -> pd.DataFrame:
     """item_id, name, artists, albums and genres of some tracks, in any order; unknown ids are left out."""
     wanted = [int(item) for item in item_ids]
     chosen = tables.items.filter(tables.items.item_id.isin(wanted))
-    rows: pd.DataFrame = chosen.select("item_id", "name", "artists", "albums", "genres").execute()
+    rows: pd.DataFrame = chosen.select("item_id", "name", "artists", "albums", "genres").to_pyarrow().to_pandas()
     return rows
 
 

@@ -1,0 +1,211 @@
+"""The whole path on a tiny world: what it publishes, what it refuses, and what is left when it is stopped."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec import artifacts, pipeline, settings
+from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
+from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
+from musicrec.storage import storage
+from tests import taste_logs
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIG = PROJECT / "config.ini"
+
+
+def configured(project: Path, **changed: str) -> settings.Settings:
+    """The project's settings for a quick run below `project`, some of them changed."""
+    environ = taste_logs.environment(project / "logs", project)
+    return settings.load(CONFIG, {**environ, **{f"MUSICREC_{key}": value for key, value in changed.items()}})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.Result]:
+    """A finished run."""
+    project = tmp_path_factory.mktemp("run")
+    taste_logs.write(project / "logs")
+    return project, pipeline.run(configured(project))
+
+
+def published(project: Path, name: str) -> pd.DataFrame:
+    """A table of the current run."""
+    run = artifacts.current(storage(str(project / "artifacts"), {})).run_id
+    return pq.read_table(project / "artifacts" / "runs" / run / name).to_pandas()
+
+
+def test_published_tables_have_their_schemas(done: tuple[Path, pipeline.Result]) -> None:
+    """Every table that services load has the columns that the schema promises."""
+    run = done[0] / "artifacts" / "runs" / done[1].run_id
+    for name, schema in (("recommendations", RECOMMENDATIONS), ("similar", SIMILAR), ("top_popular", TOP_POPULAR)):
+        check(pq.read_schema(run / f"{name}.parquet"), schema, name)
+
+
+def test_recommendations_are_sorted_unique_and_unheard(done: tuple[Path, pipeline.Result]) -> None:
+    """Sorted by user and rank from 1, at most k a user, no track twice, none that the user played before the cutoff."""
+    found, events = published(done[0], "recommendations.parquet"), published(done[0], "events.parquet")
+    assert (found.sort_values(["user_id", "rank"]).index == found.index).all()
+    assert (found.groupby("user_id").cumcount() + 1 == found["rank"]).all()
+    assert found["rank"].max() <= 20
+    assert not found.duplicated(["user_id", "item_id"]).any()
+    before = events[events["started_at"] < "2022-12-16"]
+    assert found.merge(before, on=["user_id", "item_id"]).empty
+
+
+def test_users_without_history_get_no_personal_list(done: tuple[Path, pipeline.Result]) -> None:
+    """recommendations.parquet knows exactly the users who played before the cutoff."""
+    events = published(done[0], "events.parquet")
+    known = set(events.loc[events["started_at"] < "2022-12-16", "user_id"])
+    assert set(published(done[0], "recommendations.parquet")["user_id"]) == known
+
+
+def test_personal_lists_beat_hits_in_a_world_of_two_camps(done: tuple[Path, pipeline.Result]) -> None:
+    """ALS, the neighbours and the ranked list find at least twice what the most popular tracks do."""
+    ndcg = done[1].comparison.set_index("generator")["ndcg@10"]
+    assert ndcg[["als", "neighbours", pipeline.RANKED]].min() > 2 * ndcg["popular"]
+
+
+def test_the_manifest_tells_settings_findings_metrics_and_the_reason(done: tuple[Path, pipeline.Result]) -> None:
+    """Whoever loads a run can read how it was made, what was odd in the logs, how good it is and why this list was chosen."""
+    info = artifacts.current(storage(str(done[0] / "artifacts"), {})).info
+    assert info.settings["split"]["test_start"] == "2022-12-16"
+    assert {row["generator"] for row in info.metrics["comparison"]} >= {"als", "popular", pipeline.RANKED, pipeline.FUSION}
+    assert info.metrics["reason"] == done[1].reason
+    assert info.findings
+
+
+def test_every_generator_is_judged_on_the_same_users(done: tuple[Path, pipeline.Result]) -> None:
+    """One number of users in the whole comparison table."""
+    assert done[1].comparison["users"].nunique() == 1
+
+
+def test_the_top_list_says_who_made_it(done: tuple[Path, pipeline.Result]) -> None:
+    """The metadata of top_popular.parquet names the generator of the settings, and users are those before the cutoff."""
+    run = done[0] / "artifacts" / "runs" / done[1].run_id
+    assert pq.read_schema(run / "top_popular.parquet").metadata[b"made_by"] == b"popular_decayed"
+    events, top = published(done[0], "events.parquet"), published(done[0], "top_popular.parquet")
+    counted = events[events["started_at"] < "2022-12-16"].groupby("item_id")["user_id"].nunique()
+    assert (counted.loc[top["item_id"]].to_numpy() == top["users"].to_numpy()).all()
+
+
+def test_json_lines_of_the_user_based_method_name_every_known_user(done: tuple[Path, pipeline.Result]) -> None:
+    """recommendations_ub.json holds {"user": u, "tracks": [...]} for each user with a history."""
+    run = done[0] / "artifacts" / "runs" / done[1].run_id
+    lines = [json.loads(line) for line in (run / "recommendations_ub.json").read_text().splitlines()]
+    assert {line["user"] for line in lines} == set(published(done[0], "recommendations.parquet")["user_id"])
+    assert all(set(line) == {"user", "tracks"} for line in lines)
+
+
+def test_the_future_changes_nothing_but_the_verdict(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """Other plays from the cutoff on leave lists, models and similar tracks byte for byte the same."""
+    taste_logs.write(tmp_path / "logs")
+    path = tmp_path / "logs" / "interactions.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pandas()
+    late = rows["started_at"] >= "2022-12-16"
+    rows.loc[late, "track_id"] = 100 + (rows.loc[late, "track_id"] + 7 - 100) % taste_logs.N_TRACKS
+    rows = rows.drop(rows.index[late][:5]).drop_duplicates(["user_id", "track_id"])
+    pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), path)
+    pipeline.run(configured(tmp_path))
+    for name in ("recommendations.parquet", "personal_als.parquet", "similar.parquet", "top_popular.parquet"):
+        pd.testing.assert_frame_equal(published(done[0], name), published(tmp_path, name))
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("CANDIDATES_GENERATORS", "als magic", "magic"), ("RANKING_FEATURES", "aura", "aura"), ("DATA_SOURCE", "vinyl", "vinyl"),
+    ("CANDIDATES_TOP_POPULAR", "charts", "charts"), ("CANDIDATES_ALS_FACTORS", "many", "factors"),
+])
+def test_settings_are_refused_before_any_work(tmp_path: Path, key: str, value: str, said: str) -> None:
+    """A generator, feature group or source that does not exist, and a bad value of a generator, stop the run at once."""
+    with pytest.raises(SettingsError, match=said):
+        pipeline.workspace(configured(tmp_path, **{key: value}))
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_cutoff_without_test_users_is_refused(tmp_path: Path) -> None:
+    """A split that leaves nobody to judge on is one sentence and publishes nothing."""
+    taste_logs.write(tmp_path / "logs")
+    with pytest.raises(SplitError, match="2030-01-01"):
+        pipeline.run(configured(tmp_path, SPLIT_TEST_START="2030-01-01"))
+    assert not (tmp_path / "artifacts").exists()
+
+
+def _cut_off(logs: Path) -> None:
+    path = logs / "interactions.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def _replaced(name: str, change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    def damage(logs: Path) -> None:
+        path = logs / f"{name}.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return damage
+
+
+def _with(table: pa.Table, column: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.names.index(column), column, values)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "missing file": (lambda logs: (logs / "tracks.parquet").unlink(), "tracks.parquet"),
+    "not parquet": (lambda logs: (logs / "tracks.parquet").write_text("hello there"), "tracks.parquet"),
+    "cut off": (_cut_off, "interactions.parquet"),
+    "missing column": (_replaced("interactions", lambda t: t.drop_columns(["track_id"])), "track_id"),
+    "wrong type": (_replaced("tracks", lambda t: _with(t, "artists", pa.array(["x"] * t.num_rows))), "artists"),
+    "no tracks": (_replaced("tracks", lambda t: t.slice(0, 0)), "tracks"),
+    "no interactions": (_replaced("interactions", lambda t: t.slice(0, 0)), "interactions"),
+    "orphan ids": (_replaced("tracks", lambda t: t.slice(10)), "max_orphan_share"),
+    "duplicate track ids": (_replaced("tracks", lambda t: pa.concat_tables([t, t.slice(0, 1)])), "track_id"),
+    "negative ids": (_replaced("interactions", lambda t: _with(t, "user_id", pa.array([-5] * t.num_rows, pa.int32()))), "user_id"),
+    "impossible dates": (_replaced("interactions", lambda t: _with(
+        t, "started_at", pa.array(np.full(t.num_rows, 2**61), pa.int64()).cast(pa.timestamp("us")))), "started_at"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_bad_logs_are_refused_in_one_sentence(tmp_path: Path, damage: str) -> None:
+    """The message names what is wrong, fits one line, and nothing is published."""
+    harm, said = DAMAGES[damage]
+    harm(taste_logs.write(tmp_path / "logs"))
+    with pytest.raises(MusicRecError, match=said) as caught:
+        pipeline.run(configured(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "artifacts" / "current.json").exists()
+
+
+def test_a_work_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file in the place of the folder is one sentence."""
+    (tmp_path / "work").write_text("in the way")
+    with pytest.raises(StorageError, match="work"):
+        pipeline.workspace(configured(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1.5, 4.0, 7.0])
+def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_path: Path, after: float) -> None:
+    """Stopped at any moment, the command ends with one sentence or is already done; whatever services load is whole."""
+    taste_logs.write(tmp_path / "logs")
+    place = storage(str(tmp_path / "artifacts"), {})
+    earlier = artifacts.publish(place, done[0] / "work", artifacts.RunInfo({}))
+    environ = {**taste_logs.environment(tmp_path / "logs", tmp_path), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    process = subprocess.Popen([sys.executable, "-m", "musicrec.pipeline", str(CONFIG)], env=environ, cwd=tmp_path,
+                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    run = artifacts.current(place)
+    artifacts.fetch(place, None, run.files, tmp_path / "cache")
+    if process.returncode:
+        assert run.run_id == earlier
+        assert process.returncode in (130, -signal.SIGINT), said
