@@ -65,7 +65,7 @@ def table(lists: Lists, item_ids: Int32) -> pa.Table:
     return pa.table([pa.array(column) for column in columns], schema=PERSONAL.arrow)
 
 
-class _WholeFile:
+class ListsFile:
     """A file that appears under its name only when the `with` block ends well; until then, and on failure, an earlier one stays."""
 
     def __init__(self, path: Path, item_ids: Int32) -> None:
@@ -108,7 +108,7 @@ class _WholeFile:
         raise NotImplementedError
 
 
-class Writer(_WholeFile):
+class Writer(ListsFile):
     """Writes lists to one parquet file, one row group a batch; a context manager.
 
     The file appears under its name only when the block ends well: an earlier file stays until then, also when writing fails.
@@ -127,7 +127,7 @@ class Writer(_WholeFile):
         self._writer.close()
 
 
-class JsonLinesWriter(_WholeFile):
+class JsonLinesWriter(ListsFile):
     """Writes lists as JSON lines `{"user": 7, "tracks": [50, 20]}`, best first; otherwise like Writer.
 
     Users without recommendations get an empty list.

@@ -142,4 +142,4 @@ def _decision(trial: Judge) -> Decision:
     # Only users with a history get a personal list, so only they decide whose it is.
     tables = {name: table[table["warm"]] for name in trial.names for table in [trial.table(name)]}
     single = max((name for name in tables if name not in (RANKED, FUSION)), key=lambda name: float(tables[name]["ndcg@10"].mean()))
-    return gate({name: tables[name] for name in (RANKED, FUSION, single)}, RANKED)
+    return gate({name: tables[name] for name in (RANKED, FUSION, single)})

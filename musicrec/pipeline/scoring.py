@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from musicrec.evaluation import Judge
-from musicrec.lists import JsonLinesWriter, Lists, Writer
+from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.matrix import Float32, Int32, Plays
 from musicrec.pipeline.learning import Fitted, batches, contenders
 from musicrec.pipeline.workspace import Workspace
@@ -40,9 +40,9 @@ def scored(work: Workspace, made: Fitted, future: Plays, ranker: Ranker, publish
     return judge
 
 
-def _writers(work: Workspace, made: Fitted, publish: str) -> dict[str, Writer | JsonLinesWriter]:
+def _writers(work: Workspace, made: Fitted, publish: str) -> dict[str, ListsFile]:
     ids, folder = made.history.item_ids, work.folder
-    found: dict[str, Writer | JsonLinesWriter] = {PUBLISHED: Writer(folder / PUBLISHED, ids)}
+    found: dict[str, ListsFile] = {PUBLISHED: Writer(folder / PUBLISHED, ids)}
     found |= {file: Writer(folder / file, ids) for name, file in OWN_FILES.items() if name in made.recommenders}
     if USER_BASED in made.recommenders:
         found[USER_BASED_FILE] = JsonLinesWriter(folder / USER_BASED_FILE, ids)
@@ -54,7 +54,7 @@ def _judged(judge: Judge, users: Int32, offered: Offered) -> None:
         judge.add(name, Lists(users, items, scores))
 
 
-def _written(writers: Mapping[str, Writer | JsonLinesWriter], users: Int32, offered: Offered, publish: str) -> None:
+def _written(writers: Mapping[str, ListsFile], users: Int32, offered: Offered, publish: str) -> None:
     of_file = {PUBLISHED: publish, USER_BASED_FILE: USER_BASED, **{file: name for name, file in OWN_FILES.items()}}
     for file, writer in writers.items():
         writer.add(Lists(users, *offered[of_file[file]]))
