@@ -89,6 +89,17 @@ def test_an_incomplete_folder_is_refused(missing: str, tmp_path: Path) -> None:
     assert place.list() == []
 
 
+def test_what_an_earlier_run_left_in_the_folder_is_not_published(tmp_path: Path) -> None:
+    """An optional file that is older than items.parquet belongs to another run."""
+    folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
+    (folder / "als_model.npz").write_bytes(b"of other logs")
+    os.utime(folder / "als_model.npz", (0, 0))
+    (folder / "cb_model.cbm").write_bytes(b"of these logs")
+    artifacts.publish(place, folder, INFO)
+    assert "als_model.npz" not in artifacts.current(place).files
+    assert "cb_model.cbm" in artifacts.current(place).files
+
+
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
     """A table that its readers could not use is not published."""
     folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})

@@ -30,12 +30,17 @@ OPTIONAL: dict[str, TableSchema | None] = {
 
 
 def described(folder: Path) -> dict[str, File]:
-    """The files of `folder` that a run holds. Raises ArtifactError when one is missing or cut off, SchemaError for a missing column."""
+    """The files of `folder` that a run holds; an optional one older than items.parquet is left from an earlier run and left out.
+
+    Raises ArtifactError when a file is missing or cut off, SchemaError for a missing column.
+    """
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
         raise ArtifactError(f"{folder} lacks {', '.join(missing)}; a run is published whole or not at all.")
     schemas: dict[str, TableSchema | None] = {**REQUIRED, **OPTIONAL}
-    return {name: _file(folder / name, columns) for name, columns in schemas.items() if (folder / name).is_file()}
+    begun = (folder / "items.parquet").stat().st_mtime_ns
+    fresh = [name for name in schemas if name in REQUIRED or ((folder / name).is_file() and (folder / name).stat().st_mtime_ns >= begun)]
+    return {name: _file(folder / name, schemas[name]) for name in fresh}
 
 
 def _file(path: Path, columns: TableSchema | None) -> File:

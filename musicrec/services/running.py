@@ -82,12 +82,12 @@ def _await(service: Service) -> None:
             lines = [line for line in service.log.read_text(errors="replace").splitlines() if line.strip()]
             raise ServiceError(f"{service.module} did not start: {lines[-1].strip() if lines else f'see {service.log}'}")
         try:
-            if requests.get(f"{service.url}/health", timeout=2).ok:
+            if requests.get(f"{service.url}/ready", timeout=2).ok:
                 return
         except requests.RequestException:
             pass
         time.sleep(0.1)
-    raise ServiceError(f"{service.module} did not answer at {service.url}/health within {START_S} seconds; see {service.log}.")
+    raise ServiceError(f"{service.module} did not answer at {service.url}/ready within {START_S} seconds; see {service.log}.")
 
 
 def _is_free(url: str) -> bool:

@@ -1,0 +1,109 @@
+"""What the documents say holds for the code, and the code keeps the rules of the house."""
+
+import ast
+import inspect
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musicrec.candidates import GENERATORS
+from musicrec.event_stores import EVENT_STORES
+from musicrec.features import FEATURES
+from musicrec.sources import SOURCES
+from musicrec.storage import STORAGES
+from tests import test_generator_contract
+from tests.worlds import checkerboard, random_world
+
+PROJECT = Path(__file__).parents[1]
+MODULES = sorted([*PROJECT.glob("musicrec/**/*.py"), *PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("*_service.py")])
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("benchmarks/*.md")])
+TOLD = [PROJECT / name for name in ("config.ini", "Makefile", "recommendations.ipynb")]
+README, CONTRIBUTING = PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"
+
+
+def named(path: Path) -> str:
+    """The path as a test id."""
+    return path.relative_to(PROJECT).as_posix()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=named)
+def test_a_module_is_told_and_short(module: Path) -> None:
+    """It begins with a docstring and has at most 300 lines."""
+    text = module.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    if text.strip():
+        assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", [*MODULES, *DOCUMENTS, *TOLD], ids=named)
+def test_no_file_names_a_place_of_one_machine(path: Path) -> None:
+    """No absolute path of somebody's machine, no unfinished business."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.findall(r"(?<![\w.:/])/(?:work|root|home|Users|tmp)/[\w.-]+", text)
+    assert not re.findall(r"\b(?:TODO|FIXME|XXX)\b", text)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_readme_names_every_generator(name: str) -> None:
+    """A generator that runs is a generator that is told about."""
+    assert f"| `{name}` |" in README.read_text(encoding="utf-8")
+
+
+def test_the_contributing_page_names_every_registry_entry_point() -> None:
+    """Folder and dictionary of each registry stand in its table."""
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    registries = {"features": FEATURES, "sources": SOURCES, "storage": STORAGES, "event_stores": EVENT_STORES}
+    for (folder, entries), registry in zip(registries.items(), ("FEATURES", "SOURCES", "STORAGES", "EVENT_STORES")):
+        assert f"`musicrec/{folder}/` | `{registry}`" in text
+        assert entries
+
+
+def test_the_generator_of_the_contributing_page_passes_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example works as it stands: one file and one line."""
+    example = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(encoding="utf-8"), re.DOTALL)
+    space: dict[str, Any] = {"__name__": "newest"}
+    exec(compile(example[0], "newest.py", "exec"), space)
+    assert example[1].strip() == '"newest": Newest,'
+    monkeypatch.setitem(GENERATORS, "newest", space["Newest"])
+    for world in (checkerboard(), random_world()):
+        for k in (1, 7, 500):
+            test_generator_contract.test_lists_are_well_formed("newest", world, k)
+    alone = [test for name, test in inspect.getmembers(test_generator_contract, inspect.isfunction)
+             if name.startswith("test_") and list(inspect.signature(test).parameters) == ["name"]]
+    assert len(alone) >= 5
+    for test in alone:
+        test("newest")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_commands_and_links_of_a_document_exist(document: Path) -> None:
+    """`make x` is a target, `python -m musicrec.x` a module, a relative link a file."""
+    text = document.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`|\$ )make ([a-z]+)", text, re.MULTILINE)) <= targets
+    for module in re.findall(r"python -m ((?:musicrec|benchmarks)[\w.]*)", text):
+        place = PROJECT / module.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+    for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (document.parent / link).exists(), link
+
+
+def test_every_requirement_is_pinned_and_held() -> None:
+    """Exact versions, each of them also in constraints.txt."""
+    held = {line.replace("-", "_") for line in (PROJECT / "constraints.txt").read_text(encoding="utf-8").split()}
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        for line in (PROJECT / file).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith(("#", "-")):
+                assert re.sub(r"\[.*\]", "", line).replace("-", "_") in held, f"{file}: {line}"
+
+
+def test_what_is_made_is_not_committed() -> None:
+    """Data, artifacts, work, logs and secrets are ignored by git."""
+    made = ["data/x", "artifacts/x", "work/x", "var/x", ".env", ".venv/x", "test_service.log", "musicrec/__pycache__/x.pyc"]
+    ignored = subprocess.run(["git", "check-ignore", *made], cwd=PROJECT, capture_output=True, text=True)
+    if ignored.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert ignored.stdout.split() == made
