@@ -129,3 +129,29 @@ def test_settings_out_of_range_are_refused(settings_: dict[str, float]) -> None:
     """The sentence names the setting."""
     with pytest.raises(GeneratorError, match=next(iter(settings_))):
         Neighbours(**settings_).fit(random_world())  # type: ignore[arg-type]
+
+
+def test_a_bounded_search_finds_true_similarities() -> None:
+    """With a small budget some neighbours may be missed, but each one found has its exact similarity, and single users get the same."""
+    world = random_world(2, 150, 60, 3000)
+    exact, bounded = (Neighbours(neighbours=n, search_budget=b).fit(world) for n, b in ((150, 10**9), (5, 40)))
+    truth = np.zeros((len(world.user_ids), len(world.user_ids)))
+    users, similarity = exact.nearest(_everyone(world))
+    truth[np.nonzero(users >= 0)[0], users[users >= 0]] = similarity[users >= 0]
+    found, values = bounded.nearest(_everyone(world))
+    there = found >= 0
+    np.testing.assert_allclose(values[there], np.take_along_axis(truth, np.maximum(found, 0), 1)[there], rtol=1e-6)
+    assert (np.diff(np.where(there, values, 0), axis=1) <= 0).all()
+    best = users[:, :5]
+    recall = np.mean([len(np.intersect1d(a[a >= 0], b[b >= 0])) / max((b >= 0).sum(), 1) for a, b in zip(found, best)])
+    assert 0.5 < recall < 1
+    for user in (0, 70):
+        np.testing.assert_array_equal(bounded.nearest(np.array([user], np.int32))[0][0], found[user])
+
+
+def test_a_large_budget_is_exact() -> None:
+    """Where the budget suffices nothing is cut, to the last bit."""
+    world = random_world(2, 150, 60, 3000)
+    few, many = (Neighbours(neighbours=5, search_budget=budget).fit(world).nearest(_everyone(world)) for budget in (5000, 10**9))
+    np.testing.assert_array_equal(few[0], many[0])
+    np.testing.assert_array_equal(few[1], many[1])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.candidates.evidence import check_recency, query
+from musicrec.candidates.neighbour_search import rarest, rescored
 from musicrec.candidates.product import csr_of, top_of_chain, top_of_product
 from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked, recency
@@ -18,6 +19,7 @@ from musicrec.errors import GeneratorError
 from musicrec.matrix import Float32, History, Int32
 
 Float64 = NDArray[np.float64]
+CANDIDATES = 4
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,13 @@ class Neighbours:
     source has the played share, which shows in weights that are not whole numbers.
     half_life_days and floor: older plays count less, those of the user who asks and those of the neighbours (0: off),
     see weights.recency.
+    search_budget: listeners looked through to find one user's neighbours. Where his items have more, candidates come from his
+    rarest items, and the CANDIDATES x neighbours best of them are compared with him in full.
     """
 
     mode: Literal["nearest", "all"] = "nearest"
     neighbours: int = 100
+    search_budget: int = 30_000
     shrinkage: float = 30
     rarity: float = 1
     weights: Literal["auto", "binary", "centred"] = "auto"
@@ -49,9 +54,9 @@ class Neighbours:
         has no neighbours. Raises GeneratorError for bad weights (weights.checked) and settings out of range.
         """
         check_recency(self.half_life_days, self.floor)
-        if self.neighbours < 1 or not (self.shrinkage >= 0 and self.rarity >= 0):
-            raise GeneratorError(f"neighbours is {self.neighbours}, shrinkage {self.shrinkage} and rarity {self.rarity}; "
-                                 "give at least 1, 0 and 0.")
+        if min(self.neighbours, self.search_budget) < 1 or not (self.shrinkage >= 0 and self.rarity >= 0):
+            raise GeneratorError(f"neighbours is {self.neighbours}, search_budget {self.search_budget}, shrinkage {self.shrinkage} and "
+                                 f"rarity {self.rarity}; give at least 1, 1, 0 and 0.")
         checked(history)
         return UserNeighbours(history, self)
 
@@ -72,17 +77,27 @@ class UserNeighbours:
         self.listeners = self.compared.T.tocsr()
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:
-        """Neighbours int32 (n, neighbours) and similarities float32 of these users, descending, ties by lower user, never themselves."""
+        """Neighbours int32 (n, neighbours) and similarities float32 of these users, descending, ties by lower user, never themselves.
+
+        -1 and -inf where fewer exist. Exact for users whose items have at most search_budget listeners together.
+        """
         chosen = self.settings
         asked = query(self.history, self.compared, user_index, chosen.half_life_days, chosen.floor)
+        affordable, partly = rarest(asked, self.history.n_listeners, chosen.search_budget)
         themselves = csr_of(user_index[:, None], np.ones((len(user_index), 1), np.float32), len(self.norms))
-        return top_of_product(asked, self.listeners, themselves, chosen.neighbours, row_norms=_norms(asked),
-                              column_norms=self.norms, shrinkage=chosen.shrinkage)
+        norms = _norms(asked)
+        users, similarity = top_of_product(affordable, self.listeners, themselves, chosen.neighbours * (CANDIDATES if partly.any() else 1),
+                                           row_norms=norms, column_norms=self.norms, shrinkage=chosen.shrinkage)
+        found = users[:, :chosen.neighbours], similarity[:, :chosen.neighbours]
+        if partly.any():
+            found[0][partly], found[1][partly] = rescored(rows_of(asked, np.flatnonzero(partly).astype(np.int32)), users[partly],
+                                                          self.compared, norms[partly], self.norms, chosen.shrinkage, chosen.neighbours)
+        return found
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), positive scores only; nothing for row -1.
 
-        O(sum of listeners of the heard items + items of the neighbours) a user.
+        O(search_budget + items of CANDIDATES x neighbours users) a user in mode "nearest", all listeners of the heard items in "all".
         """
         heard = rows_of(self.history.matrix, user_index)
         if self.settings.mode == "all":
