@@ -202,7 +202,7 @@ def test_shuffled_labels_teach_the_ranker_nothing(tmp_path: Path) -> None:
         judge.add(name, Lists(judge.user_ids, items[:, :10], scores[:, :10]))
     means = {name: judge.table(name)["ndcg@10"].mean() for name in judge.names}
     best = max(recommenders, key=lambda name: means[name])
-    assert gate({name: judge.table(name) for name in ("shuffled", best)}, "shuffled").publish == best
+    assert gate({name: judge.table(name) for name in ("shuffled", best)}).publish == best
     assert means["shuffled"] < means["true"]
 
 

@@ -8,7 +8,7 @@ A Judge takes lists batch by batch; the tables are functions of it:
     segments(judge)                                    users by history, tracks by popularity
     marginal_hits(judge)                               what only one generator finds, recall of the union
     figures(judge)                                     the columns that the seeds report
-    gate({"ranked": judge.table("ranked"), ...}, "ranked")    what to publish, and why
+    gate({"ranked": judge.table("ranked"), ...})       what to publish, and why
     side_by_side({"temporal": ..., "random hold-out": ...})   two protocols in one table
 """
 
