@@ -5,6 +5,7 @@ Always k items while the catalogue has them (online: while there are similar one
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
 
 import numpy as np
 
@@ -84,12 +85,12 @@ class Answers:
     def _online(self, known: Known, heard: Int32) -> list[Pick]:
         picks = combined(known.similar, self.rules.decay)
         free = self._free(np.array([pick.item_id for pick in picks], np.int32), heard)
-        return [pick for pick, new in zip(picks, free.tolist()) if new]
+        return list(compress(picks, free.tolist()))
 
     def _personal(self, user_id: int, heard: Int32) -> list[Pick]:
         items, scores = self.lookup.personal.of(user_id)
         free = self._free(items, heard)
-        return [Pick(item, "personal", score) for item, score in zip(items[free].tolist(), scores[free].tolist())]
+        return list(map(Pick, items[free].tolist(), repeat("personal"), scores[free].tolist()))
 
     def _filled(self, picks: Sequence[Pick], k: int, heard: Int32) -> list[Pick]:
         def candidates() -> Iterator[Pick]:
@@ -102,5 +103,4 @@ class Answers:
         for start in range(0, len(items), _CHUNK):
             part = slice(start, start + _CHUNK)
             free = self._free(items[part], heard)
-            for item, score in zip(items[part][free].tolist(), scores[part][free].tolist()):
-                yield Pick(item, "popular", score)
+            yield from map(Pick, items[part][free].tolist(), repeat("popular"), scores[part][free].tolist())

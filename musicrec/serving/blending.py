@@ -4,7 +4,7 @@ To add a way of blending: write a function (offline, online, offline_first) -> l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 RANK_CONSTANT = 60
@@ -25,24 +25,25 @@ Picks = Sequence[Pick]
 def alternated(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
     """The two lists in turns: even places (from 0) from the first side, odd ones from the other, no item twice.
 
-    An item that stands in both is taken where it comes up first, and its other side offers its next one. When one side has
-    nothing more, the other goes on alone.
+    Each list holds an item once. An item that stands in both is taken where it comes up first, and its other side offers its
+    next one. When one side has nothing more, the other goes on alone.
 
     >>> a, b = [Pick(1, "a", 0), Pick(2, "a", 0)], [Pick(1, "b", 0), Pick(3, "b", 0)]
     >>> [pick.item_id for pick in alternated(a, b)]
     [1, 3, 2]
     """
-    sides = [iter(offline), iter(online)] if offline_first else [iter(online), iter(offline)]
+    mine, other = (offline, online) if offline_first else (online, offline)
+    at, other_at = 0, 0
     taken: set[int] = set()
     found: list[Pick] = []
-    for turn in range(len(offline) + len(online)):
-        side, other = sides[turn % 2], sides[(turn + 1) % 2]
-        pick = _next(side, taken) or _next(other, taken)
-        if pick is None:
-            break
-        taken.add(pick.item_id)
-        found.append(pick)
-    return found
+    while True:
+        while at < len(mine) and mine[at].item_id in taken:
+            at += 1
+        if at == len(mine):
+            return found + [pick for pick in other[other_at:] if pick.item_id not in taken]
+        taken.add(mine[at].item_id)
+        found.append(mine[at])
+        mine, other, at, other_at = other, mine, other_at, at + 1
 
 
 def by_score(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
@@ -107,10 +108,6 @@ def filled(picks: Iterable[Pick], k: int, artists_of: Callable[[int], Sequence[i
         taken.add(pick.item_id)
         found.append(pick)
     return found
-
-
-def _next(side: Iterator[Pick], taken: set[int]) -> Pick | None:
-    return next((pick for pick in side if pick.item_id not in taken), None)
 
 
 def _scaled(picks: Picks) -> list[float]:
