@@ -3,6 +3,7 @@
 Everything above works on Ibis expressions and never asks which engine runs them.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) ->
     """A fresh Ibis backend: "duckdb" or "spark".
 
     memory_limit, such as "6GB", bounds what the engine holds; what does not fit goes to `temp_folder`, which is created.
-    threads bounds its workers (Spark: local[threads]). Times are read and written in UTC.
+    threads bounds its workers (Spark: local[threads]). Times are read and written in UTC. On a terminal long queries show a bar.
     Raises SettingsError for an unknown name, a limit that the engine refuses, or a missing pyspark, StorageError for a folder
     that cannot be made.
 
@@ -37,10 +38,12 @@ def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
 
     try:
         # Row order costs memory in DuckDB; whoever needs an order asks for it.
-        return ibis.duckdb.connect(memory_limit=memory_limit, threads=threads, temp_directory=str(temp_folder),
-                                   preserve_insertion_order=False, autoinstall_known_extensions=False)
+        connection = ibis.duckdb.connect(memory_limit=memory_limit, threads=threads, temp_directory=str(temp_folder),
+                                         preserve_insertion_order=False, autoinstall_known_extensions=False)
     except duckdb.Error as cause:
         raise SettingsError(f"DuckDB refuses memory_limit {memory_limit!r} or threads {threads} of [engine]: {cause}.") from None
+    connection.raw_sql(f"SET enable_progress_bar = {str(sys.stdout.isatty()).lower()}")
+    return connection
 
 
 def _spark(memory_limit: str, threads: int, temp_folder: Path) -> Any:

@@ -73,7 +73,18 @@ def test_descending_users_are_refused() -> None:
             plays_from_batches(_batches(rows, cuts, False), ITEMS)
 
 
-def test_an_item_outside_the_catalogue_is_refused_by_its_id() -> None:
-    """The sentence names the id."""
-    with pytest.raises(DataError, match="item id 4 is not in the catalogue"):
-        plays_from_batches(_batches([(1, 3, 0, 1.0), (1, 4, 0, 1.0)], [], False), ITEMS)
+@pytest.mark.parametrize("stray", [4, 2, 22, 10**9, -3])
+@pytest.mark.parametrize("far", [False, True], ids=["dense ids", "sparse ids"])
+def test_an_item_outside_the_catalogue_is_refused_by_its_id(stray: int, far: bool) -> None:
+    """The sentence names the id, be it between, below or above the catalogue's, in either way of looking ids up."""
+    items = np.append(ITEMS, np.int32(2**30)) if far else ITEMS
+    with pytest.raises(DataError, match=f"item id {stray} is not in the catalogue"):
+        plays_from_batches(_batches([(1, 3, 0, 1.0), (1, stray, 0, 1.0)], [], False), items)
+
+
+def test_sparse_ids_are_found_like_dense_ones() -> None:
+    """A huge id in the catalogue changes how ids are looked up, not what is found."""
+    rows = [(1, 8, 0, 1.0), (1, 21, 1, 1.0), (3, 3, 0, 1.0)]
+    dense = plays_from_batches(_batches(rows, [], False), ITEMS)
+    sparse = plays_from_batches(_batches(rows, [], False), np.append(ITEMS, np.int32(2**30)))
+    assert dense.matrix.indices.tolist() == sparse.matrix.indices.tolist() == [1, 4, 0]
