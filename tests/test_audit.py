@@ -11,6 +11,7 @@ import pytest
 from musicrec import engine
 from musicrec.audit import Logs, findings
 from musicrec.audit.dates import id_order, weekday_ratios
+from musicrec.errors import DataError
 from tests.logs import Rows, raw_rows, raw_tables
 
 LATE = date(2022, 12, 1)
@@ -114,6 +115,17 @@ def test_findings_come_worst_first(connection: Any, tmp_path: Path) -> None:
     severity = _audit(rows, connection, tmp_path)["severity"].tolist()
     assert severity == sorted(severity, key=["error", "warning", "note"].index)
     assert set(severity) == {"error", "warning", "note"}
+
+
+def test_a_damaged_file_is_one_sentence(connection: Any, tmp_path: Path) -> None:
+    """Bytes overwritten in the middle of the names end the audit in DataError."""
+    tables = raw_tables(raw_rows(30, 300), connection, tmp_path)
+    file = tmp_path / "catalog_names.parquet"
+    content = bytearray(file.read_bytes())
+    content[100:-3000] = np.random.default_rng(0).bytes(len(content) - 3100)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="The logs cannot be read"):
+        findings(*tables, LATE)
 
 
 def test_concentration_is_said_when_one_track_in_a_hundred_has_a_fifth_of_plays(connection: Any, tmp_path: Path) -> None:

@@ -193,6 +193,20 @@ def test_unusable_logs_are_refused_in_one_sentence(connection: Any, tmp_path: Pa
         prepared(*raw_tables(rows, connection, tmp_path))
 
 
+def test_a_damaged_file_is_refused_whether_checks_or_writing_meet_it(connection: Any, tmp_path: Path) -> None:
+    """Bytes overwritten in the middle of the plays stop the checks, in the middle of the names the writing; both are DataError."""
+    rows = raw_rows(300, 400)
+    for name in ("interactions", "catalog_names"):
+        tables = raw_tables(rows, connection, tmp_path)
+        file = tmp_path / f"{name}.parquet"
+        content = bytearray(file.read_bytes())
+        content[100:-3000] = os.urandom(len(content) - 3100)
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"The logs cannot be (read|prepared): .*check the files that \[data\] names"):
+            write(prepared(*tables), tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
 def test_a_disk_that_fills_up_leaves_the_earlier_files(connection: Any, tmp_path: Path) -> None:
     """With the largest file size limited by the system, writing ends in a sentence; the old files are whole and nothing else lies there."""
     made = prepared(*raw_tables(raw_rows(300, 400), connection, tmp_path))
@@ -234,7 +248,7 @@ def test_ctrl_c_in_the_middle_leaves_the_earlier_files(tmp_path: Path) -> None:
         while not (tmp_path / "events.parquet.part").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(20) != 0
+        assert process.wait(20) == -signal.SIGINT
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"items.parquet": "earlier"}
 
 

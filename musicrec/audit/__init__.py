@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import date
 
+import duckdb
 import pandas as pd
 from ibis.expr.types import Table
 
 from musicrec.audit import catalogue, dates, plays
 from musicrec.audit.logs import SEVERITIES, Finding, Logs
+from musicrec.errors import DataError
 
 __all__ = ["CHECKS", "Finding", "Logs", "findings"]
 
@@ -42,9 +44,13 @@ def findings(tracks: Table, catalog_names: Table, interactions: Table, test_star
 
     severity: "error" (cannot be used as it is), "warning" (handled, but look) or "note" (good to know). count: how many; share: of what
     the finding names, 0..1. test_start: first day of the judged future. The tables are raw (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
-    Cost: about seven passes over interactions; what is fetched has one row a user, a track or a day.
+    Raises DataError for a file that turns out damaged. Cost: about seven passes over interactions; what is fetched has one row a user, a track or a day.
     """
     logs = Logs(tracks, catalog_names, interactions, test_start)
-    rows = [found for check in CHECKS.values() for found in check(logs)]
+    try:
+        rows = [found for check in CHECKS.values() for found in check(logs)]
+    except duckdb.Error as cause:
+        what = str(cause).strip().splitlines()[0].rstrip(".")
+        raise DataError(f"The logs cannot be read: {what}; check the files that [data] names.") from cause
     rows.sort(key=lambda found: SEVERITIES.index(found.severity))
     return pd.DataFrame(rows, columns=[field.name for field in fields(Finding)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
-from musicrec.prepare.refusals import orphans, refuse_unusable
+from musicrec.prepare.refusals import orphans, readable, refuse_unusable
 from musicrec.prepare.tables import complete_tracks, events, genres, items
 from musicrec.prepare.writing import write
 
@@ -34,10 +34,12 @@ def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_c
     keep_every: keep the events at places 1, 1 + n, 1 + 2n, ... of each history (by track_seq).
     Events of tracks that `tracks` lacks are dropped and reported when their share is at most max_orphan_share.
     Nothing is computed but the checks: one pass over tracks and two over interactions.
-    Raises DataError for empty tables, missing or negative ids, repeated track ids, dates outside 1677..2262, and too many orphans.
+    Raises DataError for empty tables, missing or negative ids, repeated track ids, dates outside 1677..2262, too many orphans,
+    and files that turn out damaged.
     """
-    refuse_unusable(tracks, interactions)
-    lost, played = orphans(tracks, interactions)
+    with readable():
+        refuse_unusable(tracks, interactions)
+        lost, played = orphans(tracks, interactions)
     if lost > max_orphan_share * played:
         raise DataError(f"interactions: {lost:,} of {played:,} rows ({lost / played:.1%}) name a track_id that tracks lacks, more than "
                         f"max_orphan_share {max_orphan_share:g}; complete tracks or raise [data] max_orphan_share.")

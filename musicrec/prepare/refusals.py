@@ -1,7 +1,11 @@
 """What makes raw tables unusable, said in one sentence that names table, column and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
+import duckdb
+import pyarrow as pa
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
@@ -9,6 +13,20 @@ from musicrec.errors import DataError
 # What a timestamp in nanoseconds holds, the narrowest kind in use.
 EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 LARGEST_ID = 2**31 - 1
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn what an engine says about a damaged file into DataError."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as cause:
+        raise DataError(f"The logs cannot be read: {first_line(cause)}; check the files that [data] names.") from cause
+
+
+def first_line(cause: Exception) -> str:
+    """The first line of an engine's message, without its full stop."""
+    return str(cause).strip().splitlines()[0].rstrip(".") if str(cause).strip() else type(cause).__name__
 
 
 def refuse_unusable(tracks: Table, interactions: Table) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError, StorageError
+from musicrec.prepare.refusals import first_line
 from musicrec.schema import EVENTS, GENRES, ITEMS, TableSchema
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ def _sentences(folder: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as cause:
-        raise StorageError(f"The engine ran out of memory or of space for what it spills: {_first_line(cause)}; "
+        raise StorageError(f"The engine ran out of memory or of space for what it spills: {first_line(cause)}; "
                            "raise [engine] memory_limit or give [engine] temp_folder more space.") from cause
     except (duckdb.IOException, OSError) as cause:
-        raise StorageError(f"{folder} cannot be written: {_first_line(cause)}; free space or choose another folder.") from cause
+        raise StorageError(f"{folder} cannot be written: {first_line(cause)}; free space or choose another folder.") from cause
     except (duckdb.Error, pa.ArrowException) as cause:
-        raise DataError(f"The logs cannot be prepared: {_first_line(cause)}; check the files that [data] names.") from cause
-
-
-def _first_line(cause: Exception) -> str:
-    return str(cause).strip().splitlines()[0].rstrip(".") if str(cause).strip() else type(cause).__name__
+        raise DataError(f"The logs cannot be prepared: {first_line(cause)}; check the files that [data] names.") from cause
+    except RuntimeError as cause:
+        # DuckDB dresses Ctrl-C as an error of its own.
+        if isinstance(cause.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
