@@ -42,7 +42,7 @@ class Als:
     """
 
     factors: int = 64
-    iterations: int = 15
+    iterations: int = 10
     regularization: float = 3.0
     alpha: float = 2.0
     genre_weight: float = 10.0
