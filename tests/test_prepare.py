@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,18 @@ def test_both_engines_write_the_same_rows(tmp_path: Path) -> None:
         made.append(_made(raw_rows(300, 400), connection, tmp_path / name, (), only_complete_tracks=True, keep_every=2))
     for name, table in made[0].items():
         assert table.equals(made[1][name]), name
+
+
+def test_row_groups_follow_users(connection: Any, tmp_path: Path) -> None:
+    """events.parquet has several row groups whose ranges of users ascend and hardly overlap, so a range of users is a few groups."""
+    tracks, names, _ = raw_tables(raw_rows(), connection, tmp_path)
+    plays = connection.sql("""select (i * 7919 % 5003)::int user_id, 100 + (i % 10)::int track_id, i::int track_seq,
+                              timestamp '2022-01-01' + to_minutes(i) started_at from range(400000) t(i)""")
+    write(prepared(tracks, names, plays), tmp_path / "out")
+    file = pq.ParquetFile(tmp_path / "out" / "events.parquet")
+    ranges = [file.metadata.row_group(group).column(0).statistics for group in range(file.num_row_groups)]
+    assert len(ranges) >= 3
+    assert all(before.max <= after.min for before, after in pairwise(ranges))
 
 
 def test_only_complete_tracks_and_their_plays_are_kept_when_asked(any_engine: Any, tmp_path: Path) -> None:

@@ -85,6 +85,9 @@ def _month_bars(ax: Axes, months: pd.Series, values: pd.Series, color: str, labe
     ax.bar(middle, values.to_numpy(), width=25, color=color, label=label)
     ax.xaxis_date()
     _date_axis(ax)
+    if len(months) <= 14:
+        yearly = [place == 0 or month.month == 1 for place, month in enumerate(months)]
+        ax.set_xticks(middle, [f"{month:%b\n%Y}" if year else f"{month:%b}" for month, year in zip(months, yearly)])
 
 
 def _date_axis(ax: Axes) -> None:
