@@ -11,7 +11,7 @@ import pandas as pd
 
 from musicrec import audit
 from musicrec.evaluation import Judge, comparison
-from musicrec.pipeline.learning import FUSION, RANKED, Fitted, Learned, fitted, learned
+from musicrec.pipeline.learning import FUSION, RANKED, Fitted, Learned, fitted, learned, singles
 from musicrec.pipeline.protocols import held_out
 from musicrec.pipeline.publishing import current_manifest, published, write_models, write_similar_items, write_top_popular
 from musicrec.pipeline.reading import (
@@ -32,7 +32,7 @@ from musicrec.settings import Settings
 __all__ = [
     "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "current_manifest", "first_rows", "fitted",
     "held_out", "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables", "published",
-    "published_for", "raw_tables", "run", "scored", "similar_to", "sizes", "tracks_by_listeners", "workspace", "write_models",
+    "published_for", "raw_tables", "run", "scored", "similar_to", "singles", "sizes", "tracks_by_listeners", "workspace", "write_models",
     "write_similar_items", "write_top_popular",
 ]
 
@@ -68,7 +68,8 @@ def metrics(work: Workspace, judge: Judge, found: Learned) -> dict[str, object]:
     """What the manifest tells about quality: the comparison over all, warm and cold users, and what is published and why."""
     settings = work.settings.evaluation
     groups = {"comparison": "all", "warm": "warm", "cold": "cold"}
-    tables = {key: comparison(judge, users=users, samples=settings.bootstrap_samples, seed=settings.seed) for key, users in groups.items()}
+    tables = {key: comparison(judge, singles(judge), users=users, samples=settings.bootstrap_samples, seed=settings.seed)
+              for key, users in groups.items()}
     records = {key: table.to_dict("records") for key, table in tables.items()}
     return {**records, "published": found.decision.publish, "reason": found.decision.reason,
             "top_popular": work.settings.candidates.top_popular}

@@ -138,8 +138,13 @@ def batches(user_ids: Int32, rows: Int32, size: int) -> list[tuple[Int32, Int32]
     return list(zip(np.split(user_ids, cuts), np.split(rows, cuts)))
 
 
+def singles(judge: Judge) -> tuple[str, ...]:
+    """The judged lists that come from one generator: what fused and ranked lists have to beat."""
+    return tuple(name for name in judge.names if name not in (RANKED, FUSION))
+
+
 def _decision(trial: Judge) -> Decision:
     # Only users with a history get a personal list, so only they decide whose it is.
-    tables = {name: table[table["warm"]] for name in trial.names for table in [trial.table(name)]}
-    single = max((name for name in tables if name not in (RANKED, FUSION)), key=lambda name: float(tables[name]["ndcg@10"].mean()))
-    return gate({name: tables[name] for name in (RANKED, FUSION, single)})
+    warm = trial.members("warm")
+    single = max(singles(trial), key=lambda name: float(trial.relevance(name)["ndcg@10"][warm].mean()))
+    return gate({name: trial.table(name)[warm] for name in (RANKED, FUSION, single)})
