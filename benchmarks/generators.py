@@ -1,12 +1,13 @@
 """How long generators take for every user of a history, how much memory, and how that compares with a reference on the same machine.
 
     python benchmarks/generators.py --data FOLDER --cutoff 2022-12-16 [--generators als popular ...] [--users N] [--k 100]
-                                    [--model als_model.npz] [--asked 512]
+                                    [--every 1] [--model als_model.npz] [--save als_model.npz] [--asked 512]
 
 FOLDER holds items.parquet and events.parquet as `prepare` writes them. Each generator runs in a process of its own, with its settings
 from config.ini; peak memory is that of this process and includes the history. Speeds are of the wall clock and, for machines that do
 other things as well, per second of processor time over all threads. --users asks about that many users, evenly spread
-over all; without it everybody is asked. --model takes ALS factors that were saved before instead of training.
+over all; without it everybody is asked. --every N keeps every Nth user of the history, and all tracks. --save keeps the trained ALS
+factors, --model takes saved ones instead of training.
 Reference of als: `implicit`'s own recommend with the same factors, for --asked users, in the same process; lists are compared.
 """
 
@@ -15,6 +16,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -51,6 +53,16 @@ def loaded(folder: Path) -> History:
     return History(user_ids, matrix, minutes, links, int(np.load(folder / "cutoff.npy")))
 
 
+def thinned(history: History, every: int) -> History:
+    """The history of every Nth user."""
+    if every == 1:
+        return history
+    rows = np.arange(0, len(history.user_ids), every)
+    matrix = history.matrix[rows]
+    kept = np.repeat(np.arange(len(history.user_ids)) % every == 0, np.diff(history.matrix.indptr))
+    return History(history.user_ids[rows], matrix, history.minutes[kept], history.catalogue, history.cutoff)
+
+
 def measured(name: str, folder: Path, options: argparse.Namespace) -> dict[str, float | str]:
     """Seconds, users a second and peak memory of one generator, and the ratio to its reference."""
     history = loaded(folder)
@@ -58,6 +70,8 @@ def measured(name: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     start = time.perf_counter()
     fitted = als.load(options.model, history, kind) if name == "als" and options.model else kind.fit(history)
     fit = time.perf_counter() - start
+    if name == "als" and options.save:
+        fitted.save(options.save)
     n = len(history.user_ids)
     rows = np.linspace(0, n - 1, min(options.users or n, n)).astype(np.int32)
     fitted.recommend(rows[:64], options.k)
@@ -90,7 +104,7 @@ def against_implicit(fitted: als.AlsRecommender, history: History, rows: np.ndar
             speeds.append(len(rows) / (time.perf_counter() - start))
             lean.append(len(rows) / (time.process_time() - cpu))
     ours, our_scores = fitted.recommend(rows, options.k)
-    alike = np.mean(np.sort(ours, axis=1) == np.sort(items, axis=1))
+    alike = np.mean([len(np.intersect1d(one, other)) / options.k for one, other in zip(ours, items)])
     apart = np.abs(our_scores - scores).max()
     return {"speed": max(speeds), "lean": max(lean), "lists": f"same items {alike:.4%}, scores apart at most {apart:.1e}"}
 
@@ -103,6 +117,8 @@ def main() -> None:
     parser.add_argument("--generators", nargs="+", default=list(GENERATORS), choices=list(GENERATORS))
     parser.add_argument("--users", type=int)
     parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--save", type=Path)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--asked", type=int, default=512)
@@ -111,6 +127,7 @@ def main() -> None:
         folder, start = Path(temporary), time.perf_counter()
         items = catalogue(pq.read_table(options.data / "items.parquet", columns=["item_id", "genre_ids", "artist_ids", "album_ids"]))
         history = split.history(options.data / "events.parquet", items, options.cutoff)
+        history = thinned(history, options.every)
         stored(history, folder)
         print(f"{len(history.user_ids):,} users, {len(items):,} tracks, {history.matrix.nnz:,} pairs, k = {options.k}; "
               f"read in {time.perf_counter() - start:.0f} s", flush=True)
@@ -119,8 +136,8 @@ def main() -> None:
               f"{'peak GB':>8s}",
               flush=True)
         for name in options.generators:
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                line = pool.apply(measured, (name, folder, options))
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                line = pool.submit(measured, name, folder, options).result()
             print(f"{line['name']:18s} {line['fit']:8.1f} {line['users']:10,d} {line['served']:10,d} {line['seconds']:8.1f} "
                   f"{line['speed']:10,.0f} {line['lean']:10,.0f} {line['peak']:8.2f} {line['note']}", flush=True)
 
