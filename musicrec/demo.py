@@ -35,7 +35,7 @@ def main() -> int:
         _step("1. Sample logs (generated, no real listeners)", "musicrec.sources.sample", "--out", str(SAMPLE))
         _step("2. From logs to artifacts: the notebook, first to last cell", "musicrec.notebook", "--data", str(SAMPLE),
               "--out", str(OUT), "--reuse")
-        docs = _served(environ)
+        docs = served(environ)
     except MusicRecError as cause:
         print(cause, file=sys.stderr)
         return 1
@@ -47,7 +47,12 @@ def main() -> int:
     return 0
 
 
-def _served(environ: dict[str, str]) -> str:
+def served(environ: dict[str, str]) -> str:
+    """Start the services on what is published, ask the seven questions, stop them; return the usual address of recommendations.
+
+    A port that somebody else uses is replaced by a free one for the time of the demo. Raises ServiceError when a service does not
+    start or a question is not answered.
+    """
     print("\n3. Three services", flush=True)
     configured = settings.load(environ=environ).urls
     urls = free_urls(configured)

@@ -21,7 +21,7 @@ def main() -> int:
             for service in services:
                 print(f"{service.module:<24} {service.url}  API: {service.url}/docs  log: {service.log}", flush=True)
             print("Running; Ctrl-C stops all three.", flush=True)
-            _watch(services)
+            watch(services)
     except MusicRecError as cause:
         print(cause, file=sys.stderr)
         return 1
@@ -30,7 +30,8 @@ def main() -> int:
     return 0
 
 
-def _watch(services: list[Service]) -> None:
+def watch(services: list[Service]) -> None:
+    """Wait for ever; raises ServiceError as soon as one of the services has ended."""
     while True:
         for service in services:
             if service.process.poll() is not None:

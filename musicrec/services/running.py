@@ -79,8 +79,7 @@ def _await(service: Service) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if service.process.poll() is not None:
-            lines = [line for line in service.log.read_text(errors="replace").splitlines() if line.strip()]
-            raise ServiceError(f"{service.module} did not start: {lines[-1].strip() if lines else f'see {service.log}'}")
+            raise ServiceError(f"{service.module} did not start: {_reason(service.log)}")
         try:
             if requests.get(f"{service.url}/ready", timeout=2).ok:
                 return
@@ -88,6 +87,13 @@ def _await(service: Service) -> None:
             pass
         time.sleep(0.1)
     raise ServiceError(f"{service.module} did not answer at {service.url}/ready within {START_S} seconds; see {service.log}.")
+
+
+def _reason(log: Path) -> str:
+    """The last thing a service that ended said, without the words with which uvicorn says that it ends."""
+    lines = [line.removeprefix("ERROR:").strip() for line in log.read_text(errors="replace").splitlines()]
+    told = [line for line in lines if line and line != "Application startup failed. Exiting."]
+    return told[-1] if told else f"see {log}."
 
 
 def _is_free(url: str) -> bool:

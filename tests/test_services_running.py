@@ -1,0 +1,181 @@
+"""Three real services started, asked, killed and stopped; what they load is what was published whole."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import requests
+
+from musicrec import artifacts, demo, settings
+from musicrec.artifacts import RunInfo
+from musicrec.errors import ServiceError, StorageError
+from musicrec.services.__main__ import watch
+from musicrec.services.running import free_urls, running
+from musicrec.settings import Urls
+from musicrec.storage import storage
+from tests.s3_server import free_port, s3_server
+from tests.service_world import write_run
+
+PROJECT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own with config.ini and the programs, a little run published in `artifacts`; the current folder."""
+    for name in ("config.ini", "test_service.py", "recommendations_service.py", "features_service.py", "events_service.py"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    artifacts.publish(storage("artifacts", {}), write_run(tmp_path / "made"), RunInfo({}))
+    return tmp_path
+
+
+def addresses() -> Urls:
+    """Three free ports."""
+    names = ("recommendations_url", "features_store_url", "events_store_url")
+    return Urls(**{name: f"http://127.0.0.1:{free_port()}" for name in names})
+
+
+def told(urls: Urls) -> dict[str, str]:
+    """The environment that makes a program use these addresses."""
+    return {**os.environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
+
+
+def is_silent(url: str) -> bool:
+    """Whether nobody answers there."""
+    try:
+        requests.get(url, timeout=2)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
+def test_services_answer_inside_the_block_and_are_gone_after_it(project: Path) -> None:
+    """They are ready when the block begins and find each other; a taken port is named, or replaced; no process stays behind."""
+    urls = addresses()
+    with running(urls, os.environ, project / "log") as services:
+        assert [requests.get(f"{service.url}/ready", timeout=5).status_code for service in services] == [200] * 3
+        requests.post(f"{urls.events_store_url}/put", params={"user_id": 617032, "item_id": 200}, timeout=5)
+        found = requests.post(f"{urls.recommendations_url}/recommendations_online", params={"user_id": 617032, "k": 3}, timeout=5)
+        assert found.json()["recs"] == [201, 202, 203]
+        with pytest.raises(ServiceError, match=f"{urls.recommendations_url} is taken by another program"), \
+                running(urls, os.environ, project / "log"):
+            pass
+        free = f"http://127.0.0.1:{free_port()}"
+        moved = free_urls(urls.model_copy(update={"events_store_url": free}))
+    assert (moved.recommendations_url == urls.recommendations_url, moved.events_store_url) == (False, free)
+    assert free_urls(urls) == urls
+    assert all(service.process.poll() is not None for service in services)
+    assert all(is_silent(service.url) for service in services)
+
+
+def test_a_service_without_artifacts_says_why(project: Path) -> None:
+    """The reason that the service gave is the reason that is told, and the others are stopped."""
+    shutil.rmtree(project / "artifacts")
+    urls = addresses()
+    with pytest.raises(ServiceError, match=r"recommendations_service did not start: nothing is published at artifacts; run `make demo`"), \
+            running(urls, os.environ, project / "log"):
+        pass
+    assert all(is_silent(url) for url in urls.model_dump().values())
+
+
+def test_ctrl_c_stops_all_three(project: Path) -> None:
+    """`python -m musicrec.services` then ends in exit code 0, and nobody answers any more."""
+    urls = addresses()
+    process = subprocess.Popen([sys.executable, "-m", "musicrec.services"], env=told(urls), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stdout
+    names = [process.stdout.readline().split()[0] for _ in range(4)]
+    assert names == ["recommendations_service", "features_service", "events_service", "Running;"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert all(is_silent(url) for url in urls.model_dump().values())
+
+
+def test_a_service_that_dies_ends_the_watch(project: Path) -> None:
+    """It is named with its code and log, and the two others are stopped."""
+    with pytest.raises(ServiceError, match=r"events_service ended by itself with code -9; see log/events_service\.log"), \
+            running(addresses(), os.environ, Path("log")) as services:
+        services[2].process.kill()
+        watch(services)
+    assert all(is_silent(service.url) for service in services)
+
+
+def test_the_demo_asks_all_seven_questions(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each command of the fifth seed is shown with its answer; what an earlier demo left behind does not matter."""
+    (project / "var").mkdir()
+    demo.PLAYS.write_bytes(b"no database")
+    demo.served({**told(addresses()), "MUSICREC_EVENTS_PATH": str(demo.PLAYS)})
+    said = capfd.readouterr().out
+    assert re.findall(r"^\$ python (.*)$", said, re.MULTILINE) == [
+        "test_service.py", "test_service.py --offline --user_id 617032 --k 10",
+        *(f"test_service.py --add_online --user_id 617032 --item_id {item}" for item in (99262, 590303, 597196)),
+        "test_service.py --online --user_id 617032 --k 10", "test_service.py --blended --user_id 617032 --k 10"]
+    assert "Track 150" in said
+
+
+def s3_environ(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables for services that load from the bucket."""
+    return {**os.environ, **environment, "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app"}
+
+
+def run_served(environ: Mapping[str, str], project: Path) -> str:
+    """The run from which freshly started services answer."""
+    with running(addresses(), environ, project / "log") as found:
+        answer = requests.get(f"{found[0].url}/recommendations_offline", params={"user_id": 617032}, timeout=5)
+        return answer.headers["X-Run-Id"]
+
+
+def test_services_load_the_earlier_run_after_the_server_died_while_publishing(project: Path) -> None:
+    """The publisher is told in one sentence; services started afterwards answer from the run before."""
+    (project / "s3" / "music").mkdir(parents=True)
+    with s3_server(project / "s3") as server:
+        place = storage("s3://music/app", server.environment())
+        first = artifacts.publish(place, project / "made", RunInfo({}))
+        (project / "made" / "als_model.npz").write_bytes(os.urandom(120_000_000))
+        moved = []
+
+        def killing(count: int) -> None:
+            moved.append(count)
+            server.process.kill()
+
+        with pytest.raises(StorageError, match="does not answer"):
+            place.upload(project / "made" / "als_model.npz", "runs/next/als_model.npz", killing)
+        with pytest.raises(StorageError, match="does not answer"):
+            artifacts.publish(place, project / "made", RunInfo({}))
+        assert moved
+    with s3_server(project / "s3") as server:
+        assert run_served(s3_environ(server.environment()), project) == first
+
+
+def test_a_service_refuses_a_changed_byte_in_the_bucket(project: Path) -> None:
+    """It names the file; after rolling back to the earlier run it starts."""
+    (project / "s3" / "music").mkdir(parents=True)
+    with s3_server(project / "s3") as server:
+        place, environ = storage("s3://music/app", server.environment()), s3_environ(server.environment())
+        first = artifacts.publish(place, project / "made", RunInfo({}))
+        time.sleep(1.1)  # run ids tell seconds, and the later one has to sort after the earlier one
+        later = artifacts.publish(place, write_run(project / "later", range(200, 220)), RunInfo({}))
+        stored = project / "s3" / "music" / "app" / "runs" / later / "recommendations.parquet"
+        content = bytearray(stored.read_bytes())
+        content[len(content) // 2] ^= 1
+        stored.write_bytes(content)
+        with pytest.raises(ServiceError, match=r"recommendations\.parquet is damaged"), running(addresses(), environ, project / "log"):
+            pass
+        artifacts.rollback(place, first)
+        assert run_served(environ, project) == first
+
+
+def test_the_shipped_addresses_are_those_of_the_seed() -> None:
+    """8000, 8010 and 8020, as the commands by hand say."""
+    urls = settings.load(PROJECT / "config.ini", {}).urls
+    assert [url.rsplit(":", 1)[1] for url in urls.model_dump().values()] == ["8000", "8010", "8020"]
