@@ -103,10 +103,10 @@ def test_ctrl_c_stops_all_three(project: Path) -> None:
 
 def test_a_service_that_dies_ends_the_watch(project: Path) -> None:
     """It is named with its code and log, and the two others are stopped."""
-    with pytest.raises(ServiceError, match=r"events_service ended by itself with code -9; see log/events_service\.log"), \
-            running(addresses(), os.environ, Path("log")) as services:
+    with running(addresses(), os.environ, Path("log")) as services:
         services[2].process.kill()
-        watch(services)
+        with pytest.raises(ServiceError, match=r"events_service ended by itself with code -9; see log/events_service\.log"):
+            watch(services)
     assert all(is_silent(service.url) for service in services)
 
 
