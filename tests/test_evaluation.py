@@ -252,6 +252,14 @@ def test_an_unknown_metric_or_baseline_is_refused() -> None:
             comparison(judge, **wrong)
 
 
+def test_a_length_that_was_not_judged_is_refused() -> None:
+    """Tables at another k name the lengths that there are."""
+    judge, *_ = two_generators()
+    for table in (segments, figures):
+        with pytest.raises(ValueError, match="choose one of 5, 10, 100"):
+            table(judge, k=7)
+
+
 def test_popularity_lift_compares_lists_with_histories() -> None:
     """A list of tracks twice as popular as the history's has lift 1."""
     world = history([(1, 0, 1), (1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 2, 1), (4, 0, 1)], 4)

@@ -65,6 +65,12 @@ class Judge:
         warm = self.targets.warm
         return {"all": np.ones(len(warm), bool), "warm": warm, "cold": ~warm}[users]
 
+    def place_of(self, k: int) -> int:
+        """Where `k` stands among the judged lengths. Raises ValueError for another."""
+        if k not in self.ks:
+            raise ValueError(f"lists were not judged at k = {k}; choose one of {', '.join(map(str, self.ks))}.")
+        return self.ks.index(k)
+
     @cached_property
     def profile_listeners(self) -> Float64:
         """Mean number of listeners of the tracks in each judged user's history, float64 (n,); NaN for cold users."""

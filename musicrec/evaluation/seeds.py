@@ -51,7 +51,7 @@ def _row(judge: Judge, name: str, users: str, k: int) -> dict[str, object]:
     tally, group = judge.tallies[name], judge.members(users)
     served = group & (tally.lengths > 0)
     found = np.add.reduceat(np.append(tally.ranks > 0, False).astype(np.int64), judge.targets.indptr[:-1]) * (judge.targets.counts > 0)
-    relevant, j = judge.relevance(name), judge.ks.index(k)
+    relevant, j = judge.relevance(name), judge.place_of(k)
     precision = _mean(relevant[f"precision@{k}"][served] * k / np.minimum(tally.lengths[served], k))
     recall = _mean(relevant[f"recall@{k}"][served])
     lucky = group & (found > 0)

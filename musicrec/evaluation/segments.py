@@ -16,9 +16,11 @@ def segments(judge: Judge, k: int = 10) -> pd.DataFrame:
     means over users of precision, recall, ndcg and hit_rate. Tracks: head (the most heard that make half of the plays),
     middle (the next 30 %), tail (the rest that was heard) and new (never heard); recall is the share of all targets in the segment that
     were found, shown the share of places in the first k that the segment takes, targets its number of targets.
+    Raises ValueError for a k that was not judged.
     """
+    place = judge.place_of(k)
     users, tracks = user_segments(judge), track_segments(judge)
-    rows = [row for name in judge.names for row in (*_of_users(judge, name, users, k), *_of_tracks(judge, name, tracks, k))]
+    rows = [row for name in judge.names for row in (*_of_users(judge, name, users, k), *_of_tracks(judge, name, tracks, k, place))]
     return pd.DataFrame(rows)
 
 
@@ -57,10 +59,10 @@ def _of_users(judge: Judge, name: str, masks: Masks, k: int) -> list[dict[str, o
             for segment, (meaning, mask) in masks.items() if mask.any()]
 
 
-def _of_tracks(judge: Judge, name: str, masks: Masks, k: int) -> list[dict[str, object]]:
+def _of_tracks(judge: Judge, name: str, masks: Masks, k: int, place: int) -> list[dict[str, object]]:
     tally, items = judge.tallies[name], judge.targets.items
     found = (tally.ranks > 0) & (tally.ranks <= k)
-    shown = tally.exposure(judge.ks.index(k)).sum(axis=0)
+    shown = tally.exposure(place).sum(axis=0)
     return [{"generator": name, "of": "tracks", "segment": segment, "meaning": meaning, "count": int(mask.sum()),
              "targets": int(mask[items].sum()), f"recall@{k}": float(found[mask[items]].mean()) if mask[items].any() else np.nan,
              f"shown@{k}": float(shown[mask].sum() / max(int(shown.sum()), 1))}

@@ -26,14 +26,15 @@ from musicrec.pipeline.reading import (
     tracks_by_listeners,
 )
 from musicrec.pipeline.scoring import scored
+from musicrec.pipeline.seeds_protocol import as_the_seeds
 from musicrec.pipeline.workspace import Tables, Workspace, history, labels, prepared_tables, raw_tables, workspace
 from musicrec.settings import Settings
 
 __all__ = [
-    "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "current_manifest", "first_rows", "fitted",
-    "held_out", "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables", "published",
-    "published_for", "raw_tables", "run", "scored", "similar_to", "singles", "sizes", "tracks_by_listeners", "workspace", "write_models",
-    "write_similar_items", "write_top_popular",
+    "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "as_the_seeds", "current_manifest",
+    "first_rows", "fitted", "held_out", "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables",
+    "published", "published_for", "raw_tables", "run", "scored", "similar_to", "singles", "sizes", "tracks_by_listeners", "workspace",
+    "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
