@@ -1,6 +1,6 @@
 """How long generators take for every user of a history, how much memory, and how that compares with a reference on the same machine.
 
-    python benchmarks/generators.py --data FOLDER --cutoff 2022-12-16 [--generators als popular ...] [--users N] [--k 100]
+    python -m benchmarks.generators --data FOLDER --cutoff 2022-12-16 [--generators als popular ...] [--users N] [--k 100]
                                     [--every 1] [--model als_model.npz] [--save als_model.npz] [--asked 512]
 
 FOLDER holds items.parquet and events.parquet as `prepare` writes them. Each generator runs in a process of its own, with its settings

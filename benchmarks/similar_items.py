@@ -1,6 +1,6 @@
 """Ten nearest tracks by cosine for every track: ours against `implicit`'s similar_items with the same factors, in one process.
 
-    python benchmarks/similar_items.py --model als_model.npz [--asked 256] [--judged 1000]
+    python -m benchmarks.similar_items --model als_model.npz [--asked 256] [--judged 1000]
 
 --model is a file that Als saved. Tracks without factors are left out on both sides. implicit answers for --asked tracks; recall@10 is
 that of --judged tracks against their exact neighbours. Times are of the wall clock and of the

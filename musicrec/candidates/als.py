@@ -38,7 +38,8 @@ class Als:
 
     genre_weight, artist_weight: confidence beyond 1 of a genre's or artist's tracks; 0 leaves the kind out.
     half_life_days: above 0, users are asked about with factors computed anew from a history that fades to `floor` with age.
-    verbose: show a progress bar and the loss, which costs one more pass over the plays an iteration.
+    verbose: show the progress bar where stderr is no terminal, too, and the loss, which costs one more pass over the plays
+    an iteration.
     """
 
     factors: int = 64
@@ -95,7 +96,7 @@ class Als:
         if confidence.nnz == 0:
             return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
         # Threads of BLAS inside the threads of implicit make training ten times slower.
-        with threadpool_limits(1, user_api="blas"), tqdm(total=self.iterations, desc="als", disable=None if self.verbose else True) as bar:
+        with threadpool_limits(1, user_api="blas"), tqdm(total=self.iterations, desc="als", disable=False if self.verbose else None) as bar:
             model = AlternatingLeastSquares(self.factors, self.regularization, iterations=self.iterations, dtype=np.float32,
                                             random_state=self.seed, calculate_training_loss=self.verbose,
                                             num_threads=1 if confidence.nnz < SMALL else 0)

@@ -4,9 +4,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
+from tqdm import tqdm
 
 from musicrec.candidates.product import diagonal, top_of_product
+from musicrec.lists import empty
 from musicrec.matrix import Float32, History, Int32
+
+ROWS_A_STEP = 1 << 16
 
 
 def co_listening(history: History, k: int, shrinkage: float, *,
@@ -23,8 +27,13 @@ def co_listening(history: History, k: int, shrinkage: float, *,
     asked = _thinned(all_listeners, max_listeners)
     whole, part = np.diff(all_listeners.indptr), np.diff(asked.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
-    return top_of_product(asked, tracks, diagonal(len(whole)), k, shrinkage=shrinkage,
-                          row_norms=part / np.sqrt(np.maximum(whole, 1)), column_norms=np.sqrt(np.maximum(counted, 1)))
+    row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
+    own, (items, scores) = diagonal(len(whole)), empty(len(whole), k)
+    for start in tqdm(range(0, len(whole), ROWS_A_STEP), desc="co-listening", disable=None if len(whole) > ROWS_A_STEP else True):
+        rows = slice(start, start + ROWS_A_STEP)
+        items[rows], scores[rows] = top_of_product(asked[rows], tracks, own[rows], k, shrinkage=shrinkage,
+                                                   row_norms=row_norms[rows], column_norms=column_norms)
+    return items, scores
 
 
 def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:

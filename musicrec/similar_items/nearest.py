@@ -2,12 +2,14 @@
 
 import faiss
 import numpy as np
+from tqdm import tqdm
 
 from musicrec.matrix import Float32, Int32
 
 EXACT_BELOW = 30_000
 # The inverted file is searched as wide as a sample of rows needs for this recall of the true neighbours.
 RECALL, SAMPLE = 0.995, 500
+ROWS_A_STEP = 1 << 15
 
 
 def unit(vectors: Float32) -> Float32:
@@ -28,7 +30,10 @@ def nearest(vectors: Float32, k: int, *, seed: int = 0) -> tuple[Int32, Float32]
         return np.empty((0, k), np.int32), np.empty((0, k), np.float32)
     wanted = min(k + 1, n)
     index = _flat(points) if n < EXACT_BELOW else _inverted_file(points, wanted, seed)
-    cosines, found = index.search(points, wanted)
+    cosines, found = np.empty((n, wanted), np.float32), np.empty((n, wanted), np.int64)
+    for start in tqdm(range(0, n, ROWS_A_STEP), desc="nearest items", disable=None if n > ROWS_A_STEP else True):
+        part = slice(start, start + ROWS_A_STEP)
+        cosines[part], found[part] = index.search(points[part], wanted)
     return _without_self(found, cosines, k)
 
 
