@@ -121,6 +121,17 @@ def test_the_future_changes_nothing_but_the_verdict(done: tuple[Path, pipeline.R
         pd.testing.assert_frame_equal(published(done[0], name), published(tmp_path, name))
 
 
+def test_rules_shape_the_ranked_lists(done: tuple[Path, pipeline.Result]) -> None:
+    """With at most one track an artist, the first places of ranked lists hold as many artists as the catalogue has."""
+    work = pipeline.workspace(configured(done[0], RANKING_MAX_PER_ARTIST="1"))
+    tables = pipeline.prepared_tables(work, pipeline.raw_tables(work))
+    made = pipeline.fitted(work, pipeline.history(work, tables, work.settings.split.test_start))
+    items, _ = pipeline.contenders(work, made, pipeline.learned(work, tables).ranker, np.arange(5, dtype=np.int32))[pipeline.RANKED]
+    artists = made.history.catalogue.artists.indices
+    for row in items:
+        assert len(set(artists[row[:6]])) == 6
+
+
 @pytest.mark.parametrize(("key", "value", "said"), [
     ("CANDIDATES_GENERATORS", "als magic", "magic"), ("RANKING_FEATURES", "aura", "aura"), ("DATA_SOURCE", "vinyl", "vinyl"),
     ("CANDIDATES_TOP_POPULAR", "charts", "charts"), ("CANDIDATES_ALS_FACTORS", "many", "factors"),

@@ -15,8 +15,11 @@ from musicrec.matrix import Float32, History, Int32, Plays
 from musicrec.pipeline.progress import steps
 from musicrec.pipeline.workspace import Tables, Workspace, features, generators, history, labels
 from musicrec.ranking import (
+    Pairs,
     Ranker,
     RankerSettings,
+    Ruled,
+    Rules,
     TrainingTable,
     answers,
     fit_ranker,
@@ -125,7 +128,24 @@ def contenders(work: Workspace, made: Fitted, ranker: Ranker | None, rows: Int32
     if ranker is None:
         return lists
     found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
-    return {**lists, RANKED: ranker.rank(found, made.features, k)}
+    return {**lists, RANKED: Ruled(_RankedPairs(ranker, found, made.features), rules(work), made.history).recommend(rows, k)}
+
+
+@dataclass(frozen=True)
+class _RankedPairs:
+    # A recommender of the users whose pairs are at hand already.
+    ranker: Ranker
+    found: Pairs
+    features: Mapping[str, Any]
+
+    def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
+        return self.ranker.rank(self.found, self.features, k)
+
+
+def rules(work: Workspace) -> Rules:
+    """What [ranking] says about the shape of ranked lists."""
+    ranking = work.settings.ranking
+    return Rules(ranking.max_per_artist, ranking.min_tail_share, ranking.exploration, ranking.seed)
 
 
 def _cut(offered: Mapping[str, tuple[Int32, Float32]], k: int) -> dict[str, tuple[Int32, Float32]]:
