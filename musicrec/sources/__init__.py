@@ -4,12 +4,18 @@ Beside the readers stand the makers of files in the form of the first one: `synt
 and `download` (the real files).
 """
 
+from musicrec.sources.botify import Botify
+from musicrec.sources.columns import Columns
+from musicrec.sources.lastfm import Lastfm
 from musicrec.sources.raw import RawTables, Source
 from musicrec.sources.synthetic.files import is_generated
 from musicrec.sources.yandex import Yandex
 
 SOURCES: dict[str, type[Source]] = {
     "yandex": Yandex,
+    "botify": Botify,
+    "lastfm": Lastfm,
+    "columns": Columns,
 }
 
 __all__ = ["SOURCES", "RawTables", "Source", "is_generated"]

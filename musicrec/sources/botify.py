@@ -1,0 +1,51 @@
+"""JSON lines of a playback service: who played what, when, and how much of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from musicrec.sources.importing import Import
+from musicrec.sources.lines import blocks, files_of
+from musicrec.sources.raw import RawTables
+
+_PLAYS = """select number, line, f[1] as user_key, f[2] as track_key, moment_of(f[3]) as moment, share_of(f[4]) as share,
+    null::varchar as title, null::varchar as artist, null::varchar as album, null::varchar as genre,
+    present(f[1]) and present(f[2]) and moment_of(f[3]) is not null and good_share(f[4]) as good
+    from (select number, line, json_extract_string(try_cast(line as json), ['$.user', '$.track', '$.timestamp', '$.time']) as f
+        from block)"""
+_TRACKS = """select number, line, null::varchar as user_key, f[1] as track_key, null::timestamp as moment, null::float as share,
+    f[2] as title, f[3] as artist, f[4] as album, f[5] as genre, present(f[1]) as good
+    from (select number, line, json_extract_string(try_cast(line as json), ['$.track', '$.title', '$.artist', '$.album', '$.genre']) as f
+        from block)"""
+
+
+@dataclass(frozen=True)
+class Botify:
+    """Reads every file `plays` (and `plays`.gz) below `folder`: one JSON object a line with user, track, timestamp and time.
+
+    timestamp is a moment as text or in seconds, milliseconds or microseconds since 1970; time, the share of the track that was
+    played, becomes played_share; other fields are ignored. Files called `tracks` name the tracks: track, title, artist, album,
+    genre. What is read is kept as parquet in `work`.
+    """
+
+    folder: Path
+    plays: str = "data.json"
+    tracks: str = "tracks.json"
+    work: Path = Path("work/imported")
+
+    def read(self, connection: Any) -> RawTables:
+        """The three tables; tracks that no file names are there without names. Every line is a play, of whatever message.
+
+        Unreadable lines (no JSON, no user, track or moment, a time outside 0..1) are left out and told in the report.
+        Raises SourceError when they are more than one in a thousand, or for a folder without logs or a file that is cut off.
+        """
+        folder = Path(self.folder)
+        files = [(path, _PLAYS) for path in files_of(folder, self.plays)]
+        files += [(path, _TRACKS) for pattern in (self.tracks, f"{self.tracks}.gz") for path in sorted(folder.rglob(pattern))]
+        with Import(Path(self.work)) as taken:
+            for path, meaning in tqdm(files, desc="reading logs", unit=" files", disable=None, leave=False):
+                for block in blocks(path):
+                    taken.take(path, block, meaning)
+            return taken.tables(connection)
