@@ -1,0 +1,1 @@
+"""Tests; each is one sentence that can be false."""

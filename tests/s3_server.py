@@ -1,9 +1,13 @@
 """A real S3 server for tests: `rclone serve s3` over a folder, with keys, on a free port."""
 
+import contextlib
 import shutil
 import socket
+import socketserver
 import subprocess
+import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,3 +63,40 @@ def s3_server(folder: Path, *arguments: str) -> Iterator[S3Server]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def bad_line(endpoint: str, cut_after: int, cuts: int) -> Iterator[str]:
+    """An address that leads to `endpoint` over a line that breaks: the first `cuts` connections end after `cut_after` bytes either way."""
+    host, port = endpoint.removeprefix("http://").split(":")
+    left = [cuts]
+
+    class Line(socketserver.BaseRequestHandler):
+        """One connection, passed on byte for byte as far as it lasts."""
+
+        def handle(self) -> None:
+            room = [cut_after if left[0] > 0 else sys.maxsize]
+            left[0] -= 1
+            with socket.create_connection((host, int(port))) as far:
+                back = threading.Thread(target=self.passed_on, args=(far, self.request, room), daemon=True)
+                back.start()
+                self.passed_on(self.request, far, room)
+                back.join()
+
+        @staticmethod
+        def passed_on(source: socket.socket, target: socket.socket, room: list[int]) -> None:
+            with contextlib.suppress(OSError):
+                while room[0] > 0 and (some := source.recv(1 << 16)):
+                    target.sendall(some)
+                    room[0] -= len(some)
+            for end in (source, target):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Line) as line:
+        line.daemon_threads = True
+        threading.Thread(target=line.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{line.server_address[1]}"
+        finally:
+            line.shutdown()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -258,6 +259,29 @@ def test_a_server_killed_while_publishing_leaves_the_earlier_run(tmp_path: Path)
         place = storage("s3://music/app", running.environment())
         assert artifacts.current(place).run_id == first
         artifacts.fetch(place, None, REQUIRED, tmp_path / "cache")
+
+
+def test_a_reader_sees_whole_runs_while_another_publishes(place: Storage, tmp_path: Path) -> None:
+    """Whatever moment a reader chooses, the files it gets belong to one run and are whole."""
+    folders = [run_folder(tmp_path / f"made{rows}", rows) for rows in (1, 2)]
+    artifacts.publish(place, folders[0], INFO)
+    done = threading.Event()
+
+    def publisher() -> None:
+        for turn in range(6):
+            artifacts.publish(place, folders[turn % 2], INFO)
+        done.set()
+
+    thread = threading.Thread(target=publisher)
+    thread.start()
+    seen = set()
+    while not done.is_set():
+        run = artifacts.current(place)
+        folder = artifacts.fetch(place, run.run_id, REQUIRED, tmp_path / "cache")
+        assert {pq.read_metadata(folder / name).num_rows for name in REQUIRED} == {run.files["items.parquet"].rows}
+        seen.add(run.run_id)
+    thread.join()
+    assert len(seen) > 1
 
 
 def test_the_manifest_is_plain_json_for_other_tools(tmp_path: Path) -> None:

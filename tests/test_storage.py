@@ -14,7 +14,7 @@ import pytest
 from musicrec.errors import StorageError
 from musicrec.storage import STORAGES, Storage, storage
 from musicrec.storage.s3 import PART_BYTES
-from tests.s3_server import S3Server, free_port, s3_server
+from tests.s3_server import S3Server, bad_line, free_port, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +205,30 @@ def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: P
         killer.join()
     with s3_server(tmp_path / "s3") as running:
         assert storage("s3://music", running.environment()).read("large") == b"earlier"
+
+
+def test_a_line_that_breaks_is_taken_up_again(server: S3Server, tmp_path: Path) -> None:
+    """Parts whose connection was cut in the middle are sent and fetched again, and the file arrives byte for byte."""
+    (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 3))
+    with bad_line(server.endpoint, cut_after=3_000_000, cuts=3) as address:
+        storage("s3://music/broken", server.environment(S3_ENDPOINT_URL=address)).upload(tmp_path / "large", "large")
+    with bad_line(server.endpoint, cut_after=3_000_000, cuts=3) as address:
+        storage("s3://music/broken", server.environment(S3_ENDPOINT_URL=address)).download("large", tmp_path / "back")
+    assert _digest(tmp_path / "back") == _digest(tmp_path / "large")
+
+
+def test_a_line_that_never_lasts_is_one_sentence(server: S3Server, tmp_path: Path) -> None:
+    """After a few tries the transfer ends, and no half file is left."""
+    (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 2))
+    storage("s3://music/broken", server.environment()).upload(tmp_path / "large", "large")
+    with bad_line(server.endpoint, cut_after=1_000_000, cuts=10**6) as address:
+        place = storage("s3://music/broken", server.environment(S3_ENDPOINT_URL=address))
+        with pytest.raises(StorageError, match=f"{address} "):
+            place.download("large", tmp_path / "back")
+        with pytest.raises(StorageError, match=f"{address} does not answer"):
+            place.upload(tmp_path / "large", "again")
+    assert not list(tmp_path.glob("back*"))
+    assert not storage("s3://music/broken", server.environment()).exists("again")
 
 
 def _digest(path: Path) -> str:

@@ -20,7 +20,9 @@ from musicrec.errors import StorageError
 from musicrec.storage.protocol import Progress
 
 PART_BYTES = 16 << 20
-_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4})
+# Checksums of answers stay off: botocore cannot parse a server's error 500 then, and a run's manifest has stronger ones.
+_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4},
+                 response_checksum_validation="when_required")
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
 _CODES = {
     "InvalidAccessKeyId": "does not know the key in AWS_ACCESS_KEY_ID; check it in .env",
