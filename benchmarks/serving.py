@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,18 @@ def play(port: int, users: np.ndarray, items: int, rng: np.random.Generator) -> 
     return in_turns(port, puts, 64)
 
 
+def frozen(ports: dict[str, int], pid: int, users: np.ndarray) -> Load:
+    """Blended answers while the events service and its workers accept connections but do not run."""
+    family = [pid, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    for one in family:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        return in_turns(ports["recommendations"], targets("/recommendations", users[:40], lambda _: f"&k={K}"), 1)
+    finally:
+        for one in family:
+            os.kill(one, signal.SIGCONT)
+
+
 def measured(ports: dict[str, int], users: np.ndarray, requests_: dict[str, int], connections: int) -> dict[str, tuple[Load, Load]]:
     """For offline and blended: one connection for the median, many for the throughput."""
     found = {}
@@ -187,7 +200,7 @@ def measured(ports: dict[str, int], users: np.ndarray, requests_: dict[str, int]
 
 def line(name: str, load: Load) -> str:
     """One row of the report."""
-    return (f"{name:<44} {load.per_second:>9.1f}/s  median {load.ms(0.5):>8.2f} ms  p99 {load.ms(0.99):>8.2f} ms"
+    return (f"{name:<54} {load.per_second:>9.1f}/s  median {load.ms(0.5):>8.2f} ms  p99 {load.ms(0.99):>8.2f} ms  max {load.ms(1):>8.2f} ms"
             f"  n={len(load.seconds)}{f'  FAILED {load.failed}' if load.failed else ''}")
 
 
@@ -212,7 +225,9 @@ def main() -> None:
     for workers in (1, 2):
         with ours(root, workers) as (ports, started):
             print(f"start, warm, {workers} worker(s):", ", ".join(f"{name} {seconds:.2f} s" for name, (_, seconds) in started.items()))
-            puts = play(ports["events"], users, size.items, rng)
+            play(ports["events"], users, size.items, rng)
+            others = rng.integers(size.users, 2 * size.users, 20_000)
+            puts = in_turns(ports["events"], [f"/put?user_id={user}&item_id=1" for user in others], 64)
             print(line(f"put, {workers} worker(s), 64 connections", puts))
             found = measured(ports, users, paths, 16)
             for path, (alone, many) in found.items():
@@ -222,6 +237,7 @@ def main() -> None:
             print(line(f"/recommendations, {workers} worker(s), 100 req/s", steady))
             print("private memory a worker:", ", ".join(f"{name} {private_mb(pid):.0f} MB" for name, (pid, _) in started.items()))
             best = best or found
+            print(line("/recommendations, events service frozen, 1 connection", frozen(ports, started["events"][0], users)))
     with peers(root) as ports:
         play(ports["events"], users, size.items, rng)
         reference = measured(ports, users, {"/recommendations_offline": 20, "/recommendations": 20}, 4)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from musicrec.storage import storage
 PROJECT = Path(__file__).resolve().parents[1]
 APPS = {"recommendations": "recommendations_service:app", "features": "features_service:app", "events": "events_service:app"}
 URL_KEYS = {"recommendations": "RECOMMENDATIONS_URL", "features": "FEATURES_STORE_URL", "events": "EVENTS_STORE_URL"}
+# One cache for all tests: runs with the same artifacts share their arrays, so that most services start from a warm one.
+CACHE = tempfile.TemporaryDirectory(prefix="musicrec-cache-", ignore_cleanup_errors=True)
 USER, COLD = 617032, 999999999
 # Items 100..299. USER has heard 100..109 and has a personal list 150, 151, ...; item i is similar to i + 1, i + 2, ..., i + 5.
 ITEMS = range(100, 300)
@@ -91,11 +94,19 @@ class Services:
         """The command of the seed, with a free port."""
         return [sys.executable, "-m", "uvicorn", APPS[name], "--port", str(self.ports[name]), *options]
 
-    def start(self, name: str, *options: str) -> None:
-        """Start one and wait until it answers."""
+    def start(self, *names: str, options: tuple[str, ...] = ()) -> None:
+        """Start services side by side and wait until all answer."""
+        for name in names:
+            self._spawn(name, options)
+        for name in names:
+            self._await(name)
+
+    def _spawn(self, name: str, options: tuple[str, ...]) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(self.command(name, *options), cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+
+    def _await(self, name: str) -> None:
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
                 if requests.get(f"{self.url(name)}/ready", timeout=5).ok:
@@ -132,7 +143,7 @@ def services(root: Path, **settings: str) -> Services:
     ports = {name: free_port() for name in APPS}
     urls = {f"MUSICREC_URLS_{URL_KEYS[name]}": f'"http://127.0.0.1:{port}"' for name, port in ports.items()}
     environment = {**os.environ, **urls, "MUSICREC_ARTIFACTS_LOCATION": str(root / "artifacts"), "PYTHONWARNINGS": "default",
-                   "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(root / "cache"), "MUSICREC_EVENTS_PATH": str(root / "events.sqlite"),
+                   "MUSICREC_ARTIFACTS_CACHE_FOLDER": CACHE.name, "MUSICREC_EVENTS_PATH": str(root / "events.sqlite"),
                    "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **settings}
     return Services(root, ports, environment, {})
 
@@ -142,8 +153,7 @@ def running(root: Path, *names: str, **settings: str) -> Iterator[Services]:
     """The named services (all when none is named), started; stopped afterwards."""
     found = services(root, **settings)
     try:
-        for name in names or APPS:
-            found.start(name)
+        found.start(*(names or APPS))
         yield found
     finally:
         for process in found.running.values():

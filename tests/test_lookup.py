@@ -141,12 +141,12 @@ def test_cache_is_made_once(tmp_path: Path) -> None:
     """A second call finds the arrays and writes nothing; a run with one changed artifact makes only the parts of that one."""
     published(tmp_path)
     first = made(tmp_path)
-    times = {part: folder.stat().st_mtime_ns for part, folder in first.items()}
+    times = {part: (folder / "index.json").stat().st_mtime_ns for part, folder in first.items()}
     assert made(tmp_path) == first
     published(tmp_path, personal=range(160, 170))
     second = made(tmp_path)
     assert {part for part in PARTS if first[part] != second[part]} == {"recommendations"}
-    assert times == {part: folder.stat().st_mtime_ns for part, folder in first.items()}
+    assert times == {part: (folder / "index.json").stat().st_mtime_ns for part, folder in first.items()}
 
 
 def test_many_processes_make_it_once(tmp_path: Path) -> None:

@@ -247,8 +247,7 @@ def test_two_workers(tmp_path: Path) -> None:
     directory.mkdir()
     found = services(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(directory))
     try:
-        for name in ("events", "features", "recommendations"):
-            found.start(name, "--workers", "2")
+        found.start("events", "features", "recommendations", options=("--workers", "2"))
         for item in range(200, 210):
             found.post("events", "/put", user_id=USER, item_id=item)
             assert found.post("events", "/get", user_id=USER, k=1).json() == {"events": [item]}

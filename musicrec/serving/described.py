@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from musicrec.serving.answers import Answer
@@ -25,6 +25,7 @@ class Described(BaseModel):
 class Recommendations(BaseModel):
     """Items, best first. `degraded` says what is missing and is there only when something is; `items` only when verbose."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"recs": [99262, 590303, 597196]}})
     recs: list[int]
     degraded: list[str] = []
     items: list[Described] = []
@@ -41,6 +42,8 @@ class OfUser(BaseModel):
 class Batch(BaseModel):
     """One answer for each user asked about, in the order of the request."""
 
+    model_config = ConfigDict(json_schema_extra={
+        "example": {"answers": [{"user_id": 617032, "recs": [99262, 590303], "strategy": "blended"}]}})
     answers: list[OfUser]
     degraded: list[str] = []
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,14 +18,16 @@ from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Nu
 
 
 class Stored(BaseModel):
-    """The play is on disk."""
+    """It is on disk."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"result": "ok"}})
     result: str
 
 
 class LatestPlays(BaseModel):
     """Items, the latest first, none twice."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"events": [597196, 590303, 99262]}})
     events: list[int]
 
 

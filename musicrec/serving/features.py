@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from musicrec.serving.served import Place, Served
 class Similar(BaseModel):
     """Similar items, most similar first, and their scores; both empty for an unknown item."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"item_id_2": [590303, 597196], "score": [0.93, 0.88]}})
     item_id_2: list[int]
     score: list[float]
 
