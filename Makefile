@@ -63,7 +63,7 @@ $(VENV)/bin/python:
 define installed
 echo "Installing the packages of $(1) into $(VENV): once, a few minutes ..."; \
 began=`date +%s`; \
-$(PY) -m pip install --quiet --disable-pip-version-check --retries 3 -r $(1) \
+$(PY) -m pip install -qq --disable-pip-version-check --retries 3 -r $(1) \
   || { echo "The packages of $(1) could not be installed; the reason stands above. Check the network and run make again." >&2; exit 1; }; \
 echo "Packages installed in $$((`date +%s` - began)) s."; \
 touch $@
