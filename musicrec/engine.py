@@ -42,6 +42,7 @@ def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
                                          preserve_insertion_order=False, autoinstall_known_extensions=False)
     except duckdb.Error as cause:
         raise SettingsError(f"DuckDB refuses memory_limit {memory_limit!r} or threads {threads} of [engine]: {cause}.") from None
+    connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql(f"SET enable_progress_bar = {str(sys.stdout.isatty()).lower()}")
     return connection
 

@@ -26,13 +26,13 @@ class Botify:
     """Reads every file `plays` (and `plays`.gz) below `folder`: one JSON object a line with user, track, timestamp and time.
 
     timestamp is a moment as text or in seconds, milliseconds or microseconds since 1970; time, the share of the track that was
-    played, becomes played_share; other fields are ignored. Files called `tracks` name the tracks: track, title, artist, album,
+    played, becomes played_share; other fields are ignored. Files called `names` name the tracks: track, title, artist, album,
     genre. What is read is kept as parquet in `work`.
     """
 
     folder: Path
     plays: str = "data.json"
-    tracks: str = "tracks.json"
+    names: str = "tracks.json"
     work: Path = Path("work/imported")
 
     def read(self, connection: Any) -> RawTables:
@@ -43,7 +43,7 @@ class Botify:
         """
         folder = Path(self.folder)
         files = [(path, _PLAYS) for path in files_of(folder, self.plays)]
-        files += [(path, _TRACKS) for pattern in (self.tracks, f"{self.tracks}.gz") for path in sorted(folder.rglob(pattern))]
+        files += [(path, _TRACKS) for pattern in (self.names, f"{self.names}.gz") for path in sorted(folder.rglob(pattern))]
         with Import(Path(self.work)) as taken:
             for path, meaning in tqdm(files, desc="reading logs", unit=" files", disable=None, leave=False):
                 for block in blocks(path):
