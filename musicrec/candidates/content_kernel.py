@@ -12,6 +12,7 @@ from musicrec.matrix import Float32, Int32
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 LEVELS = 4096
+LEADERS = 8
 
 
 class Field(NamedTuple):
@@ -33,17 +34,16 @@ class Groups(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Scratch of one thread: a sum for every name and every thing, and which things have one."""
+    """Scratch of one thread: a sum for every name and every thing, and which things have one above 0."""
 
     profile: Float64
     cosines: Float64
     touched: Int32
-    is_touched: NDArray[np.bool_]
 
 
 @njit(cache=True, nogil=True)
 def _sums(n_names: int, n_things: int) -> Sums:
-    return Sums(np.zeros(n_names), np.zeros(n_things), np.empty(n_things, np.int32), np.zeros(n_things, np.bool_))
+    return Sums(np.zeros(n_names), np.zeros(n_things), np.empty(n_things, np.int32))
 
 
 @njit(cache=True, nogil=True)
@@ -74,8 +74,7 @@ def _add_cosines(asked: Int32, weights: Float32, of_items: Field, of_things: Fie
         sums.profile[name] = 0
         for place in range(of_things.back_indptr[name], of_things.back_indptr[name + 1]):
             thing = of_things.things[place]
-            if not sums.is_touched[thing]:
-                sums.is_touched[thing] = True
+            if sums.cosines[thing] == 0:
                 sums.touched[n] = thing
                 n += 1
             sums.cosines[thing] += part / np.sqrt(of_things.indptr[thing + 1] - of_things.indptr[thing])
@@ -107,9 +106,9 @@ def best_of_users(rows: tuple[Int64, Int32, Float32], heard: Int32, fields: tupl
         size = _alike(by_group, n_groups, by_item, groups, levels, heard[part], items[row], best[row], size)
         sort_heap(items[row], best[row], size)
         for item in by_item.touched[:n_items]:
-            by_item.cosines[item], by_item.is_touched[item] = 0, False
+            by_item.cosines[item] = 0
         for group in by_group.touched[:n_groups]:
-            by_group.cosines[group], by_group.is_touched[group] = 0, False
+            by_group.cosines[group] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -125,12 +124,28 @@ def _linked(by_item: Sums, n: int, by_group: Sums, groups: Groups, levels: Int32
 @njit(cache=True, nogil=True)
 def _alike(by_group: Sums, n: int, by_item: Sums, groups: Groups, levels: Int32, known: Int32, items: Int32, best: Float32,
            size: int) -> int:
+    # The closest groups first: they fill the list with what stays in it, and most others are passed over at one glance.
+    leaders, closeness, n_leaders = np.empty(LEADERS, np.int32), np.empty(LEADERS, np.float32), 0
     for group in by_group.touched[:n]:
-        for item in groups.members[groups.starts[group]:groups.starts[group + 1]]:
-            score = _score(by_group.cosines[group], levels[item])
-            # Members come best first: after one that cannot enter, none of this group can.
-            if score == 0 or (size == len(items) and score < best[0]):
-                break
-            if not by_item.is_touched[item] and not contains(known, item):
-                size = pushed(items, best, size, item, score)
+        n_leaders = pushed(leaders, closeness, n_leaders, group, np.float32(by_group.cosines[group]))
+    sort_heap(leaders, closeness, n_leaders)
+    for group in leaders[:n_leaders]:
+        size = _members(group, by_group.cosines[group], by_item, groups, levels, known, items, best, size)
+        by_group.cosines[group] = 0
+    for group in by_group.touched[:n]:
+        if size < len(items) or _score(by_group.cosines[group], LEVELS - 1) >= best[0]:
+            size = _members(group, by_group.cosines[group], by_item, groups, levels, known, items, best, size)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _members(group: int, cosine: float, by_item: Sums, groups: Groups, levels: Int32, known: Int32, items: Int32, best: Float32,
+             size: int) -> int:
+    for item in groups.members[groups.starts[group]:groups.starts[group + 1]]:
+        score = np.float32(_score(cosine, levels[item]))
+        # Members come best first: after one that cannot enter, none of this group can.
+        if score == 0 or (size == len(items) and score < best[0]):
+            break
+        if by_item.cosines[item] == 0 and not contains(known, item):
+            size = pushed(items, best, size, item, score)
     return size
