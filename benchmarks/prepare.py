@@ -6,6 +6,7 @@
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,11 @@ def ours(data: Path, out: Path, memory_limit: str) -> None:
 
 
 def in_pandas(data: Path, out: Path, _: str) -> None:
-    """The same tables by pandas, with the columns that are needed and in the types of the files."""
+    """The same tables by pandas, in the types of the files.
+
+    Two kindnesses keep it within this machine: it relies on the file's order within a user instead of sorting by four keys, and it counts
+    listeners in eight slices of users, because nunique over all events at once takes about 100 bytes an event.
+    """
     out.mkdir(parents=True, exist_ok=True)
     tracks, names = pd.read_parquet(data / "tracks.parquet"), pd.read_parquet(data / "catalog_names.parquet")
     items = pd.DataFrame({"item_id": tracks["track_id"].astype("int32")})
@@ -45,13 +50,15 @@ def in_pandas(data: Path, out: Path, _: str) -> None:
     items["genre_score_mean"] = [float(np.mean([scores[i] for i in row])) if row else 0.0 for row in items["genre_ids"]]
     items["num_albums"] = items["album_ids"].map(len).astype("int32")
     events = pd.read_parquet(data / "interactions.parquet").rename(columns={"track_id": "item_id"})
-    listeners = events.groupby("item_id")["user_id"].nunique()
+    events = events.sort_values("user_id", kind="stable", ignore_index=True)
+    edges = np.searchsorted(events["user_id"], np.linspace(0, events["user_id"].iloc[-1] + 1, 9))
+    slices = [events.iloc[start:end].groupby("item_id")["user_id"].nunique() for start, end in pairwise(edges)]
+    listeners = pd.concat(slices).groupby(level=0).sum()
     items["num_users"] = items["item_id"].map(listeners).fillna(0).astype("int32")
     low, high = items["num_users"].min(), items["num_users"].max()
     items["num_users_norm"] = ((items["num_users"] - low) / (high - low)).astype("float32")
     items.sort_values("item_id").to_parquet(out / "items.parquet", compression="zstd", index=False)
     genres.to_parquet(out / "genres.parquet", compression="zstd", index=False)
-    events = events.sort_values(["user_id", "started_at", "track_seq", "item_id"], ignore_index=True)
     events["track_seq"], events["listened"] = events["track_seq"].astype("int32"), np.int8(1)
     events.to_parquet(out / "events.parquet", compression="zstd", index=False)
 

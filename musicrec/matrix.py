@@ -181,20 +181,30 @@ def _joined(parts: list[Batch]) -> Batch:
                  np.concatenate([part.minutes for part in parts]), np.concatenate(weights) if weights else None)
 
 
-def _places(item_ids: Int32) -> Int32 | None:
-    # Looking ids up in a table takes a fifteenth of the time of searching; ids too sparse for a table are searched.
-    if len(item_ids) == 0 or item_ids[0] < 0 or item_ids[-1] >= 1 << 28:
-        return None
-    places = np.full(item_ids[-1] + 2, -1, np.int32)
-    places[item_ids] = np.arange(len(item_ids), dtype=np.int32)
-    return places
+class Places:
+    """index_of for one ascending array and very many look-ups, in a fifteenth of the time: a table where ids are below 2^28."""
+
+    def __init__(self, ids: Int32) -> None:
+        self.ids, self.table = ids, None
+        if len(ids) and ids[0] >= 0 and ids[-1] < 1 << 28:
+            self.table = np.full(ids[-1] + 2, -1, np.int32)
+            self.table[ids] = np.arange(len(ids), dtype=np.int32)
+
+    def of(self, wanted: Int32) -> Int32:
+        """Positions (int32) of `wanted`; -1 where an id is unknown."""
+        if self.table is None:
+            return index_of(self.ids, wanted)
+        # The last place of the table belongs to no id: whatever lies outside the range ends there.
+        inside = (wanted >= 0) & (wanted < len(self.table))
+        found: Int32 = self.table[np.where(inside, wanted, len(self.table) - 1)]
+        return found
 
 
 class _Rows:
     """The matrix while it is made: arrays with room at their end, and the end of every row."""
 
     def __init__(self, room: int, item_ids: Int32) -> None:
-        self.item_ids, self.places = item_ids, _places(item_ids)
+        self.places = Places(item_ids)
         self.columns, self.minutes, self.values = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float32)
         self.users: list[Int32] = []
         self.ends: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
@@ -223,12 +233,7 @@ class _Rows:
         return Plays(users, matrix, self.minutes)
 
     def _columns(self, items: Int32) -> Int32:
-        if self.places is None:
-            columns = index_of(self.item_ids, items)
-        else:
-            # The last place of the table belongs to no item: ids outside the catalogue's range end there.
-            inside = (items >= 0) & (items < len(self.places))
-            columns = self.places[np.where(inside, items, len(self.places) - 1)]
+        columns = self.places.of(items)
         if columns.min() < 0:
             stray = items[columns.argmin()]
             raise DataError(f"events: item id {stray} is not in the catalogue; prepare items and events together.")

@@ -1,12 +1,15 @@
 """Raw tables in, the tables of the product out: items, events and genres, as Ibis expressions that any engine computes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import ibis
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
 from musicrec.prepare.refusals import orphans, readable, refuse_unusable
-from musicrec.prepare.tables import complete_tracks, events, genres, items
+from musicrec.prepare.tables import complete_tracks, events, genres, items, listeners
 from musicrec.prepare.writing import write
 
 __all__ = ["Prepared", "prepared", "write"]
@@ -14,16 +17,22 @@ __all__ = ["Prepared", "prepared", "write"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Three Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES, and what was left out on the way.
+    """Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES, and what was left out on the way.
 
-    items: ascending item_id. events: ascending user_id, started_at, track_seq, item_id. genres: most items first, ties by genre_id.
-    report: one sentence for each thing left out.
+    events: in no order; `write` orders them. genres: most items first, ties by genre_id. item_ids: column track_id of the tracks that
+    are kept. items_of: the items, given rows (track_id, num_users). report: one sentence for each thing left out.
     """
 
-    items: Table
     events: Table
     genres: Table
+    item_ids: Table
+    items_of: Callable[[Table], Table]
     report: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> Table:
+        """The items in ascending item_id as one expression. It counts different users over all events at once; `write` streams them."""
+        return self.items_of(listeners(self.events))
 
 
 def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_complete_tracks: bool = False, keep_every: int = 1,
@@ -46,12 +55,15 @@ def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_c
     report = [f"{lost:,} plays of tracks that the catalogue lacks were dropped."] if lost else []
     kept_tracks = tracks
     if only_complete_tracks:
-        kept_tracks = complete_tracks(tracks, catalog_names)
+        # Held as ids, so that the ranges of events that `write` asks for do not search for complete tracks again and again.
+        ids = complete_tracks(tracks, catalog_names).select("track_id").to_pyarrow()
+        kept_tracks = tracks.semi_join(ibis.memtable(ids), "track_id")
         report.append("Only tracks with a named title, album, artist and a genre are kept.")
     if lost or only_complete_tracks:
-        interactions = interactions.semi_join(kept_tracks, "track_id")
+        interactions = interactions.semi_join(kept_tracks.select("track_id"), "track_id")
     if keep_every > 1:
         interactions = interactions.filter((interactions.track_seq - 1) % keep_every == 0)
         report.append(f"One play in {keep_every} of each history is kept.")
     by_genre = genres(kept_tracks, catalog_names)
-    return Prepared(items(kept_tracks, catalog_names, interactions, by_genre), events(interactions), by_genre, tuple(report))
+    return Prepared(events(interactions), by_genre, kept_tracks.select("track_id"),
+                    partial(items, kept_tracks, catalog_names, by_genre), tuple(report))

@@ -5,6 +5,7 @@ from ibis.expr.types import Column, Table
 
 from musicrec.schema import EVENTS, GENRES, ITEMS
 
+EVENT_ORDER = ("user_id", "started_at", "track_seq", "item_id")
 KINDS = {"albums": "album", "artists": "artist", "genres": "genre"}
 
 
@@ -48,20 +49,29 @@ def genres(tracks: Table, catalog_names: Table) -> Table:
 
 
 def events(interactions: Table) -> Table:
-    """Columns of EVENTS, one row a play."""
+    """Columns of EVENTS, one row a play, in no order; EVENT_ORDER is the order in which they are written."""
     rows = interactions.mutate(item_id=interactions.track_id, listened=ibis.literal(1, "int32"))
     columns = [name for name in EVENTS.names if name in rows.columns]
-    return _typed(rows, columns).order_by("user_id", "started_at", "track_seq", "item_id")
+    return _typed(rows, columns)
 
 
-def items(tracks: Table, catalog_names: Table, interactions: Table, by_genre: Table) -> Table:
-    """Columns of ITEMS, one row a track; a track without a name becomes unnamed_track_{id}, a list without names is empty."""
+def listeners(played: Table) -> Table:
+    """Rows (track_id, num_users): different users of each track that `played` (columns of EVENTS) holds."""
+    pairs = played.select("item_id", "user_id").distinct()
+    return pairs.group_by(track_id=pairs.item_id).agg(num_users=pairs.count())
+
+
+def items(tracks: Table, catalog_names: Table, by_genre: Table, heard: Table) -> Table:
+    """Columns of ITEMS, one row a track; a track without a name becomes unnamed_track_{id}, a list without names is empty.
+
+    heard: rows (track_id, num_users); tracks that it lacks have no listeners.
+    """
     rows = tracks.select("track_id").left_join(_titles(catalog_names), "track_id").select("track_id", "name")
     for column, kind in KINDS.items():
         found = named_links(tracks, catalog_names, column)
         rows = _joined(rows, _listed(found, "name", column), _EMPTY_NAMES)
         rows = _joined(rows, _listed(found, "id", f"{kind}_ids"), _EMPTY_IDS)
-    rows = _joined(rows, _listeners(interactions), {"num_users": 0})
+    rows = _joined(rows, heard, {"num_users": 0})
     rows = _joined(rows, _genre_scores(tracks, by_genre), {"genre_score_mean": 0.0})
     rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(), num_users_norm=_norm(rows.num_users),
                        name=ibis.coalesce(rows.name, ibis.literal("unnamed_track_") + rows.track_id.cast("string")))
@@ -88,11 +98,6 @@ def _listed(found: Table, value: str, column: str) -> Table:
     # Collecting structs and sorting them keeps the order on engines that cannot collect in an order.
     pairs = ibis.struct({"place": once.place, "value": once[value]}).collect().sort()
     return once.group_by("track_id").agg(**{column: pairs.map(lambda pair: pair.value)})
-
-
-def _listeners(interactions: Table) -> Table:
-    pairs = interactions.select("track_id", "user_id").distinct()
-    return pairs.group_by("track_id").agg(num_users=pairs.count())
 
 
 def _genre_scores(tracks: Table, by_genre: Table) -> Table:

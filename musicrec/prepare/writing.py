@@ -3,73 +3,81 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
+from tqdm import tqdm
 
 from musicrec.errors import DataError, StorageError
 from musicrec.prepare.refusals import first_line
+from musicrec.prepare.streaming import Listeners, ordered_parts, user_ranges
 from musicrec.schema import EVENTS, GENRES, ITEMS, TableSchema
 
 if TYPE_CHECKING:
     from musicrec.prepare import Prepared
 
+GROUP_ROWS = 250_000
+
 
 def write(prepared: "Prepared", folder: Path) -> dict[str, int]:
     """Write items.parquet, events.parquet and genres.parquet into `folder` (made when missing) and return their row counts.
 
-    events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups let a reader take a
-    range of users. Files appear under their names only when all three are whole; on failure or Ctrl-C the earlier ones stay.
+    events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups (at most 250,000 rows) let a
+    reader take a range of users. Events come from the engine in ranges of about four million; listeners are counted as they pass.
+    Files appear under their names only when all three are whole; on failure or Ctrl-C the earlier ones stay.
     Raises StorageError when disk or memory end, DataError when the logs turn out unreadable on the way.
     """
-    schemas = {"items": ITEMS, "events": EVENTS, "genres": GENRES}
-    halves = {name: folder / f"{name}.parquet.part" for name in schemas}
+    halves = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "listeners")}
     try:
         with _sentences(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            rows = {name: _written(getattr(prepared, name), schemas[name], half) for name, half in halves.items()}
+            pq.write_table(_write_events(prepared, halves["events"]), halves["listeners"])
+            heard = prepared.events.get_backend().read_parquet(halves["listeners"])
+            for name, schema, table in (("items", ITEMS, prepared.items_of(heard)), ("genres", GENRES, prepared.genres)):
+                _write_small(table, schema, halves[name])
+            halves.pop("listeners").unlink()
+            rows = {name: pq.read_metadata(half).num_rows for name, half in halves.items()}
             for half in halves.values():
                 half.replace(half.with_suffix(""))
     finally:
         for half in halves.values():
-            rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
     return rows
 
 
-def _written(table: Table, schema: TableSchema, path: Path) -> int:
-    table.to_parquet(path, compression="zstd")
-    if path.is_dir():
-        _merge(path, pa.schema([field for field in schema.arrow if field.name in table.columns]))
-    rows: int = pq.read_metadata(path).num_rows
-    return rows
+def _write_events(prepared: "Prepared", path: Path) -> pa.Table:
+    events = prepared.events
+    columns = pa.schema([field for field in EVENTS.arrow if field.name in events.columns])
+    ranges = user_ranges(events)
+    ids = prepared.item_ids.to_pyarrow().sort_by("track_id")["track_id"].to_numpy().astype(np.int32)
+    listeners = Listeners(ids)
+    with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=["listened"]) as writer, \
+            tqdm(total=sum(rows for *_, rows in ranges), desc="events", unit="event", unit_scale=True, disable=None) as bar:
+        for part in ordered_parts(events, ranges):
+            listeners.add(part)
+            writer.write_table(part.cast(columns), row_group_size=GROUP_ROWS)
+            bar.update(part.num_rows)
+    return listeners.table()
 
 
-def _merge(parts: Path, columns: pa.Schema) -> None:
-    # Spark writes a folder of files whose names follow the order of rows.
-    whole = parts.with_name(parts.name + ".whole")
-    try:
-        with pq.ParquetWriter(whole, columns, compression="zstd") as writer:
-            for part in sorted(parts.glob("*.parquet")):
-                for batch in pq.ParquetFile(part).iter_batches():
-                    writer.write_table(pa.Table.from_batches([batch]).cast(columns))
-        rmtree(parts)
-        whole.replace(parts)
-    finally:
-        whole.unlink(missing_ok=True)
+def _write_small(table: Table, schema: TableSchema, path: Path) -> None:
+    pq.write_table(table.to_pyarrow().cast(schema.arrow), path, compression="zstd", row_group_size=GROUP_ROWS // 10)
 
 
 @contextmanager
 def _sentences(folder: Path) -> Iterator[None]:
     try:
         yield
-    except duckdb.OutOfMemoryException as cause:
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as cause:
+        if isinstance(cause, duckdb.IOException) and "write" not in str(cause):
+            raise DataError(f"The logs cannot be prepared: {first_line(cause)}; check the files that [data] names.") from cause
         raise StorageError(f"The engine ran out of memory or of space for what it spills: {first_line(cause)}; "
                            "raise [engine] memory_limit or give [engine] temp_folder more space.") from cause
-    except (duckdb.IOException, OSError) as cause:
+    except OSError as cause:
         raise StorageError(f"{folder} cannot be written: {first_line(cause)}; free space or choose another folder.") from cause
     except (duckdb.Error, pa.ArrowException) as cause:
         raise DataError(f"The logs cannot be prepared: {first_line(cause)}; check the files that [data] names.") from cause
