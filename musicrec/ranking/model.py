@@ -24,7 +24,7 @@ class RankerSettings:
 
     loss: Literal["Logloss", "YetiRank"] = "Logloss"
     iterations: int = 500
-    depth: int = 6
+    depth: int = 4
     learning_rate: float = 0.05
     l2_leaf_reg: float = 3.0
     patience: int = 50

@@ -52,8 +52,9 @@ def targets(found: Pairs, user_ids: Int32, labels: Plays) -> NDArray[np.int8]:
 
 
 def training_table(found: Pairs, user_ids: Int32, labels: Plays, features: Features, negatives: int, seed: int) -> TrainingTable:
-    """The rows to learn from: all candidates that were played, and for each user at most `negatives` of the others, drawn at random.
+    """The rows to learn from: all candidates that were played, and `negatives` of the user's others for each, drawn at random.
 
+    So many for each played one, not for each user: then a model cannot gain by telling busy users from idle ones, only by order.
     Users without a played candidate are left out: their rows say nothing about order. So are users without history: what decides
     between popular tracks for a stranger is not what decides for a known user. Features are computed for kept rows only.
     """
@@ -66,11 +67,10 @@ def training_table(found: Pairs, user_ids: Int32, labels: Plays, features: Featu
 
 def _kept(found: Pairs, target: NDArray[np.int8], negatives: int, seed: int) -> NDArray[np.bool_]:
     users = np.repeat(np.arange(len(found.user_index)), np.diff(found.indptr))
-    has_hit = np.bincount(users, weights=target, minlength=len(found.user_index)) > 0
-    has_hit &= found.user_index >= 0
+    played = np.bincount(users, weights=target, minlength=len(found.user_index)) * (found.user_index >= 0)
     draw = np.random.default_rng(seed).random(len(target))
     order = np.lexsort((draw, target, users))
     place = np.empty(len(target), np.int64)
     place[order] = np.arange(len(target)) - found.indptr[:-1][users[order]]
-    kept: NDArray[np.bool_] = has_hit[users] & ((target == 1) | (place < negatives))
+    kept: NDArray[np.bool_] = (played[users] > 0) & ((target == 1) | (place < negatives * played[users]))
     return kept

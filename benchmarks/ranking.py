@@ -1,0 +1,173 @@
+"""How fast candidates are described, scored and written at full size, beside the seeds' way of merging and sorting tables.
+
+    python -m benchmarks.ranking [--users 1373221] [--items 1000000] [--asked 100000] [--slice 2000] [--trees 500]
+
+A generated history of full size; `asked` users are ranked, with 100 candidates each from three stand-in generators (popular tracks, tracks
+of random artists, random tracks), all default feature groups and a model of `trees` trees. The seeds' way answers for the first `slice`
+users from the same candidates and the same model. Seconds for all users are extrapolated from those asked and say so.
+"""
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.children import machine
+from benchmarks.worlds import history
+from musicrec.features import FEATURES
+from musicrec.lists import Lists, write
+from musicrec.matrix import History
+from musicrec.ranking import (
+    Pairs,
+    Ranker,
+    RankerSettings,
+    TrainingTable,
+    feature_matrix,
+    feature_names,
+    fit_ranker,
+    pairs,
+    reciprocal_rank_fusion,
+    top,
+)
+
+CANDIDATES, BATCH = 100, 4096
+SPENT: dict[str, list[float]] = {}
+
+
+@contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Add the seconds on the clock and of a core to SPENT[name]."""
+    clock, core = time.perf_counter(), time.process_time()
+    yield
+    total = SPENT.setdefault(name, [0.0, 0.0])
+    total[0] += time.perf_counter() - clock
+    total[1] += time.process_time() - core
+
+
+def stand_ins(world: History, size: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Three lists of 50 distinct items a user; the union has 100 to 150."""
+    n_items = len(world.catalogue)
+    popular = np.argsort(-world.n_listeners, kind="stable")[:5000]
+    start = rng.integers(0, n_items, (size, 3))
+    places = np.arange(50)
+    lists = {"popular": popular[(start[:, :1] + places) % 5000], "near": (start[:, 1:2] + places * 7) % n_items,
+             "random": (start[:, 2:] + places * 10_007) % n_items}
+    scores = np.broadcast_to(np.linspace(1, 0, 50, dtype=np.float32), (size, 50))
+    return {name: (items.astype(np.int32), scores) for name, items in lists.items()}
+
+
+def ranker(world: History, features: dict, trees: int, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
+    """A model of `trees` trees over made-up labels: what it learns does not matter here, how large it is does."""
+    users = np.sort(rng.choice(len(world.user_ids), 500, replace=False)).astype(np.int32)
+    found = pairs(stand_ins(world, len(users), rng), users, CANDIDATES)
+    target = (rng.random(len(found)) < np.where(found.ranks[:, 0] > 0, 0.2, 0.05)).astype(np.int8)
+    table = TrainingTable(feature_matrix(found, features), feature_names(found, features), target, found.user_of_pair.astype(np.int64))
+    return fit_ranker([table], RankerSettings(iterations=trees, patience=trees, learning_rate=0.02)), table
+
+
+def ranked(world: History, features: dict, model: Ranker, users: np.ndarray, seed: int) -> Iterator[Lists]:
+    """The ranked lists of `users`, batch by batch, every step timed."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, len(users), BATCH):
+        rows = users[start:start + BATCH]
+        offered = stand_ins(world, len(rows), rng)
+        with timed("union of the lists"):
+            found = pairs(offered, rows, CANDIDATES)
+        with timed("features"):
+            matrix = feature_matrix(found, features)
+        with timed("CatBoost"):
+            scores = np.asarray(model.model.predict(matrix), np.float32)
+        with timed("best 100"):
+            items, values = top(found, scores, CANDIDATES)
+        yield Lists(world.user_ids[rows], items, values)
+
+
+def seeds_way(world: History, features: dict, model: Ranker, users: np.ndarray, rng: np.random.Generator) -> tuple[float, Pairs]:
+    """Seconds for `users` by tables: merge the generators' lists, merge item and user columns, group artists, predict_proba, sort, rank."""
+    found = pairs(stand_ins(world, len(users), rng), users, CANDIDATES)
+    names = feature_names(found, features)
+    owner, item = found.user_of_pair, found.item_index
+    item_table = pd.DataFrame({"item": np.arange(len(world.catalogue))})
+    user_table = pd.DataFrame({"user": users})
+    for name, fitted in features.items():
+        table = item_table if FEATURES[name].key == "item" else user_table
+        if FEATURES[name].key != "user x item":
+            own = fitted.values(user_table["user"].to_numpy(np.int32)[:1].repeat(len(table)) if table is item_table else users,
+                                item_table["item"].to_numpy(np.int32) if table is item_table else np.zeros(len(users), np.int32))
+            table[list(fitted.names)] = own
+    events = pd.DataFrame({"user": np.repeat(users, world.n_items_of_user[users]),
+                           "item": np.concatenate([world.matrix.indices[slice(*world.matrix.indptr[u:u + 2])] for u in users])})
+    start = time.perf_counter()
+    table = pd.DataFrame({"user": owner, "item": item})
+    for g, name in enumerate(found.generators):
+        offered = ~np.isnan(found.ranks[:, g])
+        one = pd.DataFrame({"user": owner[offered], "item": item[offered], f"{name}.score": found.scores[offered, g],
+                            f"{name}.rank": found.ranks[offered, g]})
+        table = table.merge(one, on=["user", "item"], how="left")
+    table = table.merge(item_table, on="item", how="left").merge(user_table, on="user", how="left")
+    for kind in ("artists", "albums", "genres"):
+        links = getattr(world.catalogue, kind).tocoo()
+        of_item = pd.DataFrame({"item": links.row, "name": links.col})
+        heard = events.merge(of_item, on="item").groupby(["user", "name"]).size().rename(f"{kind}_heard").reset_index()
+        named = table[["user", "item"]].merge(of_item, on="item").merge(heard, on=["user", "name"])
+        best = named.groupby(["user", "item"])[f"{kind}_heard"].max().reset_index()
+        table = table.merge(best, on=["user", "item"], how="left")
+    filled = table.reindex(columns=names).to_numpy(np.float32)
+    table["score"] = 1 / (1 + np.exp(-np.asarray(model.model.predict(filled))))
+    table = table.sort_values(["user", "score"], ascending=[True, False])
+    table["rank"] = table.groupby("user").cumcount() + 1
+    assert len(table) == len(found)
+    return time.perf_counter() - start, found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in {"users": 1_373_221, "items": 1_000_000, "asked": 100_000, "slice": 2_000, "trees": 500}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    asked = parser.parse_args()
+    rng = np.random.default_rng(0)
+    print(f"{machine()}")
+    world = history(asked.users, asked.items)
+    print(f"{len(world.user_ids):,} users, {world.matrix.nnz:,} plays of {len(world.catalogue):,} items; {peak():.2f} GB so far")
+    features = {}
+    for name, group in FEATURES.items():
+        if name != "order_in_catalogue":
+            with timed(f"fit {name}"):
+                features[name] = group().fit(world)
+    model, table = ranker(world, features, asked.trees, rng)
+    users = rng.permutation(len(world.user_ids))[: min(asked.asked, asked.users)].astype(np.int32)
+    reciprocal_rank_fusion(stand_ins(world, 2, rng), 5)
+    with tempfile.TemporaryDirectory() as folder, timed("all steps, parquet included"):
+        rows = write(Path(folder) / "recommendations.parquet", ranked(world, features, model, users, 1), world.item_ids)
+        size = os.path.getsize(Path(folder) / "recommendations.parquet") / 1e6
+    for name, (clock, core) in SPENT.items():
+        print(f"{name:32s} {clock:8.1f} s {core:8.1f} s of a core")
+    clock, core = SPENT["all steps, parquet included"]
+    print(f"{len(users):,} users x {CANDIDATES} candidates x {len(table.names)} features, {model.model.tree_count_} trees: "
+          f"{rows:,} rows ({size:.0f} MB), {rows / clock:,.0f} rows a second, {rows / core:,.0f} a second of a core; peak {peak():.2f} GB")
+    whole = 1_373_221 / len(users) / 60
+    print(f"extrapolated to 1,373,221 users: {clock * whole:.1f} minutes on the clock, {core * whole:.1f} minutes of a core")
+    part = users[: asked.slice]
+    seconds, _ = seeds_way(world, features, model, part, rng)
+    ours = time.perf_counter()
+    for _ in ranked(world, features, model, part, 2):
+        pass
+    ours = time.perf_counter() - ours
+    print(f"{len(part):,} users by merging and sorting tables {seconds:.2f} s, ours {ours:.2f} s: {seconds / ours:.1f} times")
+
+
+def peak() -> float:
+    """Highest resident memory so far, GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    main()
