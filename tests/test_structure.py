@@ -52,6 +52,12 @@ def test_the_readme_names_every_generator(name: str) -> None:
     assert f"| `{name}` |" in README.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_readme_names_every_source(name: str) -> None:
+    """Whoever has other logs finds the reader."""
+    assert f"| `{name}` |" in README.read_text(encoding="utf-8")
+
+
 def test_the_contributing_page_names_every_registry_entry_point() -> None:
     """Folder and dictionary of each registry stand in its table."""
     text = CONTRIBUTING.read_text(encoding="utf-8")
