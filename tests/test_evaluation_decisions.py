@@ -123,22 +123,22 @@ def test_the_gate_refuses_tables_over_different_users() -> None:
         gate(uneven)
 
 
-def published(artifacts: Path, info: RunInfo) -> tuple[Path, str]:
-    """The manifest file and id of a run as artifacts.publish lays it down, without the files of the run."""
+def published(artifacts: Path, info: RunInfo) -> Path:
+    """The manifest file of a run as artifacts.publish lays it down, without the files of the run."""
     manifest = Manifest("20221216T000000Z-abcdef", "2022-12-16T00:00:00+00:00", info, {})
     path = artifacts / "runs" / manifest.run_id / "manifest.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(asdict(manifest)))
     (artifacts / "current.json").write_text(json.dumps({"run_id": manifest.run_id}))
-    return path, manifest.run_id
+    return path
 
 
 def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text around the marks stays; a second run changes nothing; missing marks or keys are named in one line."""
-    row = {"generator": "als", "ndcg@10": 0.09, "served": 1.0, "unheard@10": float("nan")}
-    info = RunInfo({}, {"comparison": [row], "reason": "als is published because it is alone."})
+    row = {"generator": "als", "users": 1234, "ndcg@10": 0.09, "artist_diversity@10": float("nan")}
+    info = RunInfo({}, {"warm": [row], "reason": "als is published because it is alone."})
     artifacts, readme = tmp_path / "artifacts", tmp_path / "README.md"
-    manifest, run_id = published(artifacts, info)
+    manifest = published(artifacts, info)
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert main([str(manifest), str(readme)]) == 0
     once = readme.read_text()
@@ -146,7 +146,7 @@ def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path
     assert once.endswith("after\n")
     assert "| als | - | - | 0.0900 |" in once
     assert "nan" not in once
-    assert f"Run {run_id}: als is published" in once
+    assert "1,234 users with a history. Als is published" in once
     assert main([str(artifacts), str(readme)]) == 0, "the current run of a folder is the same run"
     assert readme.read_text() == once
     readme.write_text("no marks")

@@ -13,8 +13,8 @@ from typing import Any
 from musicrec.errors import ArtifactError
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-COLUMNS = ("generator", "precision@10", "recall@10", "ndcg@10", "map@10", "hit_rate@10", "recall@100", "coverage@10", "unheard@10",
-           "served")
+COLUMNS = ("generator", "precision@10", "recall@10", "ndcg@10", "map@10", "hit_rate@10", "recall@100", "coverage@10",
+           "artist_diversity@10")
 
 
 def markdown(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = COLUMNS) -> str:
@@ -38,9 +38,14 @@ def _cell(row: Mapping[str, object], column: str) -> str:
 
 
 def section(manifest: Mapping[str, Any]) -> str:
-    """The table over all judged users of a manifest, under the sentence that says what the run published and why."""
+    """The table over the judged users who have a history, as a manifest keeps it, and the sentence that says what was published and why."""
     metrics = manifest["info"]["metrics"]
-    return f"Run {manifest['run_id']}: {metrics['reason']}\n\n{markdown(metrics['comparison'])}"
+    users = max((row["users"] for row in metrics["warm"]), default=0)
+    return f"{users:,} users with a history. {_capital(metrics['reason'])}\n\n{markdown(metrics['warm'])}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def replaced(text: str, table: str) -> str:
