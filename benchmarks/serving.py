@@ -162,10 +162,10 @@ def peers(root: Path) -> Iterator[dict[str, int]]:
 
 
 def private_mb(pid: int) -> float:
-    """Private memory of a process and its children in MB: what it does not share with others."""
+    """Memory in MB that is a process's own, not pages of files that others can map too; the largest of it and its children."""
     children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    own = sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Private_Clean", "Private_Dirty"))) / 1024
+    own = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous")) / 1024
     return max([own, *(private_mb(child) for child in children)])
 
 
@@ -217,7 +217,8 @@ def main() -> None:
     rng = np.random.default_rng(1)
     users = rng.integers(0, size.users, 500)
     paths = {"/recommendations_offline": 20_000, "/recommendations": 5_000}
-    print(f"{size.users} users x {K} rows, {size.items} x 10 similar items, {size.users * size.plays} plays; {os.cpu_count()} cores")
+    print(f"{size.users} users x {K} rows, {size.items} x 10 similar items, {size.users * size.plays} plays; {os.cpu_count()} cores, "
+          f"load of the machine before: {os.getloadavg()[0]:.1f}")
     shutil.rmtree(root / "cache", ignore_errors=True)
     best: dict[str, tuple[Load, Load]] = {}
     with ours(root, 1) as (_, started):

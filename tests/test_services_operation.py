@@ -80,6 +80,9 @@ def test_cors(guarded: Services) -> None:
     for origin, allowed in (("https://music.example", True), ("https://other.example", False)):
         headers = requests.get(guarded.url("recommendations") + "/health", headers={"Origin": origin}, timeout=5).headers
         assert ("Access-Control-Allow-Origin" in headers) is allowed
+        question = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+        asked = requests.options(guarded.url("recommendations") + "/recommendations", headers=question, timeout=5)
+        assert asked.ok is allowed
 
 
 def test_batch(guarded: Services) -> None:

@@ -102,9 +102,10 @@ def application(metrics: Metrics, description: str, lifespan: Lifespan, state: C
                   generate_unique_id_function=lambda route: f"{route.name}_{min(route.methods or {'GET'}).lower()}")
     app.router.route_class = PlainRoute
     app.add_middleware(PlainStart, said=said)
+    app.add_middleware(Gate, guards=guards, clock=time.monotonic)
+    # Outside the gate: a browser asks for permission without the key.
     if guards.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(guards.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
-    app.add_middleware(Gate, guards=guards, clock=time.monotonic)
     app.add_middleware(Observed, metrics=metrics)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(MusicRecError, _unavailable)
