@@ -146,7 +146,7 @@ def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path
     assert once.endswith("after\n")
     assert "| als | - | - | 0.0900 |" in once
     assert "nan" not in once
-    assert "1,234 users with a history. Als is published" in once
+    assert "Judged on 1,234 users with a history; als is published" in once
     assert main([str(artifacts), str(readme)]) == 0, "the current run of a folder is the same run"
     assert readme.read_text() == once
     readme.write_text("no marks")

@@ -41,11 +41,8 @@ def section(manifest: Mapping[str, Any]) -> str:
     """The table over the judged users who have a history, as a manifest keeps it, and the sentence that says what was published and why."""
     metrics = manifest["info"]["metrics"]
     users = max((row["users"] for row in metrics["warm"]), default=0)
-    return f"{users:,} users with a history. {_capital(metrics['reason'])}\n\n{markdown(metrics['warm'])}"
+    return f"Judged on {users:,} users with a history; {metrics['reason']}\n\n{markdown(metrics['warm'])}"
 
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def replaced(text: str, table: str) -> str:
