@@ -3,7 +3,6 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
-OUT ?= artifacts
 export PYTHONUNBUFFERED := 1
 
 help: ## list the commands
@@ -24,9 +23,9 @@ check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the t
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m pytest -x -m "not slow"
 
-notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=artifacts]: run the notebook on any logs
+notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=<where artifacts go>]: run the notebook on any logs
 	@test -n "$(DATA)" || { echo 'Which logs? For example: make notebook DATA=data/sample' >&2; exit 2; }
-	@$(PY) -m musicrec.notebook --data "$(DATA)" --out "$(OUT)"
+	@$(PY) -m musicrec.notebook --data "$(DATA)" $(if $(OUT),--out "$(OUT)")
 
 services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl-C
 	@$(PY) -m musicrec.services

@@ -108,10 +108,11 @@ def test_a_second_call_installs_nothing(machine: Path) -> None:
 
 
 def test_notebook_asks_for_logs(machine: Path) -> None:
-    """Without DATA it says how; with DATA and OUT it hands them on."""
+    """Without DATA it says how; it hands DATA on, and OUT where it is given: else config.ini says where artifacts go."""
     done = make(machine, "notebook")
     assert done.returncode != 0
     assert "make notebook DATA=data/sample" in done.stderr
+    assert "ran -m musicrec.notebook --data my logs\n" in make(machine, "notebook", "DATA=my logs").stdout
     assert "ran -m musicrec.notebook --data my logs --out there" in make(machine, "notebook", "DATA=my logs", "OUT=there").stdout
 
 
