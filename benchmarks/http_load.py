@@ -10,11 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Load:
-    """What came back: seconds a request, seconds in all, and how many answers were not 200."""
+    """What came back: seconds a request, seconds in all, how many answers were not 200, and how many lacked a part."""
 
     seconds: np.ndarray
     wall: float
     failed: int
+    degraded: int
 
     @property
     def per_second(self) -> float:
@@ -36,13 +37,13 @@ class Connection:
         """Connect."""
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def post(self, target: str) -> int:
-        """Status of one POST without a body; the answer is read to its end."""
+    async def post(self, target: str) -> tuple[bool, bool]:
+        """Whether one POST without a body failed, and whether its answer is degraded; the answer is read to its end."""
         self.writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
         head = await self.reader.readuntil(b"\r\n\r\n")
         at = head.lower().index(b"content-length:") + 15
-        await self.reader.readexactly(int(head[at:head.index(b"\r\n", at)]))
-        return int(head[9:12])
+        body = await self.reader.readexactly(int(head[at:head.index(b"\r\n", at)]))
+        return head[9:12] != b"200", b'"degraded"' in body
 
 
 def in_turns(port: int, targets: Iterable[str], connections: int) -> Load:
@@ -56,21 +57,21 @@ def at_rate(port: int, targets: Iterable[str], per_second: float, connections: i
 
 
 async def _in_turns(port: int, targets: list[str], connections: int) -> Load:
-    seconds, failed, left = [], 0, iter(targets)
+    seconds, bad, left = [], np.zeros(2, int), iter(targets)
 
     async def worker() -> None:
-        nonlocal failed
+        nonlocal bad
         connection = Connection(port)
         await connection.open()
         for target in left:
             began = time.perf_counter()
-            failed += await connection.post(target) != 200
+            bad += await connection.post(target)
             seconds.append(time.perf_counter() - began)
         connection.writer.close()
 
     began = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(connections)))
-    return Load(np.array(seconds), time.perf_counter() - began, failed)
+    return Load(np.array(seconds), time.perf_counter() - began, *bad)
 
 
 async def _at_rate(port: int, targets: list[str], per_second: float, connections: int) -> Load:
@@ -79,12 +80,12 @@ async def _at_rate(port: int, targets: list[str], per_second: float, connections
         connection = Connection(port)
         await connection.open()
         free.put_nowait(connection)
-    seconds, failed = [], 0
+    seconds, bad = [], np.zeros(2, int)
 
     async def one(target: str, planned: float) -> None:
-        nonlocal failed
+        nonlocal bad
         connection = await free.get()
-        failed += await connection.post(target) != 200
+        bad += await connection.post(target)
         seconds.append(time.perf_counter() - planned)
         free.put_nowait(connection)
 
@@ -94,7 +95,7 @@ async def _at_rate(port: int, targets: list[str], per_second: float, connections
         await asyncio.sleep(max(0.0, planned - time.perf_counter()))
         tasks.append(asyncio.create_task(one(target, planned)))
     await asyncio.gather(*tasks)
-    return Load(np.array(seconds), time.perf_counter() - began, failed)
+    return Load(np.array(seconds), time.perf_counter() - began, *bad)
 
 
 def targets(path: str, user_ids: Iterable[int], more: Callable[[int], str] = lambda user: "") -> list[str]:

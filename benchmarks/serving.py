@@ -201,7 +201,8 @@ def measured(ports: dict[str, int], users: np.ndarray, requests_: dict[str, int]
 def line(name: str, load: Load) -> str:
     """One row of the report."""
     return (f"{name:<54} {load.per_second:>9.1f}/s  median {load.ms(0.5):>8.2f} ms  p99 {load.ms(0.99):>8.2f} ms  max {load.ms(1):>8.2f} ms"
-            f"  n={len(load.seconds)}{f'  FAILED {load.failed}' if load.failed else ''}")
+            f"  n={len(load.seconds)}"
+            f"{f'  FAILED {load.failed}' if load.failed else ''}{f'  degraded {load.degraded}' if load.degraded else ''}")
 
 
 def main() -> None:

@@ -19,20 +19,22 @@ class GroupCommit(Generic[T]):
 
     def __init__(self, write: Callable[[Sequence[T]], None], most_waiting: int = 20_000) -> None:
         self._write, self._most_waiting = write, most_waiting
-        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Sequence[T], asyncio.Future[None]]] = []
+        self._rows_waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
         self._committing: asyncio.Task[None] | None = None
 
     async def add(self, rows: Sequence[T]) -> None:
         """Return when all rows are committed."""
-        if len(self._waiting) + len(rows) > self._most_waiting:
-            raise EventStoreError(f"{len(self._waiting)} events wait for the disk already; try again later.")
+        if self._rows_waiting + len(rows) > self._most_waiting:
+            raise EventStoreError(f"{self._rows_waiting} events wait for the disk already; try again later.")
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in rows]
-        self._waiting.extend(zip(rows, futures))
+        future = loop.create_future()
+        self._waiting.append((rows, future))
+        self._rows_waiting += len(rows)
         if self._committing is None or self._committing.done():
             self._committing = loop.create_task(self._commit_all())
-        await asyncio.gather(*futures)
+        await future
 
     async def close(self) -> None:
         """Return when everything that waits is committed and the thread has ended."""
@@ -43,10 +45,10 @@ class GroupCommit(Generic[T]):
     async def _commit_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting, self._rows_waiting = self._waiting, [], 0
             failure: BaseException | None = None
             try:
-                await loop.run_in_executor(self._thread, self._write, [row for row, _ in batch])
+                await loop.run_in_executor(self._thread, self._write, [row for rows, _ in batch for row in rows])
             except Exception as cause:
                 failure = cause
             for _, future in batch:
