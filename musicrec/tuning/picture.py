@@ -1,0 +1,21 @@
+"""The picture of the studies: what each trial reached and the best so far."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from musicrec.tuning.study import study_of
+
+
+def draw(sections: list[str], file: Path, picture: Path) -> None:
+    """One panel a section: trials as dots, the best so far as a line. Written to `picture` (png)."""
+    figure = Figure(figsize=(4 * len(sections), 3.2), layout="constrained")
+    for place, section in enumerate(sections):
+        values = np.array([trial.value for trial in study_of(section, file, 0).trials if trial.value is not None])
+        axes = figure.add_subplot(1, len(sections), place + 1)
+        axes.plot(np.arange(1, len(values) + 1), values, "o", color="#9aa5b1", markersize=4, label="trial")
+        axes.plot(np.arange(1, len(values) + 1), np.maximum.accumulate(values), color="#c2410c", label="best so far")
+        axes.set(title=section, xlabel="trial", ylabel="NDCG@10, validation window")
+        axes.legend(frameon=False)
+    figure.savefig(picture, dpi=120)
