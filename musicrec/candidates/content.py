@@ -28,7 +28,7 @@ class Content:
 
     genres: float = 1.0
     artists: float = 1.0
-    albums: float = 0.5
+    albums: float = 0
     popularity_half_life_days: float = 60
     half_life_days: float = 0
     floor: float = 0.1
