@@ -19,22 +19,23 @@ def unit(vectors: Float32) -> Float32:
     return scaled
 
 
-def nearest(vectors: Float32, k: int, *, seed: int = 0) -> tuple[Int32, Float32]:
-    """For each row the k other rows with the largest cosine, descending: positions int32 (n, k) and cosines float32 (n, k).
+def nearest(vectors: Float32, k: int, *, rows: Int32 | None = None, seed: int = 0) -> tuple[Int32, Float32]:
+    """For each of `rows` (all when None) the k other rows with the largest cosine, descending: int32 (m, k), and cosines float32 (m, k).
 
     -1 and -inf where fewer exist. Exact below EXACT_BELOW rows, O(n^2 x width); above it an inverted file (Jegou et al., 2011) of
     about 2 sqrt(n) cells is searched in as many cells as find RECALL of the true neighbours of SAMPLE rows.
     """
     points, n = unit(vectors), len(vectors)
-    if n == 0:
+    asked = np.arange(n, dtype=np.int32) if rows is None else rows
+    if len(asked) == 0:
         return np.empty((0, k), np.int32), np.empty((0, k), np.float32)
-    wanted = min(k + 1, n)
+    wanted, m = min(k + 1, n), len(asked)
     index = _flat(points) if n < EXACT_BELOW else _inverted_file(points, wanted, seed)
-    cosines, found = np.empty((n, wanted), np.float32), np.empty((n, wanted), np.int64)
-    for start in tqdm(range(0, n, ROWS_A_STEP), desc="nearest items", disable=None if n > ROWS_A_STEP else True):
+    cosines, found = np.empty((m, wanted), np.float32), np.empty((m, wanted), np.int64)
+    for start in tqdm(range(0, m, ROWS_A_STEP), desc="nearest items", disable=None if m > ROWS_A_STEP else True):
         part = slice(start, start + ROWS_A_STEP)
-        cosines[part], found[part] = index.search(points[part], wanted)
-    return _without_self(found, cosines, k)
+        cosines[part], found[part] = index.search(points[asked[part]], wanted)
+    return _without_self(asked, found, cosines, k)
 
 
 def _flat(points: Float32) -> faiss.Index:
@@ -58,10 +59,10 @@ def _inverted_file(points: Float32, wanted: int, seed: int) -> faiss.Index:
     return index
 
 
-def _without_self(found: np.ndarray, cosines: np.ndarray, k: int) -> tuple[Int32, Float32]:
+def _without_self(asked: Int32, found: np.ndarray, cosines: np.ndarray, k: int) -> tuple[Int32, Float32]:
     n, wanted = found.shape
     # Where a row is not among its own neighbours (many equal vectors), its last neighbour is left out instead.
-    own = found == np.arange(n)[:, None]
+    own = found == asked[:, None]
     own[~own.any(axis=1), -1] = True
     rows, places = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
     rows[:, : wanted - 1] = found[~own].reshape(n, wanted - 1)
