@@ -106,7 +106,7 @@ class Services:
             self.running[name] = subprocess.Popen(self.command(name, *options), cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
 
     def _await(self, name: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
                 if requests.get(f"{self.url(name)}/ready", timeout=5).ok:
