@@ -246,7 +246,7 @@ long = connection.sql("""select (i // 10)::int user_id, 1 item_id, i::int track_
                          from range(60000000) t(i)""")
 small = connection.sql("select 1 as track_id")
 print("writing", flush=True)
-write(Prepared(long, small, small, lambda heard: heard), Path(sys.argv[1]))
+write(Prepared(long, small, small, lambda heard, genres, low, high: heard), Path(sys.argv[1]))
 '''
 
 

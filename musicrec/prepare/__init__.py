@@ -9,7 +9,7 @@ from ibis.expr.types import Table
 
 from musicrec.errors import DataError
 from musicrec.prepare.refusals import orphans, readable, refuse_unusable
-from musicrec.prepare.tables import complete_tracks, events, genres, items, listeners
+from musicrec.prepare.tables import complete_tracks, events, genres, items
 from musicrec.prepare.writing import write
 
 __all__ = ["Prepared", "prepared", "write"]
@@ -20,19 +20,15 @@ class Prepared:
     """Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES, and what was left out on the way.
 
     events: in no order; `write` orders them. genres: most items first, ties by genre_id. item_ids: column track_id of the tracks that
-    are kept. items_of: the items, given rows (track_id, num_users). report: one sentence for each thing left out.
+    are kept. items_of: the items with ids from low to high, given the listeners (see streaming.Listeners) and the genres as tables,
+    which `write` has by then. report: one sentence for each thing left out.
     """
 
     events: Table
     genres: Table
     item_ids: Table
-    items_of: Callable[[Table], Table]
+    items_of: Callable[[Table, Table, int, int], Table]
     report: tuple[str, ...] = ()
-
-    @property
-    def items(self) -> Table:
-        """The items in ascending item_id as one expression. It counts different users over all events at once; `write` streams them."""
-        return self.items_of(listeners(self.events))
 
 
 def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_complete_tracks: bool = False, keep_every: int = 1,
@@ -64,6 +60,5 @@ def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_c
     if keep_every > 1:
         interactions = interactions.filter((interactions.track_seq - 1) % keep_every == 0)
         report.append(f"One play in {keep_every} of each history is kept.")
-    by_genre = genres(kept_tracks, catalog_names)
-    return Prepared(events(interactions), by_genre, kept_tracks.select("track_id"),
-                    partial(items, kept_tracks, catalog_names, by_genre), tuple(report))
+    return Prepared(events(interactions), genres(kept_tracks, catalog_names), kept_tracks.select("track_id"),
+                    partial(items, kept_tracks, catalog_names), tuple(report))

@@ -52,8 +52,10 @@ class Listeners:
         _count(users, self.places.of(items), self.counts)
 
     def table(self) -> pa.Table:
-        """Rows (track_id, num_users) of all tracks."""
-        return pa.table({"track_id": self.item_ids, "num_users": self.counts})
+        """Rows (track_id, num_users, num_users_norm: num_users scaled to 0..1) of all tracks."""
+        low, high = (int(self.counts.min()), int(self.counts.max())) if len(self.counts) else (0, 0)
+        return pa.table({"track_id": self.item_ids, "num_users": self.counts,
+                         "num_users_norm": ((self.counts - low) / max(high - low, 1)).astype(np.float32)})
 
 
 @njit(cache=True, nogil=True)

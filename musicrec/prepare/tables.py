@@ -1,7 +1,7 @@
 """The tables as expressions. Lists are unnested, named and collected again, so no engine needs more than arrays and joins."""
 
 import ibis
-from ibis.expr.types import Column, Table
+from ibis.expr.types import Table
 
 from musicrec.schema import EVENTS, GENRES, ITEMS
 
@@ -55,25 +55,21 @@ def events(interactions: Table) -> Table:
     return _typed(rows, columns)
 
 
-def listeners(played: Table) -> Table:
-    """Rows (track_id, num_users): different users of each track that `played` (columns of EVENTS) holds."""
-    pairs = played.select("item_id", "user_id").distinct()
-    return pairs.group_by(track_id=pairs.item_id).agg(num_users=pairs.count())
+def items(tracks: Table, catalog_names: Table, heard: Table, by_genre: Table, low: int, high: int) -> Table:
+    """Columns of ITEMS for the tracks with ids from low to high, ascending.
 
-
-def items(tracks: Table, catalog_names: Table, by_genre: Table, heard: Table) -> Table:
-    """Columns of ITEMS, one row a track; a track without a name becomes unnamed_track_{id}, a list without names is empty.
-
-    heard: rows (track_id, num_users); tracks that it lacks have no listeners.
+    A track without a name becomes unnamed_track_{id}, a list without names is empty. heard: rows (track_id, num_users, num_users_norm).
+    by_genre: columns of GENRES. Lists are collected in memory, so many tracks are asked for in several ranges.
     """
+    tracks = tracks.filter(tracks.track_id.between(low, high))
     rows = tracks.select("track_id").left_join(_titles(catalog_names), "track_id").select("track_id", "name")
     for column, kind in KINDS.items():
         found = named_links(tracks, catalog_names, column)
         rows = _joined(rows, _listed(found, "name", column), _EMPTY_NAMES)
         rows = _joined(rows, _listed(found, "id", f"{kind}_ids"), _EMPTY_IDS)
-    rows = _joined(rows, heard, {"num_users": 0})
+    rows = rows.inner_join(heard, "track_id").select(*rows.columns, "num_users", "num_users_norm")
     rows = _joined(rows, _genre_scores(tracks, by_genre), {"genre_score_mean": 0.0})
-    rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(), num_users_norm=_norm(rows.num_users),
+    rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(),
                        name=ibis.coalesce(rows.name, ibis.literal("unnamed_track_") + rows.track_id.cast("string")))
     return _typed(rows, ITEMS.names).order_by("item_id")
 
@@ -103,11 +99,6 @@ def _listed(found: Table, value: str, column: str) -> Table:
 def _genre_scores(tracks: Table, by_genre: Table) -> Table:
     rows = links(tracks, "genres").inner_join(by_genre, [("id", "genre_id")])
     return rows.group_by("track_id").agg(genre_score_mean=rows.score.mean())
-
-
-def _norm(count: Column) -> Column:
-    low, high = count.min().over(ibis.window()), count.max().over(ibis.window())
-    return ((count - low) / (high - low).nullif(0)).fill_null(0.0)
 
 
 _TYPES = {"int8": "int8", "int32": "int32", "float": "float32", "string": "string", "timestamp[us]": "timestamp(6)",

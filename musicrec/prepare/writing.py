@@ -9,18 +9,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.expr.types import Table
 from tqdm import tqdm
 
 from musicrec.errors import DataError, StorageError
+from musicrec.matrix import Int32
 from musicrec.prepare.refusals import first_line
 from musicrec.prepare.streaming import Listeners, ordered_parts, user_ranges
-from musicrec.schema import EVENTS, GENRES, ITEMS, TableSchema
+from musicrec.schema import EVENTS, GENRES, ITEMS
 
 if TYPE_CHECKING:
     from musicrec.prepare import Prepared
 
 GROUP_ROWS = 250_000
+RANGE_ITEMS = 200_000
 
 
 def write(prepared: "Prepared", folder: Path) -> dict[str, int]:
@@ -35,10 +36,10 @@ def write(prepared: "Prepared", folder: Path) -> dict[str, int]:
     try:
         with _sentences(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(_write_events(prepared, halves["events"]), halves["listeners"])
-            heard = prepared.events.get_backend().read_parquet(halves["listeners"])
-            for name, schema, table in (("items", ITEMS, prepared.items_of(heard)), ("genres", GENRES, prepared.genres)):
-                _write_small(table, schema, halves[name])
+            heard = _write_events(prepared, halves["events"])
+            pq.write_table(heard, halves["listeners"])
+            pq.write_table(prepared.genres.to_pyarrow().cast(GENRES.arrow), halves["genres"], compression="zstd")
+            _write_items(prepared, heard["track_id"].to_numpy(), halves)
             halves.pop("listeners").unlink()
             rows = {name: pq.read_metadata(half).num_rows for name, half in halves.items()}
             for half in halves.values():
@@ -64,8 +65,15 @@ def _write_events(prepared: "Prepared", path: Path) -> pa.Table:
     return listeners.table()
 
 
-def _write_small(table: Table, schema: TableSchema, path: Path) -> None:
-    pq.write_table(table.to_pyarrow().cast(schema.arrow), path, compression="zstd", row_group_size=GROUP_ROWS // 10)
+def _write_items(prepared: "Prepared", ids: Int32, halves: dict[str, Path]) -> None:
+    heard, by_genre = (prepared.events.get_backend().read_parquet(halves[name]) for name in ("listeners", "genres"))
+    with pq.ParquetWriter(halves["items"], ITEMS.arrow, compression="zstd") as writer, \
+            tqdm(total=len(ids), desc="items", unit="item", unit_scale=True, disable=None) as bar:
+        for start in range(0, len(ids), RANGE_ITEMS):
+            part = ids[start:start + RANGE_ITEMS]
+            table = prepared.items_of(heard, by_genre, int(part[0]), int(part[-1])).to_pyarrow()
+            writer.write_table(table.cast(ITEMS.arrow), row_group_size=GROUP_ROWS // 10)
+            bar.update(table.num_rows)
 
 
 @contextmanager
