@@ -48,6 +48,7 @@ class Data(Section):
     tracks: str
     catalog_names: str
     interactions: str
+    further_plays: str
     work_folder: Path
     max_orphan_share: Share
     only_complete_tracks: bool

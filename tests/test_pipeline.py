@@ -1,5 +1,6 @@
 """The whole path on a tiny world: what it publishes, what it refuses, and what is left when it is stopped."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from musicrec import artifacts, pipeline, settings
 from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
+from musicrec.event_stores import event_store, export
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
 from tests import taste_logs
@@ -200,6 +202,39 @@ def test_a_work_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("in the way")
     with pytest.raises(StorageError, match="work"):
         pipeline.workspace(configured(tmp_path))
+
+
+def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
+    """What the events service stored and exported is among the prepared events, behind the user's logged plays, without gaps."""
+    logs = taste_logs.write(tmp_path / "logs")
+    store = event_store("sqlite", str(tmp_path / "plays.sqlite"))
+
+    async def play() -> None:
+        for track in (101, 103, 105):
+            await store.put(1, track)
+        await store.put(777, 100)
+        await store.close()
+
+    asyncio.run(play())
+    plays = tmp_path / "plays.parquet"
+    export.write(export.interactions(event_store("sqlite", str(tmp_path / "plays.sqlite"))), plays)
+    work = pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(plays)))
+    raw = pipeline.raw_tables(work)
+    pipeline.prepared_tables(work, raw)
+    events = pq.read_table(tmp_path / "work" / "events.parquet").to_pandas()
+    assert len(events) == pq.read_metadata(logs / "interactions.parquet").num_rows + 4
+    mine = events[events["user_id"] == 1].sort_values("track_seq")
+    assert mine["track_seq"].tolist() == list(range(1, taste_logs.PLAYS + 4))
+    assert mine["item_id"].tolist()[-3:] == [101, 103, 105]
+    assert events.loc[events["user_id"] == 777, "track_seq"].tolist() == [1]
+    assert "4 further plays" in raw.report[-1]
+
+
+def test_further_plays_that_are_missing_are_named(tmp_path: Path) -> None:
+    """A file that does not exist is one sentence with its name."""
+    taste_logs.write(tmp_path / "logs")
+    with pytest.raises(MusicRecError, match=r"absent\.parquet"):
+        pipeline.raw_tables(pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(tmp_path / "absent.parquet"))))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES
 from musicrec.matrix import Catalogue, History, Plays, catalogue
 from musicrec.settings import Settings
-from musicrec.sources import SOURCES, RawTables
+from musicrec.sources import SOURCES, RawTables, with_further_plays
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ def features(settings: Settings) -> dict[str, Any]:
 
 
 def raw_tables(work: Workspace) -> RawTables:
-    """The logs that [data] names, read by its source and checked. Raises DataError for bad logs."""
+    """The logs that [data] names, read by its source and checked, with further_plays behind them. Raises DataError for bad logs."""
     data = work.settings.data
     kind: Any = SOURCES[data.source]
     own = {field.name for field in dataclasses.fields(kind)}
     shared = {name: getattr(data, name) for name in ("folder", "tracks", "catalog_names", "interactions") if name in own}
     source = work.settings.component(f"sources.{data.source}", kind, **shared)
     raw: RawTables = source.read(work.connection)
-    return raw
+    return with_further_plays(raw, Path(data.further_plays), work.connection) if data.further_plays else raw
 
 
 def prepared_tables(work: Workspace, raw: RawTables) -> Tables:

@@ -6,6 +6,7 @@ and `download` (the real files).
 
 from musicrec.sources.botify import Botify
 from musicrec.sources.columns import Columns
+from musicrec.sources.further import with_further_plays
 from musicrec.sources.lastfm import Lastfm
 from musicrec.sources.raw import RawTables, Source
 from musicrec.sources.synthetic.files import is_generated
@@ -18,4 +19,4 @@ SOURCES: dict[str, type[Source]] = {
     "columns": Columns,
 }
 
-__all__ = ["SOURCES", "RawTables", "Source", "is_generated"]
+__all__ = ["SOURCES", "RawTables", "Source", "is_generated", "with_further_plays"]
