@@ -238,9 +238,9 @@ def test_further_plays_that_are_missing_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1.5, 4.0, 7.0])
+@pytest.mark.parametrize("after", [1.5, 2.5, 3.5])
 def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_path: Path, after: float) -> None:
-    """Stopped at any moment, the command ends with one sentence or is already done; whatever services load is whole."""
+    """Stopped at any moment, the command says that nothing was published and this is so, or it is done; what services load is whole."""
     taste_logs.write(tmp_path / "logs")
     place = storage(str(tmp_path / "artifacts"), {})
     earlier = artifacts.publish(place, done[0] / "work", artifacts.RunInfo({}))
@@ -252,6 +252,6 @@ def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_p
     _, said = process.communicate(timeout=120)
     run = artifacts.current(place)
     artifacts.fetch(place, None, run.files, tmp_path / "cache")
-    if process.returncode:
+    assert process.returncode in (0, 130, -signal.SIGINT), said
+    if "nothing was published" in said:
         assert run.run_id == earlier
-        assert process.returncode in (130, -signal.SIGINT), said

@@ -15,7 +15,10 @@ def main(arguments: list[str]) -> int:
     except MusicRecError as cause:
         print(f"{type(cause).__name__}: {cause}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as cause:
+        # DuckDB hands on a Ctrl-C inside a query as a RuntimeError that it caused.
+        if not isinstance(cause, KeyboardInterrupt) and not isinstance(cause.__cause__, KeyboardInterrupt):
+            raise
         print("Stopped by Ctrl-C; nothing was published and the earlier run is untouched.", file=sys.stderr)
         return 130
     print(result.comparison[[name for name in HEADLINE if name in result.comparison]].to_string(index=False, float_format="{:.4f}".format))

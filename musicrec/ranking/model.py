@@ -3,9 +3,13 @@
 Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018; YetiRank: Gulin, Kuralenok, Pavlov, 2011.
 """
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 import numpy as np
@@ -63,7 +67,9 @@ class Ranker:
 
     def shap(self, table: TrainingTable) -> Float32:
         """SHAP values float32 (m, f) of the rows of `table`: what each feature added to the row's score (Lundberg, Lee, 2017)."""
-        values = self.model.get_feature_importance(Pool(table.features, feature_names=list(self.names)), type="ShapValues")
+        with _uninterrupted():
+            rows = Pool(table.features, feature_names=list(self.names))
+        values = self.model.get_feature_importance(rows, type="ShapValues")
         return np.asarray(values, np.float32)[:, :-1]
 
     def save(self, path: Path) -> None:
@@ -78,7 +84,9 @@ class Ranker:
     def _predicted(self, matrix: Float32) -> Float32:
         if len(matrix) == 0:
             return np.empty(0, np.float32)
-        return np.asarray(self.model.predict(matrix, prediction_type="RawFormulaVal"), np.float32)
+        with _uninterrupted():
+            rows = Pool(matrix)
+        return np.asarray(self.model.predict(rows, prediction_type="RawFormulaVal"), np.float32)
 
     def _check(self, names: tuple[str, ...]) -> None:
         if names != self.names:
@@ -159,4 +167,21 @@ def _trained(table: TrainingTable, settings: RankerSettings, iterations: int, st
 
 
 def _pool(table: TrainingTable) -> Pool:
-    return Pool(table.features, table.target, group_id=table.group, feature_names=list(table.names))
+    with _uninterrupted():
+        return Pool(table.features, table.target, group_id=table.group, feature_names=list(table.names))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    # CatBoost swallows a Ctrl-C that comes while a Pool is made, and then crashes; here it waits until the Pool is there.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    earlier = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+    if came and callable(earlier):
+        earlier(*came[0])
