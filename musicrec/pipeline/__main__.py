@@ -15,15 +15,21 @@ def main(arguments: list[str]) -> int:
     except MusicRecError as cause:
         print(f"{type(cause).__name__}: {cause}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, RuntimeError) as cause:
-        # DuckDB hands on a Ctrl-C inside a query as a RuntimeError that it caused.
-        if not isinstance(cause, KeyboardInterrupt) and not isinstance(cause.__cause__, KeyboardInterrupt):
+    except (KeyboardInterrupt, RuntimeError, SystemError) as cause:
+        if not interrupted(cause):
             raise
         print("Stopped by Ctrl-C; nothing was published and the earlier run is untouched.", file=sys.stderr)
         return 130
     print(result.comparison[[name for name in HEADLINE if name in result.comparison]].to_string(index=False, float_format="{:.4f}".format))
     print(f"{result.reason}\nPublished as run {result.run_id}.")
     return 0
+
+
+def interrupted(cause: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: DuckDB and numba hand it on as the cause of one of their own."""
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 if __name__ == "__main__":
