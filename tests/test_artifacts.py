@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,29 +19,11 @@ from musicrec import artifacts
 from musicrec.artifacts import OPTIONAL, REQUIRED, RunInfo
 from musicrec.artifacts.__main__ import main
 from musicrec.errors import ArtifactError, SchemaError, StorageError
-from musicrec.storage import STORAGES, Storage, storage
-from tests.s3_server import S3Server, s3_server
+from musicrec.storage import Storage, storage
+from tests.s3_server import s3_server
 
 INFO = RunInfo(settings={"split": {"test_start": "2022-12-16"}}, metrics={"als": {"recall@5": np.float32(0.5), "novelty": float("nan")}},
                findings=({"finding": "repeats", "count": np.int64(3)},), code_version="0.1.0+abc")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """An S3 server with the bucket `music`."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "music").mkdir()
-    with s3_server(folder) as running:
-        yield running
-
-
-@pytest.fixture(params=STORAGES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """An empty storage of each kind."""
-    if request.param == "s3":
-        running: S3Server = request.getfixturevalue("server")
-        return storage(f"s3://music/{tmp_path.name}", running.environment())
-    return storage(str(tmp_path / "published"), {})
 
 
 def run_folder(folder: Path, rows: int = 2) -> Path:

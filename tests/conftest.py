@@ -1,0 +1,27 @@
+"""Fixtures of several test files: storages of every kind, the S3 one on a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musicrec.storage import STORAGES, Storage, storage
+from tests.s3_server import S3Server, s3_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with the bucket `music`."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "music").mkdir()
+    with s3_server(folder) as running:
+        yield running
+
+
+@pytest.fixture(params=STORAGES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty storage of each kind."""
+    if request.param == "s3":
+        running: S3Server = request.getfixturevalue("server")
+        return storage(f"s3://music/{tmp_path.name}", running.environment())
+    return storage(str(tmp_path / "published"), {})
