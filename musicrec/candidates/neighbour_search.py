@@ -5,6 +5,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
+from musicrec.candidates.product import Csr, csr_arrays
+from musicrec.candidates.sums import added, cleared, mask_of, place_of, sums
 from musicrec.candidates.top_k import in_parts, pushed, sort_heap
 from musicrec.lists import empty
 from musicrec.matrix import Float32, Int32
@@ -36,8 +38,7 @@ def rescored(rows: sparse.csr_matrix, candidates: Int32, others: sparse.csr_matr
     Positive similarities only, descending, ties by ascending index. O(entries of the candidates' rows).
     """
     items, best = empty(len(candidates), k)
-    arrays = (rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data.astype(np.float32),
-              others.indptr.astype(np.int64), others.indices, others.data)
+    arrays = csr_arrays(rows), csr_arrays(others)
     in_parts(len(candidates), lambda start, stop: _rescore(*arrays, candidates, row_norms, norms, shrinkage, others.shape[1],
                                                            items, best, start, stop))
     return items, best
@@ -56,21 +57,26 @@ def _cut(indptr: Int64, items: Int32, n_listeners: Int32, budget: int, data: Flo
 
 
 @njit(cache=True, nogil=True)
-def _rescore(l_indptr: Int64, l_indices: Int32, l_data: Float32, o_indptr: Int64, o_indices: Int32, o_data: Float32, candidates: Int32,
-             row_norms: Float64, norms: Float64, shrinkage: float, width: int, items: Int32, best: Float32, start: int, stop: int) -> None:
-    weight = np.zeros(width)
+def _rescore(rows: Csr, others: Csr, candidates: Int32, row_norms: Float64, norms: Float64, shrinkage: float, width: int,
+             items: Int32, best: Float32, start: int, stop: int) -> None:
+    (l_indptr, l_indices, l_data), (o_indptr, o_indices, o_data) = rows, others
+    weight = sums(width)
     for row in range(start, stop):
         own = slice(l_indptr[row], l_indptr[row + 1])
-        weight[l_indices[own]] = l_data[own]
+        # Twice as large as sums need it: most look-ups find nothing, and find it out faster in a table that is a quarter full.
+        mask = mask_of(2 * (own.stop - own.start), width)
+        used = added(weight, mask, 0, l_indices[own], 1.0, l_data[own])
         size = 0
         for other in candidates[row]:
             if other < 0:
                 break
             dot = 0.0
-            for place in range(o_indptr[other], o_indptr[other + 1]):
-                dot += weight[o_indices[place]] * o_data[place]
+            for entry in range(o_indptr[other], o_indptr[other + 1]):
+                place = place_of(weight.keys, mask, o_indices[entry])
+                if weight.keys[place] >= 0:
+                    dot += weight.values[place] * o_data[entry]
             score = np.float32(dot / (row_norms[row] * norms[other] + shrinkage))
             if score > 0:
                 size = pushed(items[row], best[row], size, other, score)
         sort_heap(items[row], best[row], size)
-        weight[l_indices[own]] = 0
+        cleared(weight, used)

@@ -16,6 +16,7 @@ from musicrec.candidates.product import csr_of, top_of_chain, top_of_product
 from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked, recency
 from musicrec.errors import GeneratorError
+from musicrec.lists import empty
 from musicrec.matrix import Float32, History, Int32
 
 Float64 = NDArray[np.float64]
@@ -68,13 +69,13 @@ class UserNeighbours:
         self.history, self.settings = history, settings
         taste = tastes(history.matrix, settings.weights)
         if settings.mode == "all":
-            self.compared = _scaled(taste, np.repeat(1 / _norms(taste), np.diff(taste.indptr)))
+            self.compared = _divided(taste, _norms(taste))
             self.norms, self.liked = np.ones(taste.shape[0]), taste
         else:
             self.compared = _scaled(taste, rarities(history, settings.rarity)[taste.indices])
             self.norms = _norms(self.compared)
             self.liked = _scaled(taste, recency(history.minutes, history.cutoff, settings.half_life_days, settings.floor))
-        self.listeners = self.compared.T.tocsr()
+        self.listeners = _divided(self.compared, self.norms).T.tocsr()
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:
         """Neighbours int32 (n, neighbours) and similarities float32 of these users, descending, ties by lower user, never themselves.
@@ -84,15 +85,20 @@ class UserNeighbours:
         chosen = self.settings
         asked = query(self.history, self.compared, user_index, chosen.half_life_days, chosen.floor)
         affordable, partly = rarest(asked, self.history.n_listeners, chosen.search_budget)
-        themselves = csr_of(user_index[:, None], np.ones((len(user_index), 1), np.float32), len(self.norms))
-        norms = _norms(asked)
-        users, similarity = top_of_product(affordable, self.listeners, themselves, chosen.neighbours * (CANDIDATES if partly.any() else 1),
-                                           row_norms=norms, column_norms=self.norms, shrinkage=chosen.shrinkage)
-        found = users[:, :chosen.neighbours], similarity[:, :chosen.neighbours]
-        if partly.any():
-            found[0][partly], found[1][partly] = rescored(rows_of(asked, np.flatnonzero(partly).astype(np.int32)), users[partly],
-                                                          self.compared, norms[partly], self.norms, chosen.shrinkage, chosen.neighbours)
-        return found
+        norms, (users, similarity) = _norms(asked), empty(len(user_index), chosen.neighbours)
+
+        def most_similar(rows: NDArray[np.intp], k: int, shrunk: Float64 | None) -> tuple[Int32, Float32]:
+            themselves = csr_of(user_index[rows, None], np.ones((len(rows), 1), np.float32), len(self.norms))
+            return top_of_product(affordable[rows], self.listeners, themselves, k, row_norms=norms[rows], shrunk=shrunk)
+
+        wholly, partly = np.flatnonzero(~partly), np.flatnonzero(partly)
+        users[wholly], similarity[wholly] = most_similar(wholly, chosen.neighbours, chosen.shrinkage / self.norms)
+        if len(partly):
+            # Candidates are compared in full afterwards: the shrinkage, which costs a look far away for each of them, can wait.
+            candidates, _ = most_similar(partly, chosen.neighbours * CANDIDATES, None)
+            users[partly], similarity[partly] = rescored(asked[partly], candidates, self.compared, norms[partly], self.norms,
+                                                         chosen.shrinkage, chosen.neighbours)
+        return users, similarity
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), positive scores only; nothing for row -1.
@@ -131,6 +137,10 @@ def _with(matrix: sparse.csr_matrix, data: Float32) -> sparse.csr_matrix:
 
 def _scaled(matrix: sparse.csr_matrix, factors: NDArray[np.floating]) -> sparse.csr_matrix:
     return _with(matrix, (matrix.data * factors).astype(np.float32))
+
+
+def _divided(matrix: sparse.csr_matrix, norms: Float64) -> sparse.csr_matrix:
+    return _scaled(matrix, np.repeat((1 / norms).astype(np.float32), np.diff(matrix.indptr)))
 
 
 def _norms(matrix: sparse.csr_matrix) -> Float64:

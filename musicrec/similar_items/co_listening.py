@@ -22,17 +22,18 @@ def co_listening(history: History, k: int, shrinkage: float, *,
     """
     matrix = history.matrix
     binary = sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
-    tracks = _thinned(binary, max_tracks)
     all_listeners = sparse.csr_matrix(binary.T)
+    tracks = _thinned(binary, max_tracks)
     asked = _thinned(all_listeners, max_listeners)
     whole, part = np.diff(all_listeners.indptr), np.diff(asked.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
+    tracks.data /= column_norms[tracks.indices].astype(np.float32)
     own, (items, scores) = diagonal(len(whole)), empty(len(whole), k)
     for start in tqdm(range(0, len(whole), ROWS_A_STEP), desc="co-listening", disable=None if len(whole) > ROWS_A_STEP else True):
         rows = slice(start, start + ROWS_A_STEP)
-        items[rows], scores[rows] = top_of_product(asked[rows], tracks, own[rows], k, shrinkage=shrinkage,
-                                                   row_norms=row_norms[rows], column_norms=column_norms)
+        items[rows], scores[rows] = top_of_product(asked[rows], tracks, own[rows], k, row_norms=row_norms[rows],
+                                                   shrunk=shrinkage / column_norms)
     return items, scores
 
 
