@@ -10,9 +10,10 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from musicrec.candidates.als import Als, load
+from musicrec.candidates.als import Als, AlsRecommender, load
 from musicrec.candidates.inner_product import NormOrder
 from musicrec.errors import ArtifactError, GeneratorError
+from musicrec.matrix import History
 from tests.worlds import checkerboard, history, random_world
 
 SMALL = Als(factors=8, iterations=5, genre_weight=0, artist_weight=0)
@@ -159,3 +160,30 @@ def test_a_half_life_of_ages_changes_nothing() -> None:
     fitted = Als(factors=5, iterations=40, half_life_days=1e9, artist_weight=0, genre_weight=0).fit(world)
     np.testing.assert_allclose(fitted.factors_of(rows)[1:], fitted.user_factors[rows[1:]], atol=0.02)
     assert not fitted.factors_of(rows)[0].any()
+
+
+def _loss(fitted: AlsRecommender, world: History) -> float:
+    """The objective of Hu, Koren and Volinsky over all pairs, computed densely."""
+    played, settings_ = world.matrix.toarray(), fitted.settings
+    scores = fitted.user_factors.astype(np.float64) @ fitted.item_factors.T.astype(np.float64)
+    errors = ((1 + settings_.alpha * played) * ((played > 0) - scores) ** 2).sum()
+    return float(errors + settings_.regularization * ((fitted.user_factors ** 2).sum() + (fitted.item_factors ** 2).sum()))
+
+
+def test_a_small_later_history_is_learned_anew() -> None:
+    """Below LARGE plays the factors of an earlier history leave no trace."""
+    world = random_world(seed=3)
+    early = SMALL.fit(random_world(seed=4))
+    np.testing.assert_array_equal(early.refitted(world).item_factors, SMALL.fit(world).item_factors)
+
+
+def test_a_large_later_history_is_learned_from_earlier_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From LARGE plays on one pass from the factors of an earlier history ends closer to the optimum than one pass from nothing, and
+    leaves the earlier factors as they were."""
+    monkeypatch.setattr("musicrec.candidates.als.LARGE", 1)
+    world = random_world(n_users=80, n_items=60, n_plays=2000)
+    early = Als(factors=8, iterations=20, refit_iterations=1, genre_weight=0, artist_weight=0).fit(world)
+    before = early.item_factors.copy()
+    once = Als(factors=8, iterations=1, genre_weight=0, artist_weight=0).fit(world)
+    assert _loss(early.refitted(world), world) < _loss(once, world)
+    np.testing.assert_array_equal(early.item_factors, before)

@@ -5,7 +5,7 @@ history and nothing else, so it cannot see the future. What it returns offers no
 scores descending, ties by ascending item index, and -1 for what is missing. A row of -1 asks for a user without history.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from musicrec.candidates.als import Als
 from musicrec.candidates.artist import Artist
@@ -25,6 +25,15 @@ class Generator(Protocol):
 
     def fit(self, history: History) -> Recommender:
         """The fitted method."""
+        ...
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """A fitted method that learns a later history faster from what it knows of this one."""
+
+    def refitted(self, history: History) -> Recommender:
+        """The method fitted to `history`, which holds what this one was fitted to and what came after it."""
         ...
 
 

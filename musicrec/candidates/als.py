@@ -30,6 +30,8 @@ with warnings.catch_warnings():
 
 # Below so many plays threads cost more than they save.
 SMALL = 200_000
+# From so many plays on, training anew costs minutes, and a later history is learned from the factors of an earlier one.
+LARGE = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class Als:
 
     genre_weight, artist_weight: confidence beyond 1 of a genre's or artist's tracks; 0 leaves the kind out.
     half_life_days: above 0, users are asked about with factors computed anew from a history that fades to `floor` with age.
+    refit_iterations: passes over a history of at least LARGE plays when factors of an earlier history are at hand.
     verbose: show the progress bar where stderr is no terminal, too, and the loss, which costs one more pass over the plays
     an iteration.
     """
 
     factors: int = 64
     iterations: int = 10
+    refit_iterations: int = 3
     regularization: float = 3.0
     alpha: float = 2.0
     genre_weight: float = 10.0
@@ -59,16 +63,20 @@ class Als:
         Pairs of weight zero teach nothing but stay heard. Raises GeneratorError for weights that are negative, infinite or NaN,
         for settings that make no sense, and for factors that diverge.
         """
+        return self._fitted(history, None)
+
+    def _fitted(self, history: History, start: Float32 | None) -> "AlsRecommender":
         self._check()
-        users, items = self._factors(sparse.vstack([self._confidence(history), *self._names(history)], format="csr"))
+        users, items = self._factors(sparse.vstack([self._confidence(history), *self._names(history)], format="csr"), start)
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
             raise GeneratorError(f"als diverged: factors are not finite with alpha {self.alpha} and regularization {self.regularization}; "
                                  "raise regularization or lower alpha.")
         return AlsRecommender(history, users[: len(history.user_ids)], items, self)
 
     def _check(self) -> None:
-        if self.factors < 1 or self.iterations < 1:
-            raise GeneratorError(f"als needs at least 1 factor and 1 iteration, not {self.factors} and {self.iterations}.")
+        if min(self.factors, self.iterations, self.refit_iterations) < 1:
+            raise GeneratorError(f"als needs at least 1 factor and 1 iteration, not {self.factors}, {self.iterations} "
+                                 f"and, to learn on, {self.refit_iterations}.")
         check_recency(self.half_life_days, self.floor)
         if not (self.genre_weight >= 0 and self.artist_weight >= 0 and np.isfinite(self.genre_weight + self.artist_weight)):
             raise GeneratorError(f"als needs genre_weight and artist_weight of at least 0, not {self.genre_weight} "
@@ -92,14 +100,17 @@ class Als:
         kinds = ((self.genre_weight, history.catalogue.genres), (self.artist_weight, history.catalogue.artists))
         return [_rows_of_names(links, weight) for weight, links in kinds if weight > 0]
 
-    def _factors(self, confidence: sparse.csr_matrix) -> tuple[Float32, Float32]:
+    def _factors(self, confidence: sparse.csr_matrix, start: Float32 | None) -> tuple[Float32, Float32]:
         if confidence.nnz == 0:
             return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
+        iterations = self.iterations if start is None else self.refit_iterations
         # Threads of BLAS inside the threads of implicit make training ten times slower.
-        with threadpool_limits(1, user_api="blas"), tqdm(total=self.iterations, desc="als", disable=False if self.verbose else None) as bar:
-            model = AlternatingLeastSquares(self.factors, self.regularization, iterations=self.iterations, dtype=np.float32,
+        with threadpool_limits(1, user_api="blas"), tqdm(total=iterations, desc="als", disable=False if self.verbose else None) as bar:
+            model = AlternatingLeastSquares(self.factors, self.regularization, iterations=iterations, dtype=np.float32,
                                             random_state=self.seed, calculate_training_loss=self.verbose,
                                             num_threads=1 if confidence.nnz < SMALL else 0)
+            # A pass begins with the users, so factors of items are all that a start needs.
+            model.item_factors = None if start is None else start.copy()
 
             def step(_: int, __: float, loss: float | None) -> None:
                 bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"})
@@ -123,6 +134,13 @@ class AlsRecommender:
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), exact, heard items removed before the cut. Row -1 is empty."""
         return self.order.top_k(self.factors_of(user_index), rows_of(self.history.matrix, user_index), k)
+
+    def refitted(self, history: History) -> "AlsRecommender":
+        """The recommender of a later history of the same catalogue: below LARGE plays trained anew, else `refit_iterations` passes that
+        begin with these item factors. Raises GeneratorError as Als.fit does.
+        """
+        start = self.item_factors if history.matrix.nnz >= LARGE and len(history.catalogue) == len(self.item_factors) else None
+        return self.settings._fitted(history, start)
 
     def factors_of(self, user_index: Int32) -> Float32:
         """Factors float32 (n, factors) that answer for these rows: the trained ones, or with half_life_days those of the faded history.

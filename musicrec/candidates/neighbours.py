@@ -91,13 +91,13 @@ class UserNeighbours:
             themselves = csr_of(user_index[rows, None], np.ones((len(rows), 1), np.float32), len(self.norms))
             return top_of_product(affordable[rows], self.listeners, themselves, k, row_norms=norms[rows], shrunk=shrunk)
 
-        wholly, partly = np.flatnonzero(~partly), np.flatnonzero(partly)
+        wholly, rest = np.flatnonzero(~partly), np.flatnonzero(partly)
         users[wholly], similarity[wholly] = most_similar(wholly, chosen.neighbours, chosen.shrinkage / self.norms)
-        if len(partly):
+        if len(rest):
             # Candidates are compared in full afterwards: the shrinkage, which costs a look far away for each of them, can wait.
-            candidates, _ = most_similar(partly, chosen.neighbours * CANDIDATES, None)
-            users[partly], similarity[partly] = rescored(asked[partly], candidates, self.compared, norms[partly], self.norms,
-                                                         chosen.shrinkage, chosen.neighbours)
+            candidates, _ = most_similar(rest, chosen.neighbours * CANDIDATES, None)
+            users[rest], similarity[rest] = rescored(asked[rest], candidates, self.compared, norms[rest], self.norms,
+                                                     chosen.shrinkage, chosen.neighbours)
         return users, similarity
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:

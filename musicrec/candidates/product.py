@@ -119,7 +119,7 @@ def _least(scores: Float32, wanted: int) -> float:
     while bucket > 0 and reached < wanted:
         bucket -= 1
         reached += counts[bucket]
-    return np.array([bucket << 19], np.int32).view(np.float32)[0]
+    return float(np.array([bucket << 19], np.int32).view(np.float32)[0])
 
 
 @njit(cache=True, nogil=True)

@@ -47,7 +47,7 @@ def place_of(keys: Int32, mask: int, column: int) -> int:
     """Where `column` stands, or where it would be put."""
     if mask == DIRECT:
         return column
-    place = (np.int64(column) * FACTOR >> SHIFT) & mask
+    place = int(np.int64(column) * FACTOR >> SHIFT) & mask
     while keys[place] != column and keys[place] >= 0:
         place = (place + 1) & mask
     return place
