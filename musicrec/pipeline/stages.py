@@ -1,0 +1,66 @@
+"""What each stage of a run takes: seconds on the clock and of a core, and the highest memory of the process during it."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+_PROCESS = Path("/proc/self")
+# Written there, it makes Linux forget the highest memory so far.
+_FORGET_PEAK = "5"
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages measured so far, in the order in which they began; those inside another one have a name of two parts."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+    _open: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def measured(self, name: str) -> Iterator[None]:
+        """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both."""
+        self._open.append(name)
+        row: dict[str, object] = {"stage": ": ".join(self._open)}
+        self.rows.append(row)
+        if len(self._open) == 1:
+            _forget_peak()
+        clock, core = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            row |= {"seconds": time.perf_counter() - clock, "core_seconds": time.process_time() - core, "peak_gb": _peak_gb()}
+            self._open.pop()
+
+    def table(self) -> pd.DataFrame:
+        """Columns stage, seconds, core_seconds, peak_gb; peak_gb is that of the process since the outermost stage began, on systems
+        other than Linux since the process began. Stages that are not over have no figures.
+
+        >>> stages = Stages()
+        >>> with stages.measured("learn"), stages.measured("als"):
+        ...     pass
+        >>> stages.table()["stage"].tolist()
+        ['learn', 'learn: als']
+        """
+        return pd.DataFrame(self.rows, columns=["stage", "seconds", "core_seconds", "peak_gb"])
+
+
+def _forget_peak() -> None:
+    try:
+        (_PROCESS / "clear_refs").write_text(_FORGET_PEAK)
+    except OSError:
+        return
+
+
+def _peak_gb() -> float:
+    try:
+        status = (_PROCESS / "status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+    except (OSError, IndexError):
+        bytes_a_unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_a_unit / 2**30
