@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from musicrec import engine
@@ -59,6 +61,8 @@ def _by_id(rows: Rows) -> None:
 
 
 TRIGGERS: dict[str, tuple[Change, str, int]] = {
+    "no moment": (_set("interactions", started_at=None), "rows of interactions without started_at", 1),
+    "no track id": (_add("tracks", track_id=None), "rows of tracks without track_id", 1),
     "no user": (_set("interactions", user_id=None), "rows of interactions without user_id", 1),
     "same track": (_add("tracks"), "track ids with several rows in tracks", 1),
     "orphan": (_set("interactions", track_id=7), "plays of tracks that the catalogue lacks", 1),
@@ -137,6 +141,22 @@ def test_concentration_is_said_when_one_track_in_a_hundred_has_a_fifth_of_plays(
     assert found.loc["plays that go to the top 1 % of tracks", "share"] == pytest.approx((2400 + 2 * 20) / (2400 + 40 * 100), abs=0.001)
     even = _audit(raw_rows(40, 200), connection, tmp_path)
     assert "plays that go to the top 1 % of tracks" not in set(even["finding"])
+
+
+@pytest.mark.parametrize("sunday", [1.0, 0.9], ids=["flat", "quiet Sunday"])
+def test_a_flat_week_is_a_finding_and_a_quiet_sunday_is_none(connection: Any, sunday: float, tmp_path: Path) -> None:
+    """Twelve weeks of 1,200 plays every day are told; with a tenth less on Sundays nothing is."""
+    days = np.arange(np.datetime64("2022-01-03"), np.datetime64("2022-03-28"))
+    of_day = np.where(np.arange(len(days)) % 7 == 6, round(1200 * sunday), 1200)
+    moments = np.repeat(days, of_day).astype("datetime64[us]") + np.tile(np.arange(3, dtype="m8[h]"), of_day.sum() // 3)
+    rows = raw_rows()
+    tables = raw_tables(rows, connection, tmp_path)
+    n = len(moments)
+    plays = pa.table({"user_id": pa.array(np.arange(n) % 12 + 1, pa.int32()), "track_id": pa.array(np.arange(n) % 10 + 100, pa.int32()),
+                      "track_seq": pa.array(np.arange(n) % 30_000, pa.int16()), "started_at": pa.array(moments)})
+    pq.write_table(plays, tmp_path / "many.parquet")
+    found = findings(tables[0], tables[1], connection.read_parquet(tmp_path / "many.parquet"), LATE)
+    assert ("days of the week do not differ" in set(found["finding"])) == (sunday == 1)
 
 
 def test_a_week_without_rhythm_is_told_from_one_with() -> None:
