@@ -13,6 +13,7 @@ import pytest
 from musicrec import engine
 from musicrec.audit import Logs, findings
 from musicrec.audit.dates import id_order, weekday_ratios
+from musicrec.audit.pairs import repeated_pairs
 from musicrec.errors import DataError
 from tests.logs import Rows, raw_rows, raw_tables
 
@@ -130,6 +131,17 @@ def test_a_damaged_file_is_one_sentence(connection: Any, tmp_path: Path) -> None
     file.write_bytes(content)
     with pytest.raises(DataError, match="The logs cannot be read"):
         findings(*tables, LATE)
+
+
+def test_repeats_are_counted_whatever_the_order_and_the_ranges(connection: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled plays of far apart user ids, looked at in ranges of a few users, give the count that grouping gives."""
+    monkeypatch.setattr("musicrec.audit.pairs.RANGE_PLAYS", 100)
+    rng, rows = np.random.default_rng(0), raw_rows()
+    rows["interactions"] = [{**rows["interactions"][0], "user_id": int(user), "track_id": int(track)}
+                            for user, track in zip(rng.choice([3, 4, 9, 5000, 2**31 - 1], 900), rng.integers(0, 400, 900))]
+    pairs = pd.DataFrame(rows["interactions"])[["user_id", "track_id"]]
+    again = pairs[pairs.duplicated()]
+    assert repeated_pairs(Logs(*raw_tables(rows, connection, tmp_path), LATE)) == (len(again), again["user_id"].min())
 
 
 def test_concentration_is_said_when_one_track_in_a_hundred_has_a_fifth_of_plays(connection: Any, tmp_path: Path) -> None:
