@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from musicrec.errors import SourceError, StorageError
 from musicrec.files import replaced, writable
+from musicrec.schema import LARGEST_ID
 from musicrec.sources.lines import Tally
-from musicrec.sources.parquet import INT32_MAX
 from musicrec.sources.raw import RawTables
 from musicrec.sources.yandex import Yandex
 
@@ -110,7 +110,7 @@ class Import:
 
     def _number_keys(self, table: str, keys: str, may_stay: bool = False) -> None:
         self.engine.execute(f"create table {table} as select distinct k from ({keys}) t(k) where present(k)")
-        fit = f"regexp_full_match(k, '0|[1-9][0-9]{{0,9}}') and try_cast(k as bigint) <= {INT32_MAX}"
+        fit = f"regexp_full_match(k, '0|[1-9][0-9]{{0,9}}') and try_cast(k as bigint) <= {LARGEST_ID}"
         stay = may_stay and not self._number(f"select count(*) from {table} where not ({fit})")
         number = "k::bigint" if stay else "row_number() over (order by k) - 1"
         self.engine.execute(f"create or replace table {table} as select k, {number} as id from {table}")
