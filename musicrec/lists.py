@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.errors import StorageError
+from musicrec.files import replaced, writable
 from musicrec.matrix import Float32, Int32, index_of
 from musicrec.schema import PERSONAL
 
@@ -70,35 +71,23 @@ class ListsFile:
 
     def __init__(self, path: Path, item_ids: Int32) -> None:
         self.path, self.item_ids, self.rows = path, item_ids, 0
-        self._half = path.with_name(path.name + ".part")
 
     def __enter__(self) -> Self:
-        with self._sentences():
-            self._open()
+        with ExitStack() as undone:
+            self._open(undone.enter_context(replaced(self.path)))
+            undone.callback(self._close)  # before the file gets its name
+            self._end = undone.pop_all()
         return self
 
     def add(self, lists: Lists) -> None:
         """Append one batch; users of later batches must have higher ids if the file is to be sorted."""
-        with self._sentences():
+        with writable(self.path):
             self.rows += self._append(lists)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with self._sentences():
-                self._close()
-                if kind is None:
-                    self._half.replace(self.path)
-        finally:
-            self._half.unlink(missing_ok=True)
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self._end.__exit__(kind, problem, trace)
 
-    @contextmanager
-    def _sentences(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as cause:
-            raise StorageError(f"{self.path} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
-
-    def _open(self) -> None:
+    def _open(self, half: Path) -> None:
         raise NotImplementedError
 
     def _append(self, lists: Lists) -> int:
@@ -115,8 +104,8 @@ class Writer(ListsFile):
     Raises StorageError when the disk is full or refuses.
     """
 
-    def _open(self) -> None:
-        self._writer = pq.ParquetWriter(self._half, PERSONAL.arrow, compression="zstd")
+    def _open(self, half: Path) -> None:
+        self._writer = pq.ParquetWriter(half, PERSONAL.arrow, compression="zstd")
 
     def _append(self, lists: Lists) -> int:
         part = table(lists, self.item_ids)
@@ -133,8 +122,8 @@ class JsonLinesWriter(ListsFile):
     Users without recommendations get an empty list.
     """
 
-    def _open(self) -> None:
-        self._file = self._half.open("w", encoding="utf-8")
+    def _open(self, half: Path) -> None:
+        self._file = half.open("w", encoding="utf-8")
 
     def _append(self, lists: Lists) -> int:
         for user, items in zip(lists.user_ids.tolist(), lists.items):

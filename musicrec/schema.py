@@ -6,12 +6,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from musicrec.errors import SchemaError
 
+# Ids are int32; moments must fit a timestamp of nanoseconds, the narrowest kind in use.
+LARGEST_ID = 2**31 - 1
+EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
     "whole numbers": pt.is_integer,
     "numbers": lambda t: pt.is_floating(t) or pt.is_integer(t),

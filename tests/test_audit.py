@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from musicrec import engine
 from musicrec.audit import Logs, findings
 from musicrec.audit.dates import id_order, weekday_ratios
+from musicrec.audit.pairs import repeated_pairs
 from musicrec.errors import DataError
 from tests.logs import Rows, raw_rows, raw_tables
 
@@ -59,6 +62,8 @@ def _by_id(rows: Rows) -> None:
 
 
 TRIGGERS: dict[str, tuple[Change, str, int]] = {
+    "no moment": (_set("interactions", started_at=None), "rows of interactions without started_at", 1),
+    "no track id": (_add("tracks", track_id=None), "rows of tracks without track_id", 1),
     "no user": (_set("interactions", user_id=None), "rows of interactions without user_id", 1),
     "same track": (_add("tracks"), "track ids with several rows in tracks", 1),
     "orphan": (_set("interactions", track_id=7), "plays of tracks that the catalogue lacks", 1),
@@ -128,6 +133,17 @@ def test_a_damaged_file_is_one_sentence(connection: Any, tmp_path: Path) -> None
         findings(*tables, LATE)
 
 
+def test_repeats_are_counted_whatever_the_order_and_the_ranges(connection: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled plays of far apart user ids, looked at in ranges of a few users, give the count that grouping gives."""
+    monkeypatch.setattr("musicrec.audit.pairs.RANGE_PLAYS", 100)
+    rng, rows = np.random.default_rng(0), raw_rows()
+    rows["interactions"] = [{**rows["interactions"][0], "user_id": int(user), "track_id": int(track)}
+                            for user, track in zip(rng.choice([3, 4, 9, 5000, 2**31 - 1], 900), rng.integers(0, 400, 900))]
+    pairs = pd.DataFrame(rows["interactions"])[["user_id", "track_id"]]
+    again = pairs[pairs.duplicated()]
+    assert repeated_pairs(Logs(*raw_tables(rows, connection, tmp_path), LATE)) == (len(again), again["user_id"].min())
+
+
 def test_concentration_is_said_when_one_track_in_a_hundred_has_a_fifth_of_plays(connection: Any, tmp_path: Path) -> None:
     """The share is that of the top 1 % of tracks; evenly played tracks give no finding."""
     rows = raw_rows(40, 200)
@@ -137,6 +153,22 @@ def test_concentration_is_said_when_one_track_in_a_hundred_has_a_fifth_of_plays(
     assert found.loc["plays that go to the top 1 % of tracks", "share"] == pytest.approx((2400 + 2 * 20) / (2400 + 40 * 100), abs=0.001)
     even = _audit(raw_rows(40, 200), connection, tmp_path)
     assert "plays that go to the top 1 % of tracks" not in set(even["finding"])
+
+
+@pytest.mark.parametrize("sunday", [1.0, 0.9], ids=["flat", "quiet Sunday"])
+def test_a_flat_week_is_a_finding_and_a_quiet_sunday_is_none(connection: Any, sunday: float, tmp_path: Path) -> None:
+    """Twelve weeks of 1,200 plays every day are told; with a tenth less on Sundays nothing is."""
+    days = np.arange(np.datetime64("2022-01-03"), np.datetime64("2022-03-28"))
+    of_day = np.where(np.arange(len(days)) % 7 == 6, round(1200 * sunday), 1200)
+    moments = np.repeat(days, of_day).astype("datetime64[us]") + np.tile(np.arange(3, dtype="m8[h]"), of_day.sum() // 3)
+    rows = raw_rows()
+    tables = raw_tables(rows, connection, tmp_path)
+    n = len(moments)
+    plays = pa.table({"user_id": pa.array(np.arange(n) % 12 + 1, pa.int32()), "track_id": pa.array(np.arange(n) % 10 + 100, pa.int32()),
+                      "track_seq": pa.array(np.arange(n) % 30_000, pa.int16()), "started_at": pa.array(moments)})
+    pq.write_table(plays, tmp_path / "many.parquet")
+    found = findings(tables[0], tables[1], connection.read_parquet(tmp_path / "many.parquet"), LATE)
+    assert ("days of the week do not differ" in set(found["finding"])) == (sunday == 1)
 
 
 def test_a_week_without_rhythm_is_told_from_one_with() -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.errors import SchemaError, SourceError
+from musicrec.errors import SchemaError, SourceError, StorageError
 from musicrec.settings import load
 from musicrec.sources import SOURCES, RawTables
 from musicrec.sources.botify import Botify
@@ -167,6 +167,40 @@ def test_a_packed_file_that_is_cut_off_is_refused(kind: str, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(SourceError, match=path.name):
         read(kind, folder)
+
+
+def test_a_parquet_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """A table of plays without its end is one sentence that names the file."""
+    folder = stored("parquet", tmp_path / "logs", made(3000))
+    path = next((folder / "service-1").iterdir())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match=r"plays\.parquet cannot be read to its end"):
+        read("parquet", folder)
+
+
+def test_three_bad_lines_in_three_thousand_are_the_most(tmp_path: Path) -> None:
+    """Exactly 0.1 % is still read; one line more is not."""
+    folder = stored("lastfm", tmp_path / "logs", made(2997))
+    path = next((folder / "service-1").iterdir())
+    path.write_text(path.read_text(encoding="utf-8") + "bad\n" * 3, encoding="utf-8")
+    assert "3 of 3000 lines" in read("lastfm", folder).report[0]
+    path.write_text(path.read_text(encoding="utf-8") + "bad\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="4 of 3001 lines"):
+        read("lastfm", folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_cannot_hold_the_imported_logs_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    """The sentence names the work folder; what an earlier import left there stays, nothing half-written does."""
+    folder = stored(kind, tmp_path / "logs", made(300))
+    read(kind, folder)
+    before = (tmp_path / "work" / "interactions.parquet").read_bytes()
+    (tmp_path / "work" / "interactions.parquet.part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"work has no room for the imported logs: [^\n]*No space left on device[^\n]*; free space"):
+        read(kind, folder)
+    assert (tmp_path / "work" / "interactions.parquet").read_bytes() == before
+    assert not list((tmp_path / "work").glob("*.part"))
 
 
 def _none(folder: Path) -> None:

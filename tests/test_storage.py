@@ -90,6 +90,13 @@ def test_preflight_leaves_nothing_behind(place: Storage) -> None:
     assert place.list() == []
 
 
+def test_a_folder_does_not_wait_for_boto3() -> None:
+    """Whoever reads a folder, or only names a bucket, has not loaded the library of the bucket."""
+    program = "import sys; from musicrec.storage import storage; storage('s3://a', {}); storage('artifacts', {}).list(); " \
+              "print('boto3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout == "False\n"
+
+
 def test_an_unknown_scheme_is_refused() -> None:
     """The sentence names the scheme and what is known."""
     with pytest.raises(StorageError, match=r"gs://, but only a folder or s3://"):

@@ -19,6 +19,7 @@ from musicrec.sources.synthetic.__main__ import write
 from musicrec.sources.synthetic.catalogue import links
 from musicrec.sources.synthetic.facts import facts
 from musicrec.sources.synthetic.files import FILES, INDEX, origin, writers
+from musicrec.sources.synthetic.genres import genre_lists, genres
 from musicrec.sources.synthetic.listening import _matched
 from musicrec.sources.synthetic.names import artists, titles
 from musicrec.sources.synthetic.people import daily_listens
@@ -114,6 +115,23 @@ def test_new_tracks_begin_during_the_year(by_taste: Path) -> None:
     assert new.median() > old.median() + 60
 
 
+def test_few_tracks_begin_in_the_test_period(by_id: Path) -> None:
+    """Although the newest ids are dated last, hardly a track is heard in the test period only; at full size the facts count them."""
+    table = plays(by_id)
+    debut = table.groupby("track_id")["started_at"].min()
+    assert (debut >= "2022-12-16").mean() < 0.001
+
+
+def test_genres_come_in_many_lists() -> None:
+    """A catalogue of full size holds about as many different lists of genres as the real one."""
+    made = genres(figures.N_TRACKS)
+    style = np.repeat(np.arange(len(made.style_tracks)), made.style_tracks)
+    lengths, flat = genre_lists(made, style, np.random.default_rng(0))
+    padded = np.full((len(style), figures.MOST_GENRES), -1)
+    padded[np.arange(figures.MOST_GENRES) < lengths[:, None]] = flat
+    assert abs(len(np.unique(padded, axis=0)) / figures.GENRE_LISTS - 1) < 0.15
+
+
 def test_taste_can_be_learned(by_id: Path) -> None:
     """Listeners shared with a user's other tracks find held-out tracks three times as often as popularity does."""
     table = plays(by_id)
@@ -145,7 +163,8 @@ def test_nobody_gets_a_track_twice(seed: int, n_users: int, n_tracks: int) -> No
     user = np.repeat(np.arange(n_users, dtype=np.int32), length)
     tickets = np.concatenate([np.arange(n_tracks), rng.integers(0, 3, 300)]).astype(np.int32)[: max(len(user), n_tracks)]
     bounds = np.array([0, len(user)], np.int64)
-    heard = _matched(user, rng.permutation(len(user)).astype(np.int32), tickets, bounds, seed)
+    few, waiting, gone = rng.random(n_tracks) < 0.5, rng.random(n_tracks) < 0.3, rng.random(n_users) < 0.3
+    heard = _matched(user, rng.permutation(len(user)).astype(np.int32), tickets, bounds, few, waiting, gone, seed)
     pairs = set(zip(user.tolist(), heard.tolist()))
     assert len(pairs) == len(user)
     assert set(heard.tolist()) <= set(range(n_tracks))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musicrec import artifacts, settings
-from musicrec.errors import MusicRecError
+from musicrec.command import exit_code
 from musicrec.storage import Storage, storage
 
 
@@ -20,22 +20,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("rollback", help="make another run the current one").add_argument("run_id")
     commands.add_parser("prune", help="remove old runs").add_argument("--keep", type=int, default=5, help="how many (default: 5)")
     request = parser.parse_args(arguments)
-    try:
-        configured = settings.load()
-        place = storage(configured.artifacts.location, settings.s3_environment())
-        if request.command == "list":
-            _list(place)
-        elif request.command == "check":
-            _check(place)
-        elif request.command == "rollback":
-            artifacts.rollback(place, request.run_id)
-            print(f"{request.run_id} is the current run at {place.location}; services load it when they start.")
-        else:
-            print(f"Removed {', '.join(artifacts.prune(place, request.keep)) or 'nothing'}.")
-    except MusicRecError as cause:
-        print(cause, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _answer(request))
+
+
+def _answer(request: argparse.Namespace) -> None:
+    place = storage(settings.load().artifacts.location, settings.s3_environment())
+    if request.command == "list":
+        _list(place)
+    elif request.command == "check":
+        _check(place)
+    elif request.command == "rollback":
+        artifacts.rollback(place, request.run_id)
+        print(f"{request.run_id} is the current run at {place.location}; services load it when they start.")
+    else:
+        print(f"Removed {', '.join(artifacts.prune(place, request.keep)) or 'nothing'}.")
 
 
 def _check(place: Storage) -> None:

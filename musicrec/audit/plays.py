@@ -3,6 +3,7 @@
 import numpy as np
 
 from musicrec.audit.logs import Finding, Logs
+from musicrec.audit.pairs import repeated_pairs
 
 # Concentration is said when the top 1 % of tracks hold this share of plays, and only where 1 % is at least one track.
 HEAVY, FEWEST_TRACKS = 0.2, 100
@@ -45,13 +46,10 @@ def gaps_in_sequence(logs: Logs) -> list[Finding]:
 
 def repeats(logs: Logs) -> list[Finding]:
     """Plays of a track that the same user played before."""
-    pairs = logs.interactions.group_by("user_id", "track_id").agg(times=logs.interactions.count())
-    again = pairs.filter(pairs.times > 1)
-    row = again.aggregate(more=again.times.sum() - again.count(), user=again.user_id.min()).to_pyarrow().to_pylist()[0]
-    n = int(row["more"] or 0)
+    n, user = repeated_pairs(logs)
     if not n:
         return []
-    return [Finding("note", "plays that repeat an earlier (user, track)", n, n / logs.n_plays, f"user {row['user']}",
+    return [Finding("note", "plays that repeat an earlier (user, track)", n, n / logs.n_plays, f"user {user}",
                     "Merged in the matrix: plays add up, the latest moment counts.")]
 
 

@@ -21,6 +21,7 @@ from musicrec.candidates.inner_product import NormOrder
 from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked
 from musicrec.errors import ArtifactError, GeneratorError
+from musicrec.files import replaced
 from musicrec.matrix import Float32, History, Int32
 
 with warnings.catch_warnings():
@@ -170,15 +171,13 @@ class AlsRecommender:
         return model
 
     def save(self, path: Path) -> None:
-        """Write user_ids, item_ids, user_factors and item_factors to `path` as npz without pickle; the file appears when it is whole."""
-        half = path.with_name(path.name + ".part")
-        try:
-            with half.open("wb") as file:
-                np.savez(file, user_ids=self.history.user_ids, item_ids=self.history.item_ids,
-                         user_factors=self.user_factors, item_factors=self.item_factors)
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
+        """Write user_ids, item_ids, user_factors and item_factors to `path` as npz without pickle; the file appears when it is whole.
+
+        Raises StorageError when the disk is full or refuses.
+        """
+        with replaced(path) as half, half.open("wb") as file:
+            np.savez(file, user_ids=self.history.user_ids, item_ids=self.history.item_ids,
+                     user_factors=self.user_factors, item_factors=self.item_factors)
 
 
 def load(path: Path, history: History, settings: Als) -> AlsRecommender:

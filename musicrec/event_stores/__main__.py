@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from musicrec import settings
-from musicrec.errors import MusicRecError
+from musicrec.command import exit_code
 from musicrec.event_stores import event_store
 from musicrec.event_stores.export import FORMS, write
 
@@ -19,19 +19,18 @@ def main() -> int:
                         help="events (as the prepared table), interactions (as the raw file of the pipeline) or impressions")
     export.add_argument("--out", type=Path, required=True, help="the file to write")
     chosen = parser.parse_args()
+    return exit_code(lambda: _export(chosen))
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    section = settings.load().events
+    store = event_store(section.store, section.path, section.per_user, log_rows=section.log_rows)
     try:
-        section = settings.load().events
-        store = event_store(section.store, section.path, section.per_user, log_rows=section.log_rows)
-        try:
-            table = FORMS[chosen.form](store)
-        finally:
-            asyncio.run(store.close())
-        write(table, chosen.out)
-    except MusicRecError as cause:
-        print(cause, file=sys.stderr)
-        return 1
+        table = FORMS[chosen.form](store)
+    finally:
+        asyncio.run(store.close())
+    write(table, chosen.out)
     print(f"{table.num_rows} rows in {chosen.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from musicrec.errors import EventStoreError
 from musicrec.event_stores.protocol import EventStore
+from musicrec.files import writable, write_parquet
 from musicrec.schema import EVENTS, RAW_INTERACTIONS
 
 _CHUNK = 100_000
@@ -49,16 +48,10 @@ FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interac
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path`, which appears only when it is whole. Raises EventStoreError when the disk refuses."""
-    half = path.with_name(path.name + ".part")
-    try:
+    """Write `table` to `path`, which appears only when it is whole. Raises StorageError when the disk is full or refuses."""
+    with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, half, compression="zstd")
-        half.replace(path)
-    except OSError as cause:
-        raise EventStoreError(f"{path} cannot be written: {cause.strerror or cause}; free space or choose another file.") from None
-    finally:
-        half.unlink(missing_ok=True)
+    write_parquet(table, path)
 
 
 def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:

@@ -14,6 +14,7 @@ import nbformat
 
 from musicrec import artifacts, settings
 from musicrec.errors import MusicRecError, NotebookError, SourceError
+from musicrec.files import replaced
 from musicrec.notebook.chapters import with_parameters, write_pictures
 from musicrec.notebook.execution import execute
 from musicrec.notebook.provenance import provenance
@@ -100,9 +101,8 @@ def _read(path: Path) -> Any:
 
 
 def _write(notebook: Any, path: Path) -> None:
-    half = path.with_name(path.name + ".part")
-    nbformat.write(notebook, half)
-    half.replace(path)
+    with replaced(path) as half:
+        nbformat.write(notebook, half)
 
 
 def _current_run(configured: Settings) -> str | None:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from musicrec import __version__, artifacts, similar_items
 from musicrec.artifacts import Manifest, RunInfo
 from musicrec.candidates import GENERATORS
+from musicrec.files import write_parquet
 from musicrec.lists import Lists
 from musicrec.pipeline.learning import Fitted
 from musicrec.pipeline.reading import names
@@ -38,7 +38,7 @@ def write_top_popular(work: Workspace, tables: Tables, made: Fitted) -> pd.DataF
                            "users": made.history.n_listeners[places], "score": scores})
     named = ranked.merge(names(tables, ranked["item_id"].to_numpy()), on="item_id", how="left")
     table = pa.Table.from_pandas(named[list(TOP_POPULAR.names)], TOP_POPULAR.arrow, preserve_index=False)
-    _replace(work.folder / "top_popular.parquet", table.replace_schema_metadata({MADE_BY: name.encode()}))
+    write_parquet(table.replace_schema_metadata({MADE_BY: name.encode()}), work.folder / "top_popular.parquet")
     return named
 
 
@@ -81,12 +81,3 @@ def current_manifest(work: Workspace) -> Manifest:
 def artifacts_storage(work: Workspace) -> Any:
     """The storage that [artifacts] location names, with the S3 secrets of the environment."""
     return storage(work.settings.artifacts.location, s3_environment(work.settings.path))
-
-
-def _replace(path: Path, table: pa.Table) -> None:
-    half = path.with_name(path.name + ".part")
-    try:
-        pq.write_table(table, half, compression="zstd")
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)

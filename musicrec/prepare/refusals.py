@@ -9,10 +9,7 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
-
-# What a timestamp in nanoseconds holds, the narrowest kind in use.
-EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
-LARGEST_ID = 2**31 - 1
+from musicrec.schema import EARLIEST, LARGEST_ID, LATEST
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018; YetiRank: Gulin, Kuralenok, Pavlov, 2011.
 """
 
+import errno
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from catboost import CatBoost, CatBoostError, Pool
 
 from musicrec.errors import ArtifactError, RankingError
+from musicrec.files import replaced
 from musicrec.matrix import Float32, Int32
 from musicrec.ranking.matrices import Features, feature_matrix, feature_names
 from musicrec.ranking.pairs import Pairs, top
@@ -73,13 +75,21 @@ class Ranker:
         return np.asarray(values, np.float32)[:, :-1]
 
     def save(self, path: Path) -> None:
-        """Write the model to `path` (.cbm); an earlier file stays until the new one is whole."""
-        half = path.with_name(path.name + ".part")
-        try:
-            self.model.save_model(str(half), format="cbm")
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
+        """Write the model to `path` (.cbm); an earlier file stays until the new one is whole.
+
+        Raises StorageError when the disk is full or refuses.
+        """
+        with replaced(path) as half:
+            try:
+                self.model.save_model(str(half), format="cbm")
+            except CatBoostError as cause:
+                # What the system said stands in brackets: "(Error 28: No space left on device) util/system/file.cpp ...".
+                raise OSError(str(cause).partition(")")[0].removeprefix("(")) from cause
+            try:
+                # CatBoost says nothing when the last few kilobytes find no space.
+                CatBoost().load_model(str(half), format="cbm")
+            except CatBoostError as cause:
+                raise OSError(errno.ENOSPC, "No space left on device") from cause
 
     def _predicted(self, matrix: Float32) -> Float32:
         if len(matrix) == 0:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from musicrec import artifacts, settings
-from musicrec.errors import MusicRecError
+from musicrec.command import exit_code
 from musicrec.storage import storage
 
 
@@ -16,17 +16,16 @@ def main() -> int:
     rollback = commands.add_parser("rollback", help="serve another run; services notice it within poll_s seconds")
     rollback.add_argument("run_id", help="as `runs` lists it")
     chosen = parser.parse_args()
-    try:
-        place = storage(settings.load().artifacts.location, settings.s3_environment())
-        if chosen.command == "rollback":
-            artifacts.rollback(place, chosen.run_id)
-        served = artifacts.current(place).run_id
-        for run_id in artifacts.runs(place):
-            print(f"{run_id}  {artifacts.manifest(place, run_id).created_at}{'  served' if run_id == served else ''}")
-    except MusicRecError as cause:
-        print(cause, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _answer(chosen))
+
+
+def _answer(chosen: argparse.Namespace) -> None:
+    place = storage(settings.load().artifacts.location, settings.s3_environment())
+    if chosen.command == "rollback":
+        artifacts.rollback(place, chosen.run_id)
+    served = artifacts.current(place).run_id
+    for run_id in artifacts.runs(place):
+        print(f"{run_id}  {artifacts.manifest(place, run_id).created_at}{'  served' if run_id == served else ''}")
 
 
 if __name__ == "__main__":

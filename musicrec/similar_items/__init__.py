@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.candidates.top_k import in_parts, pushed, sort_heap
-from musicrec.errors import GeneratorError, StorageError
+from musicrec.errors import GeneratorError
+from musicrec.files import write_parquet
 from musicrec.lists import empty
 from musicrec.matrix import Float32, History, Int32
 from musicrec.schema import SIMILAR
@@ -78,14 +78,8 @@ def write(path: Path, similar: Similar, item_ids: Int32) -> int:
 
     Raises StorageError when the disk is full or refuses.
     """
-    rows, half = table(similar, item_ids), path.with_name(path.name + ".part")
-    try:
-        pq.write_table(rows, half, compression="zstd", row_group_size=1 << 20)
-        half.replace(path)
-    except OSError as cause:
-        raise StorageError(f"{path} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
-    finally:
-        half.unlink(missing_ok=True)
+    rows = table(similar, item_ids)
+    write_parquet(rows, path, row_group_size=1 << 20)
     return int(rows.num_rows)
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import requests
 from tqdm import tqdm
 
+from musicrec.command import exit_code
 from musicrec.errors import SourceError
 
 ADDRESS = "https://storage.yandexcloud.net/mle-data/ym"
@@ -82,13 +83,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("data/yandex"), help="folder for the three files (default: %(default)s)")
     parser.add_argument("--address", default=ADDRESS, help="where the files lie (default: %(default)s)")
     arguments = parser.parse_args()
-    try:
-        files = fetch(arguments.out, arguments.address)
-    except SourceError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    return exit_code(lambda: _fetch(arguments))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    files = fetch(arguments.out, arguments.address)
     print(f"{len(files)} files are there, sizes verified: {arguments.out}")
-    return 0
 
 
 if __name__ == "__main__":

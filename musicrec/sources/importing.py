@@ -5,6 +5,8 @@ the pipeline's engine. The import runs in DuckDB whatever engine comes after it,
 memory.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,9 +14,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from musicrec.errors import SourceError
+from musicrec.errors import SourceError, StorageError
+from musicrec.files import replaced, writable
+from musicrec.schema import LARGEST_ID
 from musicrec.sources.lines import Tally
-from musicrec.sources.parquet import INT32_MAX
 from musicrec.sources.raw import RawTables
 from musicrec.sources.yandex import Yandex
 
@@ -36,10 +39,8 @@ class Import:
     """Logs on their way in. Use as a context manager; `work` is where parquet files and spilled tables go."""
 
     def __init__(self, work: Path) -> None:
-        try:
+        with writable(work):
             work.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise SourceError(f"{work} cannot be made: {cause.strerror}; choose another folder for imported logs.") from cause
         self.work, self.tally = work, Tally()
         self.engine = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work / "spill")})
         self.engine.execute("set timezone = 'UTC'")
@@ -57,34 +58,45 @@ class Import:
         meaning: a query over block that yields number, line, good, user_key, track_key, moment, share, title, artist, album,
         genre. Rows that are not good are counted; rows without a user only name a track.
         """
-        self.engine.register("block", block)
-        self.engine.execute(f"create or replace temp table parsed as {meaning}")
-        self.engine.unregister("block")
-        bad = self.engine.execute("select number, line from parsed where good is not true order by number").fetchall()
-        self.tally.add(path, block.num_rows, bad)
-        self.engine.execute("insert into plays select user_key, track_key, moment, share from parsed where good and user_key is not null")
-        self.engine.execute("""insert into about select distinct track_key, title, artist, album, genre from parsed
-            where good and coalesce(title, artist, album, genre) is not null""")
+        with self._room():
+            self.engine.register("block", block)
+            self.engine.execute(f"create or replace temp table parsed as {meaning}")
+            self.engine.unregister("block")
+            bad = self.engine.execute("select number, line from parsed where good is not true order by number").fetchall()
+            self.tally.add(path, block.num_rows, bad)
+            self.engine.execute("""insert into plays select user_key, track_key, moment, share from parsed
+                where good and user_key is not null""")
+            self.engine.execute("""insert into about select distinct track_key, title, artist, album, genre from parsed
+                where good and coalesce(title, artist, album, genre) is not null""")
 
     def tables(self, connection: Any) -> RawTables:
         """The raw tables of all that was taken, bound to `connection`; the report tells lines left out and repeated plays.
 
         Keys of users and tracks that are all whole numbers stay the ids they are; others are numbered from 0 in alphabetical
         order, as artists, albums and genres are. A genre may hold several names separated by "|".
-        Raises SourceError when there are no plays, or when more than one line in a thousand was unreadable.
+        Raises SourceError when there are no plays, or when more than one line in a thousand was unreadable; StorageError when
+        the disk is full.
         """
         report = self.tally.report()
         if not self._number("select count(*) from plays"):
             raise SourceError("the logs hold no plays; point [data] folder at logs that hold something.")
-        repeats = self._number("select count(*) - count(distinct (user_key, track_key)) from plays")
-        self._name_tracks()
-        for name, query in _QUERIES.items():
-            half, path = self.work / f"{name}.parquet.part", self.work / f"{name}.parquet"
-            self.engine.execute(f"copy ({query}) to '{half}' (format parquet)")
-            half.replace(path)
+        with self._room():
+            repeats = self._number("select count(*) - count(distinct (user_key, track_key)) from plays")
+            self._name_tracks()
+            for name, query in _QUERIES.items():
+                with replaced(self.work / f"{name}.parquet") as half:
+                    self.engine.execute(f"copy ({query}) to '{half}' (format parquet)")
         found = Yandex(folder=self.work).read(connection)
         repeated = (f"{repeats} plays repeat a track that the user had played before.",) if repeats else ()
         return RawTables(found.tracks, found.catalog_names, found.interactions, (*report, *repeated))
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as cause:
+            raise StorageError(f"{self.work} has no room for the imported logs: {str(cause).splitlines()[0].rstrip('.')}; "
+                               "free space or choose another work folder.") from cause
 
     def _name_tracks(self) -> None:
         self.engine.execute("""create table named as select track_key, min(title) as title, min(artist) as artist, min(album) as album,
@@ -98,7 +110,7 @@ class Import:
 
     def _number_keys(self, table: str, keys: str, may_stay: bool = False) -> None:
         self.engine.execute(f"create table {table} as select distinct k from ({keys}) t(k) where present(k)")
-        fit = f"regexp_full_match(k, '0|[1-9][0-9]{{0,9}}') and try_cast(k as bigint) <= {INT32_MAX}"
+        fit = f"regexp_full_match(k, '0|[1-9][0-9]{{0,9}}') and try_cast(k as bigint) <= {LARGEST_ID}"
         stay = may_stay and not self._number(f"select count(*) from {table} where not ({fit})")
         number = "k::bigint" if stay else "row_number() over (order by k) - 1"
         self.engine.execute(f"create or replace table {table} as select k, {number} as id from {table}")

@@ -11,10 +11,8 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from musicrec.errors import SourceError
-from musicrec.schema import TableSchema, check
+from musicrec.schema import EARLIEST, LARGEST_ID, LATEST, TableSchema, check
 
-INT32_MAX = 2**31 - 1
-EARLIEST, LATEST = np.datetime64("1677-09-22", "s"), np.datetime64("2262-04-11", "s")
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAMAGED = "{} is damaged or cut off ({}); fetch it again."
 
@@ -54,8 +52,8 @@ def refuse_bad_values(file: pq.ParquetFile, path: Path, ids: tuple[str, ...], mo
             low, high = _extremes(batch.column(column))
             if low < 0:
                 raise SourceError(f"{path}: column {column!r} holds {low}; ids must be 0 or more.")
-            if high > INT32_MAX:
-                raise SourceError(f"{path}: column {column!r} holds {high}; ids must be at most {INT32_MAX}, number them anew.")
+            if high > LARGEST_ID:
+                raise SourceError(f"{path}: column {column!r} holds {high}; ids must be at most {LARGEST_ID}, number them anew.")
         for column in moments:
             _refuse_bad_moments(batch.column(column), column, path)
 
@@ -89,12 +87,8 @@ def _refuse_bad_moments(column: pa.Array, name: str, path: Path) -> None:
     is_date = pa.types.is_date(column.type)
     ticks = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64()) if is_date else column.cast(pa.int64())
     per_day = 1 if is_date else 86400 * _PER_SECOND[column.type.unit]
-    first, last = ((limit - np.datetime64(0, "s")).astype(np.int64) // 86400 * per_day for limit in (EARLIEST, LATEST))
-    outside = pc.sum(pc.or_(pc.less(ticks, int(first)), pc.greater(ticks, int(last)))).as_py()
+    first, last = ((limit - datetime(1970, 1, 1)).days * per_day for limit in (EARLIEST, LATEST))
+    outside = pc.sum(pc.or_(pc.less(ticks, first), pc.greater(ticks, last))).as_py()
     if outside:
-        raise SourceError(f"{path}: column {name!r} holds {outside} or more moments outside {_day(EARLIEST)} .. {_day(LATEST)}, "
+        raise SourceError(f"{path}: column {name!r} holds {outside} or more moments outside {EARLIEST:%Y-%m-%d} .. {LATEST:%Y-%m-%d}, "
                           f"which no timestamp holds; repair or remove these rows.")
-
-
-def _day(moment: np.datetime64) -> datetime:
-    return moment.astype("M8[D]").item()  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec.errors import SourceError
+from musicrec.command import exit_code
 from musicrec.sources.sample.catalogue import tables, tracks
 from musicrec.sources.sample.listening import interactions, users
 from musicrec.sources.synthetic.files import INDEX, origin, writers
@@ -37,13 +37,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("data/sample"), help="folder for the three files (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes another world (default: %(default)s)")
     arguments = parser.parse_args()
-    try:
-        new = write(arguments.out, arguments.seed)
-    except SourceError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    return exit_code(lambda: _write(arguments))
+
+
+def _write(arguments: argparse.Namespace) -> None:
+    new = write(arguments.out, arguments.seed)
     print(f"{'wrote generated sample logs to' if new else 'generated sample logs are there:'} {arguments.out}")
-    return 0
 
 
 if __name__ == "__main__":

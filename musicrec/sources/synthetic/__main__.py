@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from musicrec.errors import SourceError
+from musicrec.command import exit_code
 from musicrec.sources.synthetic import figures
 from musicrec.sources.synthetic.catalogue import Catalogue, catalogue
 from musicrec.sources.synthetic.files import INDEX, writers
@@ -99,13 +99,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if not 0.001 <= arguments.scale <= 1:
         parser.error("--scale must be between 0.001 and 1.0")
-    try:
-        n_events = write(arguments.out, arguments.scale, arguments.seed, arguments.order)
-    except SourceError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    return exit_code(lambda: _write(arguments))
+
+
+def _write(arguments: argparse.Namespace) -> None:
+    n_events = write(arguments.out, arguments.scale, arguments.seed, arguments.order)
     print(f"wrote {n_events} generated listens to {arguments.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -113,8 +113,12 @@ def _fame(artists: Links, rng: np.random.Generator) -> Floats:
 
 
 def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, lists: Links) -> Ints:
-    """Listens dealt out by fame, styles lifted or lowered until the genres have their published shares of listens."""
+    """Listens dealt out by fame, styles lifted or lowered until the genres have their published shares of listens.
+
+    A style follows the first of its genres whose share is published: its own, else that of its family.
+    """
     wanted = np.array([share for _, share in figures.GENRES.values()])
+    leading = [next((genre for genre in own if genre < len(wanted)), own[0]) for own in made.style_genres]
     lift, heard = np.zeros(len(made.style_genres) + 1), listens
     for _ in range(12):
         heard = np.empty_like(listens)
@@ -122,8 +126,7 @@ def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, list
         shares = np.bincount(lists.flat, np.repeat(heard, lists.lengths), lists.size)
         wrong = np.zeros(lists.size)
         wrong[: len(wanted)] = np.log(wanted / 100) - np.log(shares[: len(wanted)] / shares.sum())
-        for place, own in enumerate(made.style_genres):
-            lift[place] += 0.5 * wrong[own[0]]
+        lift[:-1] += 0.5 * wrong[leading]
     return heard
 
 

@@ -8,7 +8,7 @@ from musicrec.sources.synthetic import figures
 from musicrec.sources.synthetic.names import words
 from musicrec.sources.synthetic.spread import Floats, Ints
 
-_THIRD_SHARE, _THIRDS_PER_STYLE, _FAMILIES = 0.03, 8, ("rap", "allrock", "pop", "electronics", "metal")
+_THIRD_SHARE, _THIRDS_PER_STYLE, _FAMILIES = 0.03, 14, ("rap", "allrock", "pop", "electronics", "metal")
 _OTHER_NAMES = words("""folk jazz classical soundtrack reggae blues country punk
 disco house techno trance ambient dub funk soul rnb ska gospel opera
 choir chanson bard estrada romance tango bossa latin flamenco celtic balkan eastern african asian indian arabic meditation relax
@@ -97,7 +97,7 @@ def genre_lists(made: Genres, style: Ints, rng: np.random.Generator) -> tuple[In
     mentions = np.zeros(len(made.ids))
     np.add.at(mentions, pairs[pairs >= 0], np.column_stack([made.style_tracks] * 2)[pairs >= 0])
     third = rng.choice(len(made.ids), (n_styles, _THIRDS_PER_STYLE), p=_third_shares(mentions))
-    chosen = third[style, np.minimum(rng.geometric(0.35, n_tracks) - 1, _THIRDS_PER_STYLE - 1)]
+    chosen = third[style, np.minimum(rng.geometric(0.25, n_tracks) - 1, _THIRDS_PER_STYLE - 1)]
     has_third = (rng.random(n_tracks) < _THIRD_SHARE) & (chosen[:, None] != pairs[style]).all(axis=1)
     table = np.column_stack([pairs[style], np.where(has_third, chosen, -1)])
     table[style < 0] = -1

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.sources.synthetic.figures import TEST_START
 from musicrec.sources.synthetic.people import DAYS, People, days_of_listens
 from musicrec.sources.synthetic.spread import Floats, Ints
 from musicrec.sources.synthetic.tickets import SCENE, Tickets
@@ -22,7 +23,7 @@ def listens(crowd: People, low: int, high: int, tickets: Tickets, part: int, see
     tracks, bounds = tickets.part(part, demand, seed + 2)
     user = np.repeat(np.arange(high - low, dtype=np.int32), length)
     order = _by_circle_and_day(circle, days, bounds)
-    return _matched(user, order, tracks, bounds, seed + 3), days
+    return _matched(user, order, tracks, bounds, tickets.few, tickets.waiting(part), last < TEST_START, seed + 3), days
 
 
 @njit(cache=True, nogil=True)
@@ -73,10 +74,13 @@ def _by_circle_and_day(circle: NDArray[np.int32], days: NDArray[np.int16], bound
 
 
 @njit(cache=True, nogil=True)
-def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray[np.int32], bounds: Ints, seed: int) -> NDArray[np.int32]:
+def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray[np.int32], bounds: Ints, few: NDArray[np.bool_],
+             waiting: NDArray[np.bool_], gone: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
     """A track for each listen: the tickets of a circle in order of time to its listens in order of time, no track twice for a user.
 
     Who has the track already takes one of the next tickets instead. Where none fits, a random track of the circle, then of any.
+    few: (n_tracks,) tracks with few listeners, which lose none. waiting: (n_tracks,) tracks that wait for the first of the users
+    who are gone before the test period. gone: (n_users,) who is.
     """
     np.random.seed(seed)
     size = 1
@@ -88,19 +92,43 @@ def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray
         low, high = bounds[circle], bounds[circle + 1]
         for i in range(low, high):
             owner = user[order[i]]
-            j = i
-            while j < min(high, i + _AHEAD) and not _remembered(known, owner, tickets[j]):
-                j += 1
-            if j < min(high, i + _AHEAD):
-                tickets[i], tickets[j] = tickets[j], tickets[i]
-                heard[order[i]] = tickets[i]
-                continue
-            for attempt in range(100 * _TRIES):
-                track = tickets[np.random.randint(low, high) if attempt < _TRIES else np.random.randint(len(tickets))]
-                if _remembered(known, owner, track):
-                    heard[order[i]] = track
-                    break
+            found = _next_ticket(known, owner, gone[owner], tickets, waiting, i, min(high, i + _AHEAD))
+            j = found if found >= 0 else _dispensable(tickets, few, i, high)
+            tickets[i], tickets[j] = tickets[j], tickets[i]
+            heard[order[i]] = tickets[i] if found >= 0 else _any_track(known, owner, tickets, low, high)
     return heard
+
+
+@njit(cache=True, nogil=True)
+def _next_ticket(known: Ints, owner: int, gone: bool, tickets: NDArray[np.int32], waiting: NDArray[np.bool_], low: int, high: int) -> int:
+    """Place of the first ticket in low..high that the owner may have, known from now on; -1 where there is none."""
+    for place in range(low, high):
+        if (gone or not waiting[tickets[place]]) and _remembered(known, owner, tickets[place]):
+            waiting[tickets[place]] &= not gone
+            return place
+    for place in range(low, high):
+        if waiting[tickets[place]] and _remembered(known, owner, tickets[place]):
+            return place
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _dispensable(tickets: NDArray[np.int32], few: NDArray[np.bool_], low: int, high: int) -> int:
+    """Place of the first ticket in low..high whose track has listeners enough to lose one; low where there is none."""
+    for place in range(low, high):
+        if not few[tickets[place]]:
+            return place
+    return low
+
+
+@njit(cache=True, nogil=True)
+def _any_track(known: Ints, owner: int, tickets: NDArray[np.int32], low: int, high: int) -> int:
+    """A random track of tickets low..high that the owner may have, else of any; known from now on."""
+    for attempt in range(100 * _TRIES):
+        track = tickets[np.random.randint(low, high) if attempt < _TRIES else np.random.randint(len(tickets))]
+        if _remembered(known, owner, track):
+            break
+    return int(track)
 
 
 @njit(cache=True, nogil=True)

@@ -15,6 +15,9 @@ SCENE, REGION = 8, 32
 _SITTING, _HOME, _SCENE_SHARE, _FAMILY_SHARE = 0.35, 0.62, 0.5, 0.55
 _NEW_SHARE, _DRIFT = 0.06, 0.35
 _FAMOUS = 100
+# Dates follow ids, so tracks of the highest ids are among the last plays of their users. The newest of all may begin in the test
+# period; of the others among the new ones, somebody who is gone before it is the first listener, in time enough to find him.
+_NEWEST, _HIGH_IDS, _IN_TIME = 0.0007, 0.1, 0.8
 
 
 class Tickets:
@@ -28,6 +31,8 @@ class Tickets:
         newness = np.argsort(np.argsort(made.ids)) / n_tracks
         # In shares of the year's listens, which grow with the square of time.
         self.release = np.clip((newness - 1 + _NEW_SHARE) / _NEW_SHARE, 0, 0.95).astype(np.float32) ** 2
+        self.few = made.listens <= _FAMOUS
+        self.heard_early = (newness > 1 - _HIGH_IDS) & (newness < 1 - _NEWEST) & self.few
         self.drift = np.exp(rng.normal(0, _DRIFT, n_circles))[made.circle].astype(np.float32)
         most = 0.12 * n_users * np.array([1, SCENE, REGION * 4]) * 6 / n_circles
         self.limits = np.minimum(most, 0.3 * n_users)
@@ -39,11 +44,17 @@ class Tickets:
 
         demand: (n_circles,) listens that users of the part have for each circle; all are met.
         """
-        track, key, level = _drawn(self.made.listens, self.album, self.release, self.drift, self.limits, self.n_parts, part)
+        track, key, level = _drawn(self.made.listens, self.album, self.release, self.drift, self.limits, self.heard_early,
+                                   self.n_parts, part)
         track, key, level = self._as_many(track, key, level, int(demand.sum()), np.random.default_rng(seed))
         circle = _handed_out(track, level, self.made.circle, self.groups, demand.copy(), seed)
         ordered: tuple[NDArray[np.int32], Ints] = _by_circle_and_time(track, key, circle, len(demand))
         return ordered
+
+    def waiting(self, part: int) -> NDArray[np.bool_]:
+        """(n_tracks,) whether the first ticket of the track lies in this part and needs a user who is gone before the test period."""
+        waits: NDArray[np.bool_] = self.heard_early & ((part + self.album * 7919) % self.n_parts == 0)
+        return waits
 
     def _as_many(self, track: NDArray[np.int32], key: NDArray[np.float32], level: NDArray[np.int8], n: int,
                  rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
@@ -81,11 +92,12 @@ def _unit(a: int, b: int, c: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDArray[np.float32], limits: Floats, n_parts: int,
-           part: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
+def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDArray[np.float32], limits: Floats,
+           heard_early: NDArray[np.bool_], n_parts: int, part: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
     """Tickets of one part: track, key (share of the year's listens that lie before it), level (0 own circle .. 3 anybody).
 
     The nth tickets of the tracks of an album lie in one part, and a share of them at one moment: somebody plays the album.
+    The first ticket of a track that is to be heard early lies somewhat before its release.
     """
     n = 0
     for track in range(len(listens)):
@@ -102,7 +114,8 @@ def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDAr
             key = _unit(album[track], number, 2) if sitting else _unit(track, number, 3)
             place = _unit(track, number, 4) * listens[track]
             tracks[at] = track
-            keys[at] = release[track] + (1 - release[track]) * key ** drift[track]
+            first = heard_early[track] and number == 0
+            keys[at] = _IN_TIME * release[track] if first else release[track] + (1 - release[track]) * key ** drift[track]
             levels[at] = 0 if place < home else 1 if place < scene else 2 if place < family else 3
             at += 1
     return tracks, keys, levels

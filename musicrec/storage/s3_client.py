@@ -1,0 +1,81 @@
+"""The only module that knows boto3: a client, how files travel, and what it says when it fails as one sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from musicrec.errors import StorageError
+
+# Checksums of answers stay off: botocore cannot parse a server's error 500 then, and a run's manifest has stronger ones.
+_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4},
+                 response_checksum_validation="when_required")
+_CODES = {
+    "InvalidAccessKeyId": "does not know the key in AWS_ACCESS_KEY_ID; check it in .env",
+    "SignatureDoesNotMatch": "does not accept AWS_SECRET_ACCESS_KEY for this key; check it in .env",
+    "NoSuchBucket": "has no such bucket; create it or correct the location",
+    "AccessDenied": "refuses access; check the keys in .env and their rights on the bucket",
+    "403": "refuses access; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in .env and their rights on the bucket",
+    "404": "has no such bucket or key",
+    "NoSuchKey": "has no such key",
+    "SlowDown": "asks to slow down; try again later",
+}
+_SILENT = "does not answer; check S3_ENDPOINT_URL, start the server and try again"
+_MISSING = {"404", "NoSuchKey"}
+
+
+def client(endpoint: str | None, key_id: str | None, secret: str | None) -> Any:
+    """A client of the server at `endpoint` (None: Amazon's own)."""
+    # path-style addresses, because servers other than Amazon's rarely answer under bucket.host
+    config = _CONFIG.merge(Config(s3={"addressing_style": "path"})) if endpoint else _CONFIG
+    return boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key_id, aws_secret_access_key=secret,
+                        region_name="us-east-1" if endpoint else None, config=config)
+
+
+def transfer(part_bytes: int) -> TransferConfig:
+    """Files above part_bytes travel in parts of that size, four at a time."""
+    return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
+
+
+def is_there(found: Any, bucket: str, key: str) -> bool:
+    """Whether the object is there, asked of a client with one request."""
+    try:
+        found.head_object(Bucket=bucket, Key=key)
+    except ClientError as cause:
+        if cause.response["Error"]["Code"] in _MISSING:
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def sentences(failed: str, server: str) -> Iterator[None]:
+    """Turn whatever goes wrong into StorageError: `failed` (what did not work), who refused, and what to do."""
+    try:
+        yield
+    except NoCredentialsError:
+        raise StorageError(f"{failed}: no keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in .env.") from None
+    except (ClientError, Boto3Error) as cause:
+        raise StorageError(f"{failed}: {server} {_reason(cause)}.") from None
+    except (BotoConnectionError, HTTPClientError):
+        raise StorageError(f"{failed}: {server} {_SILENT}.") from None
+    except OSError as cause:
+        raise StorageError(f"{failed}: {cause.strerror or cause}; free space or choose another folder.") from None
+    except (BotoCoreError, ValueError) as cause:
+        raise StorageError(f"{failed}: {server} cannot be used: {' '.join(str(cause).split()).rstrip('.')}.") from None
+
+
+def _reason(cause: ClientError | Boto3Error) -> str:
+    if isinstance(cause, Boto3Error):
+        inner = cause.__context__
+        if isinstance(inner, ClientError):
+            return _reason(inner)
+        return _SILENT
+    error = cause.response["Error"]
+    return _CODES.get(error["Code"], f"answers {error['Code']}: {error.get('Message', 'no reason given').rstrip('.')}")

@@ -1,0 +1,82 @@
+"""Files appear whole or not at all; a disk that is really full is one sentence that names the file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from catboost import CatBoost, Pool
+
+from musicrec import lists, similar_items
+from musicrec.candidates.als import Als, AlsRecommender
+from musicrec.errors import StorageError
+from musicrec.event_stores import export
+from musicrec.files import replaced, write_parquet
+from musicrec.ranking.model import Ranker
+from tests.worlds import random_world
+
+ROWS = pa.table({"number": np.arange(1000)})
+
+
+def _als(path: Path) -> None:
+    world, rng = random_world(), np.random.default_rng(0)
+    factors = (rng.random((n, 4), dtype=np.float32) for n in world.matrix.shape)
+    AlsRecommender(world, *factors, Als(factors=4)).save(path)
+
+
+def _ranker(path: Path) -> None:
+    rows = Pool(np.arange(20.0)[:, None], np.arange(20) % 2)
+    Ranker(CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows), ("a",)).save(path)
+
+
+def _lists(path: Path) -> None:
+    users = np.arange(3, dtype=np.int32)
+    lists.write(path, [lists.Lists(users, np.zeros((3, 1), np.int32), np.ones((3, 1), np.float32))], users)
+
+
+def _similar(path: Path) -> None:
+    items = np.array([[1], [0]], np.int32)
+    similar_items.write(path, similar_items.Similar(items, np.ones((2, 1), np.float32), np.zeros((2, 1), np.int8)), items[:, 0])
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "top_popular.parquet": lambda path: write_parquet(ROWS, path), "personal_als.parquet": _lists, "similar.parquet": _similar,
+    "als_model.npz": _als, "cb_model.cbm": _ranker, "plays.parquet": lambda path: export.write(ROWS, path),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_file(name: str, tmp_path: Path) -> None:
+    """Where the unfinished file finds no space, the sentence names the file, and only the earlier one is left."""
+    (tmp_path / name).write_bytes(b"earlier")
+    (tmp_path / f"{name}.part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"^[^\n]*No space left on device[^\n]*; free space or choose another folder\.$") as told:
+        WRITERS[name](tmp_path / name)
+    assert str(told.value).startswith(f"{tmp_path / name} cannot be written: ")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_whole_file_takes_the_place_of_the_earlier_one(name: str, tmp_path: Path) -> None:
+    """What was there is gone, and no unfinished file is left."""
+    (tmp_path / name).write_bytes(b"earlier")
+    WRITERS[name](tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() != b"earlier"
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
+def test_what_ends_the_block_leaves_the_earlier_file(fault: type[BaseException], tmp_path: Path) -> None:
+    """Ctrl-C and errors pass as they are; nothing unfinished is left."""
+    def broken_off() -> None:
+        with replaced(tmp_path / "a") as half:
+            half.write_bytes(b"half")
+            raise fault
+
+    (tmp_path / "a").write_bytes(b"earlier")
+    with pytest.raises(fault):
+        broken_off()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"earlier")]
