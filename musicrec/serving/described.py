@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from musicrec.serving.answers import Answer
-from musicrec.serving.application import answer
 from musicrec.serving.blending import Pick
 from musicrec.serving.lookup import Lookup
+from musicrec.serving.responses import answer
 
 
 class Described(BaseModel):

@@ -12,8 +12,8 @@ from musicrec.serving import events, features, recommendations
 from musicrec.serving.answers import Rules
 from musicrec.serving.gate import Guards
 from musicrec.serving.knowledge import Questions
+from musicrec.serving.logs import log_as_json
 from musicrec.serving.lookup import Int32
-from musicrec.serving.observed import log_as_json
 from musicrec.serving.recommendations import Neighbours, Options
 from musicrec.serving.served import Place
 from musicrec.settings import Settings

@@ -6,13 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
+from pydantic_core import from_json, to_json
 
 from musicrec.errors import ServiceError
 from musicrec.serving.breaker import Breaker
-from musicrec.serving.observed import REQUEST_ID
+from musicrec.serving.logs import REQUEST_ID
 
 Similar = tuple[int, list[int], list[float]]
 _JITTER_S = (0.002, 0.015)
+
+
+def session() -> aiohttp.ClientSession:
+    """A pool of connections without what neighbours need not: cookies, compression, and a time limit beside the deadline of each call."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256), cookie_jar=aiohttp.DummyCookieJar(),
+                                 timeout=aiohttp.ClientTimeout(), auto_decompress=False,
+                                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"))
 
 
 class Neighbour:
@@ -24,7 +32,7 @@ class Neighbour:
     def __init__(self, session: aiohttp.ClientSession, name: str, url: str, breaker: Breaker, failed: Callable[[], None],
                  headers: Mapping[str, str]) -> None:
         self.session, self.name, self.url, self.breaker = session, name, url.rstrip("/"), breaker
-        self.failed, self.headers = failed, dict(headers)
+        self.failed, self.headers = failed, {"Content-Type": "application/json", **headers}
 
     async def answer(self, route: str, body: Mapping[str, Any], deadline: float, again: bool = True) -> dict[str, Any]:
         """The JSON object that POST `route` answers before `deadline` (time of the event loop). Raises ServiceError.
@@ -59,10 +67,10 @@ class Neighbour:
     async def _once(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         headers = {**self.headers, "X-Request-Id": REQUEST_ID.get()}
         try:
-            async with self.session.post(self.url + route, json=body, headers=headers) as response:
+            async with self.session.post(self.url + route, data=to_json(body), headers=headers) as response:
                 if response.status != 200:
                     raise ServiceError(f"{self.name} service at {self.url} answered with status {response.status}")
-                found = await response.json(content_type=None)
+                found = from_json(await response.read())
         except (aiohttp.ClientError, OSError) as cause:
             raise ServiceError(f"{self.name} service at {self.url} is not reachable ({type(cause).__name__})") from None
         except ValueError:

@@ -19,7 +19,7 @@ from musicrec.serving.impressions import Impressions
 from musicrec.serving.knowledge import Known, Questions, known
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.neighbours import Neighbour, Plays, SimilarItems
+from musicrec.serving.neighbours import Neighbour, Plays, SimilarItems, session
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Flag, Number, Numbers, read
 from musicrec.serving.reloading import add_reload, kept_fresh
 from musicrec.serving.served import Place, Served
@@ -63,7 +63,7 @@ class Asking:
     async def ready(self) -> AsyncIterator[None]:
         """Open the pool of connections; close it when the block ends."""
         async with AsyncExitStack() as stack:
-            self._session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)))
+            self._session = await stack.enter_async_context(session())
             self._plays = Plays(self._neighbour("events", self.neighbours.events_url))
             self._similar = SimilarItems(self._neighbour("features", self.neighbours.features_url))
             self._shown = Impressions(self._neighbour("events", self.neighbours.events_url), self.metrics,
