@@ -13,7 +13,7 @@ from starlette.responses import Response
 from musicrec.serving.answers import Answer, Answers, Rules
 from musicrec.serving.application import add, application
 from musicrec.serving.breaker import Breaker
-from musicrec.serving.described import Batch, ItemText, Recommendations, batch_response, item_response, response
+from musicrec.serving.described import Batch, ItemText, Recommendations, batch_entry, batch_response, item_response, response
 from musicrec.serving.gate import NO_GUARDS, Guards
 from musicrec.serving.impressions import Impressions
 from musicrec.serving.knowledge import Known, Questions, known
@@ -160,13 +160,15 @@ def _add_batch(app: FastAPI, served: Served[Lookup], asking: Asking, options: Op
         """Blended lists of many users, with one call to each neighbour for all of them."""
         users, n = await read(request, user_ids, k)
         run = served.mapped
-        answers, found = Answers(run, options.rules), []
+        answers, entries, degraded = Answers(run, options.rules), [], dict[str, None]()
         for at, (user, one) in enumerate(zip(users, await asking.known(users))):
             if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
-            found.append(answers.blended(user, n, one))
-            asking.shown(user, found[-1])
-        return batch_response(run, users, found)
+            found = answers.blended(user, n, one)
+            asking.shown(user, found)
+            entries.append(batch_entry(user, found))
+            degraded |= dict.fromkeys(found.degraded)
+        return batch_response(run, entries, list(degraded))
 
     add(app, "/recommendations/batch", recommendations_batch, Batch, user_ids, k, methods=("POST",))
 
