@@ -1,6 +1,9 @@
 """What an operator relies on: swaps, failures, limits, metrics and logs, with real processes."""
 
+import contextlib
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from musicrec import artifacts
-from musicrec.storage import storage
-from tests.service_world import HEARD, PERSONAL, POPULAR, USER, Services, published, running, services
+from tests.service_world import HEARD, PERSONAL, POPULAR, PROJECT, USER, Services, published, running, services
 from tests.stub_neighbour import BEHAVIOURS, Stub, stub
 
 pytestmark = pytest.mark.slow
@@ -179,38 +180,54 @@ def test_breaker(misled: tuple[Services, Stub]) -> None:
 
 
 def test_hot_swap(tmp_path: Path) -> None:
-    """New runs are taken up under load without one failed request; a bad run is refused; a rollback is followed."""
+    """Under load a new run is taken up, a bad one refused and a rollback by command followed, without one failed request."""
     first = published(tmp_path)
-    place = storage(str(tmp_path / "artifacts"), {})
-    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0.2", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
-        url, statuses, stop = found.url("recommendations"), [], threading.Event()
+    settings = {"MUSICREC_SERVICE_POLL_S": "0.2", "MUSICREC_SERVICE_RELOAD_KEY": "again"}
+    with running(tmp_path, **settings) as found:
+        url, seen = found.url("recommendations"), []
+        found.post("events", "/put", user_id=USER, item_id=250)
+        with under_load(found, seen):
+            second = published(tmp_path, personal=range(170, 190))
+            wait_for(url, second)
+            bad = published(tmp_path, personal=range(140, 150), damaged="recommendations.parquet")
+            refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
+            assert refused.status_code == 503
+            assert served(url) == second
+            assert bad not in {run for _, run, _ in seen}
+            command = [sys.executable, "-m", "musicrec.serving", "rollback", first]
+            subprocess.run(command, cwd=PROJECT, env=found.environment, check=True, capture_output=True, timeout=60)
+            wait_for(url, first)
+            wait_for(found.url("features"), first)
+            time.sleep(0.2)
+        assert len(seen) > 20
+        assert {status for status, _, _ in seen} == {200}
+        assert {run for _, run, _ in seen} == {first, second}
+        assert {run: recs for _, run, recs in seen} == {first: [150, 251, 151, 252], second: [170, 251, 171, 252]}
+        for key in ({}, {"X-Reload-Key": "no"}):
+            assert requests.post(f"{url}/reload", headers=key, timeout=5).status_code == 403
+        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=5).json() == {"run_id": first, "swapped": False}
 
-        def load() -> None:
-            with requests.Session() as session:
-                while not stop.is_set():
-                    answer = session.post(f"{url}/recommendations_offline", params={"user_id": USER, "k": 5}, timeout=10)
-                    assert answer.json()["recs"] in ([150, 151, 152, 153, 154], [170, 171, 172, 173, 174])
-                    statuses.append(answer.status_code)
 
-        threads = [threading.Thread(target=load) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        second = published(tmp_path, personal=range(170, 190))
-        wait_for(url, second)
-        bad = published(tmp_path, personal=range(150, 160))
-        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
-        refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
-        assert refused.status_code == 503 or served(url) == second or served(url) == bad
-        artifacts.rollback(place, first)
-        wait_for(url, first)
+@contextlib.contextmanager
+def under_load(found: Services, seen: list[tuple[int, str, list[int]]]) -> Iterator[None]:
+    """Two clients that ask for blended lists all the time; `seen` gets status, run and items of each answer."""
+    stop = threading.Event()
+
+    def load() -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.post(f"{found.url('recommendations')}/recommendations", params={"user_id": USER, "k": 4}, timeout=10)
+                seen.append((answer.status_code, answer.headers.get("X-Run-Id", ""), answer.json().get("recs")))
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
         stop.set()
         for thread in threads:
             thread.join()
-        assert len(statuses) > 20
-        assert set(statuses) == {200}
-        assert requests.post(f"{url}/reload", timeout=5).status_code == 403
-        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "no"}, timeout=5).status_code == 403
-        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=5).json() == {"run_id": first, "swapped": False}
 
 
 def test_bad_run_is_refused(tmp_path: Path) -> None:
@@ -218,8 +235,7 @@ def test_bad_run_is_refused(tmp_path: Path) -> None:
     first = published(tmp_path)
     with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
         url = found.url("recommendations")
-        bad = published(tmp_path, personal=range(160, 170))
-        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
+        bad = published(tmp_path, personal=range(160, 170), damaged="recommendations.parquet")
         refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
         assert refused.status_code == 503
         assert "recommendations.parquet is damaged" in refused.json()["detail"]
