@@ -1,6 +1,6 @@
 """The short way of a request to its endpoint: FastAPI documents the routes, and is passed by where the path alone says which is meant.
 
-A request then costs a fifth of what it costs through the framework's router, exit stacks and middlewares.
+Its router, exit stacks and middlewares were more than half of what a put cost.
 """
 
 from collections.abc import Callable, Coroutine
