@@ -1,5 +1,6 @@
 """Plays in one SQLite file: survives kill -9 and power loss, and several workers may share it."""
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ class SqliteStore:
         with self._said("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer, self._reader = self._connection(), self._connection()
+            self._turn = self.path.with_name(self.path.name + "-turn").open("w")
             self._writer.executescript(_TABLES)
         self._newest = 0
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
@@ -85,6 +87,7 @@ class SqliteStore:
         await self._commits.close()
         self._writer.close()
         self._reader.close()
+        self._turn.close()
 
     def _connection(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
@@ -95,7 +98,7 @@ class SqliteStore:
     def _write(self, rows: Sequence[Play | Impression]) -> None:
         plays = json.dumps([(*row, self._after_all_before(row.played_at)) for row in rows if isinstance(row, Play)])
         impressions = [row for row in rows if isinstance(row, Impression)]
-        with self._said("written"):
+        with self._said("written"), self._turn_to_write():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 self._writer.execute(_LOG_PLAYS, (plays,))
@@ -127,6 +130,16 @@ class SqliteStore:
                 return
             after = rows[-1][0]
             yield from (row_of(*row[1:]) for row in rows)
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
+        # and by the kernel when its holder is killed.
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     @contextmanager
     def _said(self, done: str) -> Iterator[None]:
