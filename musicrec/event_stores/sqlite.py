@@ -55,7 +55,6 @@ class SqliteStore:
         with self._said("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer, self._reader = self._connection(), self._connection()
-            self._turn = self.path.with_name(self.path.name + "-turn").open("w")
             self._writer.executescript(_TABLES)
         self._newest = 0
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
@@ -87,7 +86,6 @@ class SqliteStore:
         await self._commits.close()
         self._writer.close()
         self._reader.close()
-        self._turn.close()
 
     def _connection(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
@@ -135,11 +133,9 @@ class SqliteStore:
     def _turn_to_write(self) -> Iterator[None]:
         # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
         # and by the kernel when its holder is killed.
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
-        try:
+        with self.path.with_name(f"{self.path.name}-turn").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
             yield
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     @contextmanager
     def _said(self, done: str) -> Iterator[None]:
