@@ -12,94 +12,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import requests
-from tqdm import tqdm
 
 from benchmarks.http_load import Load, at_rate, in_turns, targets
-from musicrec import schema
-from musicrec.artifacts import RunInfo, publish
-from musicrec.storage import storage
+from benchmarks.serving_artifacts import K, Size, artifacts
 from tests.service_world import APPS, URL_KEYS, free_port
 
-K = 100
 PROJECT = Path(__file__).resolve().parents[1]
+REQUESTS = {"/recommendations_offline": 20_000, "/recommendations": 5_000}
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much is built."""
+class Run:
+    """What came back, and how many milliseconds of a core each service took for a request: these say the same on a crowded machine."""
 
-    users: int
-    items: int
-    plays: int
-    seed: int = 0
-
-
-def artifacts(folder: Path, size: Size) -> Path:
-    """A published run of the size, made once."""
-    root = folder / f"{size.users}x{K}-{size.items}-{size.plays}"
-    if (root / "artifacts" / "current.json").exists():
-        return root
-    run, rng = root / "run", np.random.default_rng(size.seed)
-    run.mkdir(parents=True, exist_ok=True)
-    _grouped(run, schema.RECOMMENDATIONS, size.users, K, size.items, rng)
-    _grouped(run, schema.SIMILAR, size.items, 10, size.items, rng)
-    _events(run, size, rng)
-    _catalogue(run, size)
-    publish(storage(str(root / "artifacts"), {}), run, RunInfo({"made for": "benchmarks/serving.py"}))
-    return root
-
-
-def _grouped(run: Path, kind: schema.TableSchema, keys: int, per_key: int, items: int, rng: np.random.Generator) -> None:
-    batch = 20_000
-    with pq.ParquetWriter(run / f"{kind.name}.parquet", kind.arrow, compression="zstd") as writer:
-        for start in tqdm(range(0, keys, batch), desc=kind.name, disable=None):
-            n = min(batch, keys - start)
-            # Steps from a random start: different items within a key, without sorting.
-            found = (rng.integers(0, items, (n, 1)) + np.cumsum(rng.integers(1, items // per_key, (n, per_key)), 1)) % items
-            columns = [np.repeat(np.arange(start, start + n), per_key), found.ravel(),
-                       np.tile(np.linspace(1, 0.1, per_key), n), np.tile(np.arange(1, per_key + 1), n)]
-            writer.write_table(pa.table([pa.array(c.astype(f.type.to_pandas_dtype())) for c, f in zip(columns, kind.arrow)],
-                                        schema=kind.arrow))
-
-
-def _events(run: Path, size: Size, rng: np.random.Generator) -> None:
-    batch, moment = 20_000, np.datetime64(datetime(2022, 6, 1), "us")
-    with pq.ParquetWriter(run / "events.parquet", schema.EVENTS.arrow, compression="zstd") as writer:
-        for start in tqdm(range(0, size.users, batch), desc="events", disable=None):
-            n = min(batch, size.users - start)
-            rows = n * size.plays
-            columns = [np.repeat(np.arange(start, start + n, dtype=np.int32), size.plays), rng.integers(0, size.items, rows, np.int32),
-                       np.tile(np.arange(1, size.plays + 1, dtype=np.int32), n), np.full(rows, moment), np.ones(rows, np.int8),
-                       np.ones(rows, np.float32)]
-            writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema.EVENTS.arrow))
-
-
-def _catalogue(run: Path, size: Size) -> None:
-    n = size.items
-    ids, ones = np.arange(n, dtype=np.int32), np.ones(n, np.float32)
-    artist_names = [[f"Artist {i % 50_000}"] for i in range(n)]
-    lists = {"albums": [["Album"]] * n, "artists": artist_names, "genres": [["pop"]] * n, "album_ids": [[1]] * n,
-             "artist_ids": [[i % 50_000] for i in range(n)], "genre_ids": [[1]] * n}
-    columns = {"item_id": ids, "name": [f"Track {i}" for i in range(n)], "num_users": n - ids, "num_users_norm": ones,
-               "num_albums": ids, "genre_score_mean": ones, **lists}
-    _write(run, schema.ITEMS, columns)
-    _write(run, schema.GENRES, {"genre_id": [1], "name": ["pop"], "items_count": [n], "score": [1.0]})
-    top = {"rank": np.arange(1, 101), "item_id": np.arange(100), "users": np.arange(100), "score": np.linspace(1, 0, 100)}
-    _write(run, schema.TOP_POPULAR, {**top, "name": ["x"] * 100, "genres": [[]] * 100, "artists": [[]] * 100, "albums": [[]] * 100})
-
-
-def _write(run: Path, kind: schema.TableSchema, columns: dict[str, object]) -> None:
-    arrays = [pa.array(columns[column.name], column.type) for column in kind.columns]
-    pq.write_table(pa.table(arrays, schema=kind.arrow), run / f"{kind.name}.parquet", compression="zstd")
+    load: Load
+    core_ms: dict[str, float]
 
 
 @contextlib.contextmanager
@@ -151,22 +84,39 @@ def ours(root: Path, workers: int, log: bool = True) -> Iterator[tuple[dict[str,
 
 
 @contextlib.contextmanager
-def peers(root: Path) -> Iterator[dict[str, int]]:
+def peers(root: Path) -> Iterator[tuple[dict[str, int], dict[str, tuple[int, float]]]]:
     """The reference services over the same artifacts."""
     ports = {name: free_port() for name in APPS}
     base = {**os.environ, "PEER_FOLDER": str(root / "run"), "PEER_FEATURES": f"http://127.0.0.1:{ports['features']}",
             "PEER_EVENTS": f"http://127.0.0.1:{ports['events']}"}
     commands = {name: [sys.executable, "-m", "uvicorn", "benchmarks.peer_service:app", "--port", str(ports[name])] for name in APPS}
-    with served(commands, ports, {name: {**base, "PEER": name} for name in APPS}):
-        yield ports
+    with served(commands, ports, {name: {**base, "PEER": name} for name in APPS}) as found:
+        yield ports, found
 
 
 def private_mb(pid: int) -> float:
     """Memory in MB that is a process's own, not pages of files that others can map too; the largest of it and its children."""
-    children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     own = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous")) / 1024
-    return max([own, *(private_mb(child) for child in children)])
+    return max([own, *map(private_mb, children(pid))])
+
+
+def core_seconds(pid: int) -> float:
+    """Seconds of a core that a process and its children have taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(core_seconds, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def watched(pids: dict[str, int], send: Callable[[], Load]) -> Run:
+    """Send, and measure what the services take for it."""
+    before = {name: core_seconds(pid) for name, pid in pids.items()}
+    load = send()
+    return Run(load, {name: (core_seconds(pid) - before[name]) * 1000 / len(load.seconds) for name, pid in pids.items()})
 
 
 def play(port: int, users: np.ndarray, items: int, rng: np.random.Generator) -> Load:
@@ -177,7 +127,7 @@ def play(port: int, users: np.ndarray, items: int, rng: np.random.Generator) -> 
 
 def frozen(ports: dict[str, int], pid: int, users: np.ndarray) -> Load:
     """Blended answers while the events service and its workers accept connections but do not run."""
-    family = [pid, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    family = [pid, *children(pid)]
     for one in family:
         os.kill(one, signal.SIGSTOP)
     try:
@@ -187,67 +137,77 @@ def frozen(ports: dict[str, int], pid: int, users: np.ndarray) -> Load:
             os.kill(one, signal.SIGCONT)
 
 
-def measured(ports: dict[str, int], users: np.ndarray, requests_: dict[str, int], connections: int) -> dict[str, tuple[Load, Load]]:
+def measured(ports: dict[str, int], pids: dict[str, int], users: np.ndarray, requests_: dict[str, int],
+             connections: int) -> dict[str, tuple[Run, Run]]:
     """For offline and blended: one connection for the median, many for the throughput."""
-    found = {}
-    for path, n in requests_.items():
-        wanted = targets(path, np.resize(users, n), lambda _: f"&k={K}")
-        port = ports["recommendations"]
+    def both(path: str, n: int) -> tuple[Run, Run]:
+        wanted, port = targets(path, np.resize(users, n), lambda _: f"&k={K}"), ports["recommendations"]
         in_turns(port, wanted[:max(2, n // 20)], 1)
-        found[path] = in_turns(port, wanted[:max(3, n // 5)], 1), in_turns(port, wanted, connections)
-    return found
+        return (watched(pids, lambda: in_turns(port, wanted[:max(3, n // 5)], 1)),
+                watched(pids, lambda: in_turns(port, wanted, connections)))
+
+    return {path: both(path, n) for path, n in requests_.items()}
 
 
-def line(name: str, load: Load) -> str:
+def line(name: str, run: Run) -> str:
     """One row of the report."""
+    load, cores = run.load, ", ".join(f"{name} {ms:.2f}" for name, ms in run.core_ms.items() if ms >= 0.005)
     return (f"{name:<54} {load.per_second:>9.1f}/s  median {load.ms(0.5):>8.2f} ms  p99 {load.ms(0.99):>8.2f} ms  max {load.ms(1):>8.2f} ms"
-            f"  n={len(load.seconds)}"
+            f"  n={len(load.seconds)}  ms of a core a request: {cores}"
             f"{f'  FAILED {load.failed}' if load.failed else ''}{f'  degraded {load.degraded}' if load.degraded else ''}")
+
+
+def with_workers(root: Path, workers: int, size: Size, users: np.ndarray, shorter: int) -> dict[str, tuple[Run, Run]]:
+    """Measure our services with so many workers each, and print it; requests are divided by `shorter`."""
+    rng = np.random.default_rng(1)
+    with ours(root, workers) as (ports, started):
+        print(f"start, warm, {workers} worker(s):", ", ".join(f"{name} {seconds:.2f} s" for name, (_, seconds) in started.items()))
+        pids = {name: pid for name, (pid, _) in started.items()}
+        play(ports["events"], users, size.items, rng)
+        puts = [f"/put?user_id={user}&item_id=1" for user in rng.integers(size.users, 2 * size.users, 20_000 // shorter)]
+        print(line(f"put, {workers} worker(s), 64 connections", watched(pids, lambda: in_turns(ports["events"], puts, 64))))
+        found = measured(ports, pids, users, {path: n // shorter for path, n in REQUESTS.items()}, 16)
+        for path, (alone, many) in found.items():
+            print(line(f"{path}, {workers} worker(s), 1 connection", alone))
+            print(line(f"{path}, {workers} worker(s), 16 connections", many))
+        wanted = targets("/recommendations", np.resize(users, 3000 // shorter), lambda _: f"&k={K}")
+        steady = watched(pids, lambda: at_rate(ports["recommendations"], wanted, 100))
+        print(line(f"/recommendations, {workers} worker(s), 100 req/s", steady))
+        print("private memory a worker:", ", ".join(f"{name} {private_mb(pid):.0f} MB" for name, pid in pids.items()))
+        stopped = watched(pids, lambda: frozen(ports, pids["events"], users))
+        print(line("/recommendations, events service frozen, 1 connection", stopped), flush=True)
+    return found
 
 
 def main() -> None:
     """Measure, print, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where full-size artifacts are kept between runs")
+    parser.add_argument("--folder", type=Path, required=True, help="where artifacts of each size are kept between runs")
     parser.add_argument("--users", type=int, default=1_370_000)
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--plays", type=int, default=20, help="rows of the listening history a user")
+    parser.add_argument("--plays", type=int, default=162, help="rows of the listening history a user")
+    parser.add_argument("--shorter", type=int, default=1, help="divide the numbers of requests by this, for a trial")
     chosen = parser.parse_args()
     size = Size(chosen.users, chosen.items, chosen.plays)
     root = artifacts(chosen.folder, size)
     rng = np.random.default_rng(1)
     users = rng.integers(0, size.users, 500)
-    paths = {"/recommendations_offline": 20_000, "/recommendations": 5_000}
     print(f"{size.users} users x {K} rows, {size.items} x 10 similar items, {size.users * size.plays} plays; {os.cpu_count()} cores, "
           f"load of the machine before: {os.getloadavg()[0]:.1f}")
     shutil.rmtree(root / "cache", ignore_errors=True)
-    best: dict[str, tuple[Load, Load]] = {}
     with ours(root, 1) as (_, started):
         print("start, cold (parquet to arrays):", ", ".join(f"{name} {seconds:.1f} s" for name, (_, seconds) in started.items()))
-    for workers in (1, 2):
-        with ours(root, workers) as (ports, started):
-            print(f"start, warm, {workers} worker(s):", ", ".join(f"{name} {seconds:.2f} s" for name, (_, seconds) in started.items()))
-            play(ports["events"], users, size.items, rng)
-            others = rng.integers(size.users, 2 * size.users, 20_000)
-            puts = in_turns(ports["events"], [f"/put?user_id={user}&item_id=1" for user in others], 64)
-            print(line(f"put, {workers} worker(s), 64 connections", puts))
-            found = measured(ports, users, paths, 16)
-            for path, (alone, many) in found.items():
-                print(line(f"{path}, {workers} worker(s), 1 connection", alone))
-                print(line(f"{path}, {workers} worker(s), 16 connections", many))
-            steady = at_rate(ports["recommendations"], targets("/recommendations", np.resize(users, 3000), lambda _: f"&k={K}"), 100)
-            print(line(f"/recommendations, {workers} worker(s), 100 req/s", steady))
-            print("private memory a worker:", ", ".join(f"{name} {private_mb(pid):.0f} MB" for name, (pid, _) in started.items()))
-            best = best or found
-            print(line("/recommendations, events service frozen, 1 connection", frozen(ports, started["events"][0], users)))
-    with peers(root) as ports:
+    best, _ = (with_workers(root, workers, size, users, chosen.shorter) for workers in (1, 2))
+    with peers(root) as (ports, started):
+        pids = {name: pid for name, (pid, _) in started.items()}
         play(ports["events"], users, size.items, rng)
-        reference = measured(ports, users, {"/recommendations_offline": 20, "/recommendations": 20}, 4)
+        reference = measured(ports, pids, users, dict.fromkeys(REQUESTS, 20), 4)
     for path, (alone, many) in reference.items():
         print(line(f"reference {path}, 1 connection", alone))
         print(line(f"reference {path}, 4 connections", many))
-        print(f"ratio {path} (1 worker): {best[path][1].per_second / many.per_second:.0f}x throughput, "
-              f"median {alone.ms(0.5) / best[path][0].ms(0.5):.0f}x lower")
+        print(f"ratio {path} (1 worker): {best[path][1].load.per_second / many.load.per_second:.0f}x throughput, "
+              f"median {alone.load.ms(0.5) / best[path][0].load.ms(0.5):.0f}x lower, "
+              f"{sum(many.core_ms.values()) / sum(best[path][1].core_ms.values()):.0f}x less of a core")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ from tests.service_world import free_port
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """The URL of a fresh server that writes every play to its log; skips the test when redis-server is not installed."""
+def redis_server(folder: Path, port: int | None = None, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """The URL of a server that writes every play to its log in `folder`, ended by `end`; skips the test when none is installed."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    port = free_port()
+    port = port or free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -32,5 +33,5 @@ def redis_server(folder: Path) -> Iterator[str]:
         client.close()
         yield f"redis://127.0.0.1:{port}/0"
     finally:
-        process.terminate()
+        process.send_signal(end)
         process.wait()

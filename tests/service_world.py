@@ -65,9 +65,18 @@ def write(folder: Path, kind: schema.TableSchema, columns: dict[str, object]) ->
     pq.write_table(pa.table(arrays, schema=kind.arrow), folder / f"{kind.name}.parquet")
 
 
-def published(root: Path, personal: range = PERSONAL) -> str:
-    """Publish the little world below `root`/artifacts; returns the run id."""
-    return publish(storage(str(root / "artifacts"), {}), write_run(root / "run", personal), RunInfo({"made for": "tests"}))
+def published(root: Path, personal: range = PERSONAL, damaged: str = "") -> str:
+    """Publish the little world below `root`/artifacts; returns the run id. The file named in `damaged` is nonsense before any service
+    can see the run."""
+    place, folder = storage(str(root / "artifacts"), {}), write_run(root / "run", personal)
+    if not damaged:
+        return publish(place, folder, RunInfo({"made for": "tests"}))
+    # Published beside the place that services look at, spoilt there, and moved over with current.json last, as publishing does.
+    run_id = publish(storage(str(root / "aside"), {}), folder, RunInfo({"made for": "tests"}))
+    (root / "aside" / "runs" / run_id / damaged).write_bytes(b"nonsense")
+    (root / "aside" / "runs" / run_id).rename(root / "artifacts" / "runs" / run_id)
+    (root / "aside" / "current.json").rename(root / "artifacts" / "current.json")
+    return run_id
 
 
 def free_port() -> int:

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BEHAVIOURS = ("slow", "status 500", "not json", "a list", "wrong types", "no keys", "hangs up")
 _BODIES = {"not json": b"<html>", "a list": b"[1, 2]", "wrong types": b'{"events": ["a"], "similar": [{"item_id_2": [1], "score": []}]}',
-           "no keys": b"{}", "status 500": b'{"detail": "broken"}'}
+           "no keys": b"{}", "status 500": b'{"detail": "broken"}',
+           "well": b'{"similar": [{"item_id_2": [251, 252], "score": [0.9, 0.8]}]}'}
 
 
 class Stub(ThreadingHTTPServer):

@@ -88,7 +88,7 @@ def test_filled_limits_artists() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 12))
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 12))
 def test_filled_is_the_first_k_different(items: list[int], k: int) -> None:
     """Without a limit it is the first k different items in order."""
     assert ids(filled(picks("x", items), k, lambda _: (), 0)) == list(dict.fromkeys(items))[:k]

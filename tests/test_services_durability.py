@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -24,44 +27,95 @@ from tests.service_world import PROJECT, USER, Services, published, running, ser
 pytestmark = pytest.mark.slow
 # The daily number is small; FUZZ_REQUESTS=100000 makes a night of it.
 FUZZED = int(os.environ.get("FUZZ_REQUESTS", "3000"))
+NUMBERS = itertools.count()
+MANY = {"MUSICREC_EVENTS_PER_USER": "10000", "MUSICREC_BLENDING_MAX_K": "10000", "MUSICREC_SERVICE_LOG_REQUESTS": "false"}
 
 
 def test_kill_9_loses_no_acknowledged_play(tmp_path: Path) -> None:
     """Killed again and again under load of 32 clients, the store keeps every acknowledged play."""
+    found = services(tmp_path, **MANY)
     acknowledged: dict[int, list[int]] = defaultdict(list)
-    found = services(tmp_path, MUSICREC_EVENTS_PER_USER="1000", MUSICREC_SERVICE_LOG_REQUESTS="false")
-    number = iter(range(10**9))
+    for round_ in range(4):
+        found.start("events")
+        with putting(found, acknowledged):
+            wait_for_puts(acknowledged, 300 + 100 * round_)
+            found.stop("events", signal.SIGKILL)
+    found.start("events")
+    try:
+        check_kept(found, acknowledged)
+    finally:
+        found.stop("events")
+
+
+def test_a_killed_worker_loses_no_acknowledged_play(tmp_path: Path) -> None:
+    """Of two workers one is killed under load, twice: the other goes on, and every acknowledged play is there."""
+    found = services(tmp_path, **MANY)
+    acknowledged: dict[int, list[int]] = defaultdict(list)
+    found.start("events", options=("--workers", "2"))
+    try:
+        for _ in range(2):
+            with putting(found, acknowledged):
+                wait_for_puts(acknowledged, 300)
+                os.kill(workers(found)[0], signal.SIGKILL)
+                # All clients may have been talking to the killed one: they come back to the other.
+                wait_for_puts(acknowledged, 100)
+            deadline = time.monotonic() + 30
+            while len(workers(found)) < 2 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        check_kept(found, acknowledged)
+    finally:
+        found.stop("events")
+
+
+def workers(found: Services) -> list[int]:
+    """The process ids of the workers of the events service."""
+    children = Path(f"/proc/{found.running['events'].pid}/task/{found.running['events'].pid}/children").read_text().split()
+    return [int(child) for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@contextlib.contextmanager
+def putting(found: Services, acknowledged: dict[int, list[int]]) -> Iterator[None]:
+    """32 clients that put plays until the block ends, whatever becomes of the service; the acknowledged ones go to `acknowledged`."""
+    stop = threading.Event()
+
+    async def client(session: aiohttp.ClientSession, user: int) -> None:
+        while not stop.is_set():
+            item = next(NUMBERS)
+            try:
+                async with session.post(f"{found.url('events')}/put?user_id={user}&item_id={item}") as answer:
+                    if answer.status == 200 and await answer.json() == {"result": "ok"}:
+                        acknowledged[user].append(item)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
 
     async def load() -> None:
         async with aiohttp.ClientSession() as session:
-            async def client(user: int) -> None:
-                while True:
-                    item = next(number)
-                    try:
-                        async with session.post(f"{found.url('events')}/put?user_id={user}&item_id={item}") as answer:
-                            if answer.status == 200 and await answer.json() == {"result": "ok"}:
-                                acknowledged[user].append(item)
-                    except aiohttp.ClientError:
-                        return
-            await asyncio.gather(*(client(user) for user in range(32)))
+            await asyncio.gather(*(client(session, user) for user in range(32)))
 
-    for round_ in range(4):
-        found.start("events")
-        thread = threading.Thread(target=lambda: asyncio.run(load()))
-        before = sum(map(len, acknowledged.values()))
-        thread.start()
-        while sum(map(len, acknowledged.values())) < before + 300 + 100 * round_:
-            time.sleep(0.005)
-        found.stop("events", signal.SIGKILL)
-        thread.join()
-    found.start("events")
+    thread = threading.Thread(target=lambda: asyncio.run(load()))
+    thread.start()
     try:
-        for user, items in acknowledged.items():
-            kept = found.post("events", "/get", user_id=user, k=1000).json()["events"]
-            assert set(items) <= set(kept)
-            assert kept == sorted(kept, reverse=True)
+        yield
     finally:
-        found.stop("events")
+        stop.set()
+        thread.join()
+
+
+def wait_for_puts(acknowledged: dict[int, list[int]], more: int) -> None:
+    """Return when so many more plays are acknowledged."""
+    wanted, deadline = sum(map(len, acknowledged.values())) + more, time.monotonic() + 60
+    while sum(map(len, acknowledged.values())) < wanted:
+        assert time.monotonic() < deadline, "nothing is acknowledged any more"
+        time.sleep(0.005)
+
+
+def check_kept(found: Services, acknowledged: dict[int, list[int]]) -> None:
+    """Every acknowledged play is told, in the order of its put: a client sends its next one when the last is answered."""
+    assert sum(map(len, acknowledged.values())) > 500
+    for user, items in acknowledged.items():
+        kept = found.post("events", "/get", user_id=user, k=10_000).json()["events"]
+        assert set(items) <= set(kept)
+        assert kept == sorted(kept, reverse=True)
 
 
 @pytest.mark.skipif(shutil.which("mount") is None or not Path("/dev/shm").is_dir(), reason="no small file system can be made here")
@@ -144,6 +198,50 @@ def test_fuzz(tmp_path: Path) -> None:
             assert found.running[name].poll() is None
             assert memory_mb(found.running[name].pid) < before + 20
         assert len(found.recs("/recommendations", user_id=USER, k=10)) == 10
+
+
+ENDLESS = {"path": b"POST /put?user_id=", "header": b"POST /put HTTP/1.1\r\nHost: ", "headers": b"POST /put HTTP/1.1\r\nHost: x\r\n",
+           "body": b"POST /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"}
+
+
+@pytest.mark.parametrize("endless", sorted(ENDLESS))
+def test_endless_request(endless: str, endless_events: Services) -> None:
+    """A request whose path, header, headers or body has no end is refused, and memory does not grow."""
+    pid = endless_events.running["events"].pid
+    before, piece = memory_mb(pid), b"a" * 65_000
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", endless_events.ports["events"]), 5) as connection, contextlib.suppress(OSError):
+            connection.sendall(ENDLESS[endless])
+            for number in range(300):
+                whole = {"headers": b"X-%d: %b\r\n" % (number, piece), "body": b"%x\r\n%b\r\n" % (len(piece), piece)}
+                connection.sendall(whole.get(endless, piece))
+    assert memory_mb(pid) < before + 10
+    assert endless_events.post("events", "/put", user_id=1, item_id=2).json() == {"result": "ok"}
+
+
+@pytest.fixture(scope="module")
+def endless_events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """An events service that has answered a few requests."""
+    with running(tmp_path_factory.mktemp("endless"), "events") as found:
+        found.post("events", "/put", user_id=1, item_id=2)
+        yield found
+
+
+def test_many_large_batches(tmp_path: Path) -> None:
+    """Batches of 1,000 users x 1,000 items, ten at once, take less than 200 MB."""
+    published(tmp_path)
+    body = {"user_ids": list(range(1000)), "k": 1000}
+    with running(tmp_path, "recommendations") as found:
+        url, pid = found.url("recommendations") + "/recommendations/batch", found.running["recommendations"].pid
+        before, statuses = memory_mb(pid), []
+        threads = [threading.Thread(target=lambda: statuses.append(requests.post(url, json=body, timeout=60).status_code))
+                   for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert statuses == [200] * 10
+        assert memory_mb(pid) < before + 200
 
 
 def memory_mb(pid: int) -> float:

@@ -1,6 +1,9 @@
 """What an operator relies on: swaps, failures, limits, metrics and logs, with real processes."""
 
+import contextlib
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,10 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from musicrec import artifacts
-from musicrec.storage import storage
-from tests.service_world import HEARD, PERSONAL, POPULAR, USER, Services, published, running, services
-from tests.stub_neighbour import BEHAVIOURS, Stub, stub
+from tests.service_world import HEARD, PROJECT, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +61,19 @@ def test_rules_of_blending(guarded: Services) -> None:
     assert max(artists.count(artist) for artist in set(artists)) <= 2
 
 
+@pytest.mark.parametrize("method", ["alternate", "score", "reciprocal_rank"])
+def test_allowed_items(tmp_path: Path, method: str) -> None:
+    """With a list of allowed items nothing else is recommended, whatever the way of blending, not even to fill up to k."""
+    published(tmp_path)
+    allowed = [*range(150, 160), *range(201, 204), 105, 130]
+    (tmp_path / "allowed.txt").write_text("\n".join(map(str, allowed)))
+    with running(tmp_path, MUSICREC_BLENDING_ALLOWED_ITEMS=str(tmp_path / "allowed.txt"), MUSICREC_BLENDING_METHOD=method) as found:
+        found.post("events", "/put", user_id=USER, item_id=200)
+        assert sorted(found.recs("/recommendations", user_id=USER, k=100)) == sorted({*allowed} - {*HEARD})
+        assert found.recs("/recommendations_online", user_id=USER, k=100) == [201, 202, 203]
+        assert sorted(found.recs("/recommendations_default", k=100)) == sorted(allowed)
+
+
 def test_impressions_are_stored(guarded: Services) -> None:
     """What was shown is in the event store, with source and position."""
     recs = ask(guarded, "recommendations", "/recommendations_offline", user_id=16, k=3).json()["recs"]
@@ -73,6 +86,15 @@ def test_impressions_are_stored(guarded: Services) -> None:
             break
         time.sleep(0.05)
     assert [(row.item_id, row.source, row.position) for row in rows] == [(item, "personal", at) for at, item in enumerate(recs)]
+
+
+def test_impressions_are_off_by_default(tmp_path: Path) -> None:
+    """Unless asked to, the service tells nobody what it showed."""
+    published(tmp_path)
+    with running(tmp_path, "recommendations", "events") as found:
+        assert len(found.recs("/recommendations", user_id=USER, k=5)) == 5
+        time.sleep(0.3)
+        assert not [route for route in requests.get(found.url("events") + "/stats", timeout=5).json()["requests"] if "impressions" in route]
 
 
 def test_cors(guarded: Services) -> None:
@@ -133,84 +155,55 @@ def test_rate_limit(tmp_path: Path) -> None:
         assert found.post("events", "/get", user_id=1).status_code == 200
 
 
-@pytest.fixture(scope="module")
-def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub]]:
-    """A recommendations service whose two neighbours are one misbehaving server."""
-    root = tmp_path_factory.mktemp("misled")
-    published(root)
-    found = services(root, MUSICREC_SERVICE_TIMEOUT_MS="150", MUSICREC_SERVICE_BREAKER_PAUSE_S="1")
-    url = f"http://127.0.0.1:{found.ports['events']}"
-    found.environment |= {"MUSICREC_URLS_FEATURES_STORE_URL": url, "MUSICREC_URLS_EVENTS_STORE_URL": url}
-    with stub(found.ports["events"]) as server:
-        try:
-            found.start("recommendations")
-            yield found, server
-        finally:
-            for process in found.running.values():
-                process.kill()
-                process.wait()
-
-
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_misbehaving_neighbour(misled: tuple[Services, Stub], behaviour: str) -> None:
-    """Whatever a neighbour does, a user gets k tracks, and the answer names the neighbour."""
-    found, server = misled
-    server.behaviour = behaviour
-    time.sleep(1.1)  # so that the breaker lets a call through
-    answer = found.post("recommendations", "/recommendations", user_id=USER, k=20).json()
-    assert answer["recs"] == list(PERSONAL[:20])
-    assert "events service at" in answer["degraded"][0]
-
-
-def test_breaker(misled: tuple[Services, Stub]) -> None:
-    """After five failures in a row the neighbour is left alone, and asked again after the pause."""
-    found, server = misled
-    server.behaviour = "status 500"
-    time.sleep(1.1)
-    for _ in range(7):
-        said = found.post("recommendations", "/recommendations", user_id=USER, k=2).json()["degraded"][0]
-    asked = server.asked
-    assert "left alone" in said
-    found.post("recommendations", "/recommendations", user_id=USER, k=2)
-    assert server.asked == asked
-    time.sleep(1.1)
-    found.post("recommendations", "/recommendations", user_id=USER, k=2)
-    assert server.asked > asked
-
-
 def test_hot_swap(tmp_path: Path) -> None:
-    """New runs are taken up under load without one failed request; a bad run is refused; a rollback is followed."""
+    """Under load a new run is taken up, a bad one refused and a rollback by command followed, without one failed request."""
     first = published(tmp_path)
-    place = storage(str(tmp_path / "artifacts"), {})
-    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0.2", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
-        url, statuses, stop = found.url("recommendations"), [], threading.Event()
+    settings = {"MUSICREC_SERVICE_POLL_S": "0.2", "MUSICREC_SERVICE_RELOAD_KEY": "again"}
+    with running(tmp_path, **settings) as found:
+        url, seen = found.url("recommendations"), []
+        found.post("events", "/put", user_id=USER, item_id=250)
+        with under_load(found, seen):
+            second = published(tmp_path, personal=range(170, 190))
+            wait_for(url, second)
+            bad = published(tmp_path, personal=range(140, 150), damaged="recommendations.parquet")
+            refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
+            assert refused.status_code == 503
+            assert served(url) == second
+            assert bad not in {run for _, run, _ in seen}
+            command = [sys.executable, "-m", "musicrec.serving", "rollback", first]
+            subprocess.run(command, cwd=PROJECT, env=found.environment, check=True, capture_output=True, timeout=60)
+            wait_for(url, first)
+            wait_for(found.url("features"), first)
+            time.sleep(0.2)
+        assert len(seen) > 20
+        assert {status for status, _, _ in seen} == {200}
+        assert {run for _, run, _ in seen} == {first, second}
+        assert {run: recs for _, run, recs in seen} == {first: [150, 251, 151, 252], second: [170, 251, 171, 252]}
+        for key in ({}, {"X-Reload-Key": "no"}):
+            assert requests.post(f"{url}/reload", headers=key, timeout=5).status_code == 403
+        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=5).json() == {"run_id": first, "swapped": False}
 
-        def load() -> None:
-            with requests.Session() as session:
-                while not stop.is_set():
-                    answer = session.post(f"{url}/recommendations_offline", params={"user_id": USER, "k": 5}, timeout=10)
-                    assert answer.json()["recs"] in ([150, 151, 152, 153, 154], [170, 171, 172, 173, 174])
-                    statuses.append(answer.status_code)
 
-        threads = [threading.Thread(target=load) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        second = published(tmp_path, personal=range(170, 190))
-        wait_for(url, second)
-        bad = published(tmp_path, personal=range(150, 160))
-        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
-        refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
-        assert refused.status_code == 503 or served(url) == second or served(url) == bad
-        artifacts.rollback(place, first)
-        wait_for(url, first)
+@contextlib.contextmanager
+def under_load(found: Services, seen: list[tuple[int, str, list[int]]]) -> Iterator[None]:
+    """Two clients that ask for blended lists all the time; `seen` gets status, run and items of each answer."""
+    stop = threading.Event()
+
+    def load() -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.post(f"{found.url('recommendations')}/recommendations", params={"user_id": USER, "k": 4}, timeout=10)
+                seen.append((answer.status_code, answer.headers.get("X-Run-Id", ""), answer.json().get("recs")))
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
         stop.set()
         for thread in threads:
             thread.join()
-        assert len(statuses) > 20
-        assert set(statuses) == {200}
-        assert requests.post(f"{url}/reload", timeout=5).status_code == 403
-        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "no"}, timeout=5).status_code == 403
-        assert requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=5).json() == {"run_id": first, "swapped": False}
 
 
 def test_bad_run_is_refused(tmp_path: Path) -> None:
@@ -218,8 +211,7 @@ def test_bad_run_is_refused(tmp_path: Path) -> None:
     first = published(tmp_path)
     with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0", MUSICREC_SERVICE_RELOAD_KEY="again") as found:
         url = found.url("recommendations")
-        bad = published(tmp_path, personal=range(160, 170))
-        (tmp_path / "artifacts" / "runs" / bad / "recommendations.parquet").write_bytes(b"nonsense")
+        bad = published(tmp_path, personal=range(160, 170), damaged="recommendations.parquet")
         refused = requests.post(f"{url}/reload", headers={"X-Reload-Key": "again"}, timeout=30)
         assert refused.status_code == 503
         assert "recommendations.parquet is damaged" in refused.json()["detail"]
@@ -263,37 +255,3 @@ def test_two_workers(tmp_path: Path) -> None:
         for process in found.running.values():
             process.terminate()
             process.wait()
-
-
-def test_shutdown_drains(tmp_path: Path) -> None:
-    """Requests that are under way when a service is told to stop are answered."""
-    published(tmp_path)
-    with running(tmp_path, "recommendations", "events") as found:
-        answers: list[int] = []
-
-        def one() -> None:
-            with requests.Session() as session:
-                for _ in range(50):
-                    try:
-                        answers.append(session.post(f"{found.url('events')}/put?user_id=1&item_id=2", timeout=5).status_code)
-                    except requests.ConnectionError:
-                        return
-
-        thread = threading.Thread(target=one)
-        thread.start()
-        while len(answers) < 3:
-            time.sleep(0.01)
-        assert found.stop("events") in (0, -15)
-        thread.join()
-        assert set(answers) == {200}
-        found.start("events")
-        assert found.post("events", "/get", user_id=1).json() == {"events": [2]}
-
-
-def test_events_down_cold_user(tmp_path: Path) -> None:
-    """A cold user still gets the popular list when the events service is down."""
-    published(tmp_path)
-    with running(tmp_path, "recommendations", MUSICREC_SERVICE_TIMEOUT_MS="150") as found:
-        answer = found.post("recommendations", "/recommendations", user_id=1, k=7).json()
-        assert answer["recs"] == list(POPULAR[:7])
-        assert "degraded" in answer

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -143,13 +144,80 @@ def test_user_in_the_path(three: Services) -> None:
     assert found["recs"] == three.recs("/recommendations", user_id=USER, k=7)
 
 
+def test_query_body_and_get_alike(three: Services, player: int) -> None:
+    """Every route of the contract answers the same to a query, a JSON body and, where nothing is stored, to GET."""
+    assert requests.post(three.url("events") + "/put", json={"user_id": player, "track_id": 150}, timeout=5).json() == {"result": "ok"}
+    asked = [("recommendations", path, {"user_id": player, "k": 3}) for path in (*ROUTES, "/recommendations_default")]
+    asked += [("events", "/get", {"user_id": player, "n": 3}), ("features", "/similar_items", {"track_id": 150, "limit": 3})]
+    for name, path, parameters in asked:
+        url, wanted = three.url(name) + path, three.post(name, path, **parameters).json()
+        assert requests.get(url, params=parameters, timeout=5).json() == wanted
+        assert requests.post(url, json=parameters, timeout=5).json() == wanted
+        # A byte order mark, escapes and a name without a value are what some clients add.
+        assert requests.post(url, data=b"\xef\xbb\xbf" + json.dumps(parameters).encode(), timeout=5).json() == wanted
+        query = "&".join(f"{key}=%3{value}" if value < 10 else f"{key}=+{value}+" for key, value in parameters.items())
+        assert requests.post(f"{url}?nothing&{query}", timeout=5).json() == wanted
+
+
+def test_wrong_ways_in(three: Services) -> None:
+    """An unknown path is 404, a wrong method 405, a slash too many is led to the route; each with a request id."""
+    for path, method, status in (("/nowhere", "POST", 404), ("/put", "GET", 405), ("/get", "DELETE", 405), ("/get/", "GET", 307)):
+        answer = requests.request(method, three.url("events") + path, timeout=5, allow_redirects=False)
+        assert answer.status_code == status
+        assert len(answer.headers["X-Request-Id"]) == 16
+
+
+def test_one_call_for_all_seeds(three: Services, player: int) -> None:
+    """A blended answer over three latest plays asks the features service once."""
+    play(three, player, 110, 130, 150)
+
+    def calls() -> int:
+        counts: dict[str, int] = requests.get(three.url("features") + "/stats", timeout=5).json()["requests"]
+        return sum(count for route, count in counts.items() if route.startswith("/similar_items"))
+    before = calls()
+    assert len(three.recs("/recommendations", user_id=player, k=50)) == 50
+    assert calls() == before + 1
+
+
+@pytest.mark.parametrize("name", ["recommendations", "features", "events"])
+def test_examples_in_the_docs(three: Services, name: str) -> None:
+    """Each parameter and JSON body of the OpenAPI text has an example, and the service answers 200 to a request made of them."""
+    paths = requests.get(three.url(name) + "/openapi.json", timeout=5).json()["paths"]
+    asked = [(path, method, said) for path, methods in paths.items() for method, said in methods.items() if path != "/reload"]
+    assert len(asked) > 8
+    for path, method, said in asked:
+        inside = {p["name"]: p["example"] for p in said.get("parameters", ()) if p["in"] == "path"}
+        query = {p["name"]: p["example"] for p in said.get("parameters", ()) if p["in"] == "query"}
+        body = said["requestBody"]["content"]["application/json"]["example"] if "requestBody" in said else None
+        answer = requests.request(method, three.url(name) + path.format(**inside), params=query, json=body, timeout=10)
+        assert answer.status_code == 200, (path, method, answer.text)
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(three: Services) -> None:
     """curl gets the same answer with a query, and with JSON that it labels as a form."""
     url = three.url("recommendations") + "/recommendations_offline"
     for arguments in (["-X", "POST", f"{url}?user_id={USER}&k=3"], [url, "-d", f'{{"user_id": {USER}, "k": 3}}']):
-        found = subprocess.run(["curl", "-s", *arguments], capture_output=True, check=True, timeout=10).stdout
-        assert json.loads(found) == {"recs": list(PERSONAL[:3])}
+        assert curled(*arguments) == {"recs": list(PERSONAL[:3])}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_a_day_of_curl(three: Services, player: int) -> None:
+    """A client that knows curl alone stores plays, reads them back, and asks for similar items, lists and health."""
+    events, features, recommendations = (three.url(name) for name in ("events", "features", "recommendations"))
+    as_json = ["-H", "Content-Type: application/json"]
+    assert curled("-X", "POST", f"{events}/put?user_id={player}&item_id=110") == {"result": "ok"}
+    assert curled("-X", "POST", f"{events}/put", *as_json, "-d", f'{{"user_id": {player}, "track_id": 150}}') == {"result": "ok"}
+    assert curled(f"{events}/get?user_id={player}&n=10") == {"events": [150, 110]}
+    assert curled("-X", "POST", f"{features}/similar_items?track_id=150&n_recs=2")["item_id_2"] == [151, 152]
+    assert curled("-X", "POST", f"{recommendations}/recommendations_online?user_id={player}&limit=2") == {"recs": [151, 152]}
+    assert curled(f"{recommendations}/recommendations/{player}?top_k=2") == {"recs": [100, 151]}
+    assert curled(f"{recommendations}/health") == {"service": "recommendations", "status": "ok"}
+
+
+def curled(*arguments: str) -> Any:
+    """What curl prints, from JSON."""
+    return json.loads(subprocess.run(["curl", "-s", *arguments], capture_output=True, check=True, timeout=10).stdout)
 
 
 def test_verbose(three: Services, player: int) -> None:
@@ -162,13 +230,25 @@ def test_verbose(three: Services, player: int) -> None:
                                  "reason": "popular"}
     assert found["items"][1] == {"item_id": 151, "name": "Track 151", "artists": ["Artist 4"], "source": "online",
                                  "score": pytest.approx(0.9), "reason": "similar to Track 150 which you played"}
+    assert found["items"][2]["reason"] == "popular in rock"
+    mine = three.post("recommendations", "/recommendations_offline", user_id=USER, k=1, verbose="true").json()["items"]
+    assert (mine[0]["source"], mine[0]["reason"]) == ("personal", "chosen for you from your listening history")
+    default = requests.get(three.url("recommendations") + "/recommendations_default?k=2&verbose=1", timeout=5).json()
+    assert [item["name"] for item in default["items"]] == ["Track 100", "Track 101"]
 
 
 def test_headers(three: Services) -> None:
     """Every list says which run and which strategy made it."""
     found = three.post("recommendations", "/recommendations_offline", user_id=COLD).headers
     assert found["X-Strategy"] == "popular"
-    assert found["X-Run-Id"] == requests.get(three.url("recommendations") + "/stats", timeout=5).json()["run_id"]
+    run_id = requests.get(three.url("recommendations") + "/stats", timeout=5).json()["run_id"]
+    assert found["X-Run-Id"] == run_id
+    play(three, 16, 107)
+    wanted = {"/recommendations": "blended", "/recommendations_offline": "personal", "/recommendations_online": "online",
+              "/recommendations_default": "popular"}
+    for path, strategy in wanted.items():
+        said = three.post("recommendations", path, user_id=16, k=3).headers
+        assert (said["X-Run-Id"], said["X-Strategy"]) == (run_id, strategy)
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/healthy", "/ready", "/stats", "/openapi.json", "/docs"])

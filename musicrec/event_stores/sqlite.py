@@ -1,5 +1,6 @@
 """Plays in one SQLite file: survives kill -9 and power loss, and several workers may share it."""
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +96,7 @@ class SqliteStore:
     def _write(self, rows: Sequence[Play | Impression]) -> None:
         plays = json.dumps([(*row, self._after_all_before(row.played_at)) for row in rows if isinstance(row, Play)])
         impressions = [row for row in rows if isinstance(row, Impression)]
-        with self._said("written"):
+        with self._said("written"), self._turn_to_write():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 self._writer.execute(_LOG_PLAYS, (plays,))
@@ -127,6 +128,14 @@ class SqliteStore:
                 return
             after = rows[-1][0]
             yield from (row_of(*row[1:]) for row in rows)
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
+        # and by the kernel when its holder is killed.
+        with self.path.with_name(f"{self.path.name}-turn").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def _said(self, done: str) -> Iterator[None]:

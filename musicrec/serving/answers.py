@@ -5,11 +5,11 @@ Always k items while the catalogue has them (online: while there are similar one
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, repeat
+from itertools import compress
 
 import numpy as np
 
-from musicrec.serving.blending import BLENDS, Pick, combined, filled
+from musicrec.serving.blending import BLENDS, Pick, combined, filled, picked
 from musicrec.serving.knowledge import NOTHING_KNOWN, Known
 from musicrec.serving.lookup import Int32, Lookup, without
 
@@ -80,7 +80,9 @@ class Answers:
         return np.sort(np.concatenate((heard, np.array(plays, np.int32))), kind="stable") if plays else heard
 
     def _free(self, items: Int32, heard: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        free = without(items, heard) & without(items, self.rules.blocked)
+        free = without(items, heard)
+        if len(self.rules.blocked):
+            free &= without(items, self.rules.blocked)
         return free if self.rules.allowed is None else free & ~without(items, self.rules.allowed)
 
     def _online(self, known: Known, heard: Int32) -> list[Pick]:
@@ -91,7 +93,7 @@ class Answers:
     def _personal(self, user_id: int, heard: Int32) -> list[Pick]:
         items, scores = self.lookup.personal.of(user_id)
         free = self._free(items, heard)
-        return list(map(Pick, items[free].tolist(), repeat("personal"), scores[free].tolist()))
+        return list(picked(items[free].tolist(), "personal", scores[free].tolist()))
 
     def _filled(self, picks: Sequence[Pick], k: int, heard: Int32) -> list[Pick]:
         def candidates() -> Iterator[Pick]:
@@ -104,4 +106,4 @@ class Answers:
         for start in range(0, len(items), _CHUNK):
             part = slice(start, start + _CHUNK)
             free = self._free(items[part], heard)
-            yield from map(Pick, items[part][free].tolist(), repeat("popular"), scores[part][free].tolist())
+            yield from picked(items[part][free].tolist(), "popular", scores[part][free].tolist())

@@ -1,47 +1,31 @@
-"""What the three services have in common: failures as HTTP, health routes, plain start-up messages."""
+"""What the three services have in common: the way of a request, health routes, plain start-up messages."""
 
+import gc
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from pydantic_core import to_json
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musicrec.errors import MusicRecError
+from musicrec.serving.direct import Service
 from musicrec.serving.gate import Gate, Guards
+from musicrec.serving.logs import RequestLog, to_stderr
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
-from musicrec.serving.observed import Observed, log
-from musicrec.serving.parameters import Parameter, Refused, documented
+from musicrec.serving.observed import Observed
+from musicrec.serving.parameters import Parameter, documented
+from musicrec.serving.responses import FAILURES, Failure, Refusal, answer
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-
-
-class Failure(BaseModel):
-    """Why there is no answer."""
-
-    detail: str
-
-
-class Reason(BaseModel):
-    """One parameter that cannot be used."""
-
-    loc: list[str]
-    msg: str
-    input: str | None
-
-
-class Refusal(BaseModel):
-    """Why the request cannot be answered as asked."""
-
-    detail: list[Reason]
+_SWITCH_S = 0.0005
+_YOUNG_OBJECTS = 10_000
 
 
 class Health(BaseModel):
@@ -49,11 +33,6 @@ class Health(BaseModel):
 
     service: str
     status: str
-
-
-def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response; NaN and infinity become null."""
-    return Response(to_json(content), status, headers, "application/json")
 
 
 class PlainStart:
@@ -71,46 +50,35 @@ class PlainStart:
         await self.app(scope, receive, plainly if scope["type"] == "lifespan" else send)
 
 
-class PlainRoute(APIRoute):
-    """A route whose endpoint takes the request and gives the response: FastAPI documents it, and adds nothing at run time."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint itself."""
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
-
-
 def application(metrics: Metrics, description: str, lifespan: Lifespan, state: Callable[[], Mapping[str, Any]],
                 problem: Callable[[], str | None], guards: Guards) -> FastAPI:
     """A FastAPI app with health routes, metrics, request log, guards, failure handlers and one-sentence start-up failures.
 
     `state` gives what /stats shows beside the counts of requests; `problem` says why the service cannot answer now, or None.
     """
-    name = metrics.service
     said: dict[str, str] = {}
+    requests = RequestLog(to_stderr)
 
     @asynccontextmanager
     async def plain(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with lifespan(app):
+            async with lifespan(app), requests.written():
+                _settle()
                 yield
         except MusicRecError as cause:
             said["refusal"] = str(cause)
             raise
 
-    app = FastAPI(title=f"musicrec {name}", description=description, version="1", lifespan=plain,
+    def guarded(app: ASGIApp) -> ASGIApp:
+        app = Gate(PlainStart(app, said), guards, clock=time.monotonic)
+        # Outside the gate: a browser asks for permission without the key.
+        if guards.cors_origins:
+            app = CORSMiddleware(app, allow_origins=list(guards.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
+        return Observed(app, metrics, requests)
+
+    app = Service(guarded, title=f"musicrec {metrics.service}", description=description, version="1", lifespan=plain,
+                  exception_handlers=FAILURES,
                   generate_unique_id_function=lambda route: f"{route.name}_{min(route.methods or {'GET'}).lower()}")
-    app.router.route_class = PlainRoute
-    app.add_middleware(PlainStart, said=said)
-    app.add_middleware(Gate, guards=guards, clock=time.monotonic)
-    # Outside the gate: a browser asks for permission without the key.
-    if guards.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(guards.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
-    app.add_middleware(Observed, metrics=metrics)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(MusicRecError, _unavailable)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _failed)
     _add_health(app, metrics, state, problem)
     return app
 
@@ -123,6 +91,14 @@ def add(app: FastAPI, path: str, endpoint: Callable[..., Any], answers: type[Bas
     for method in methods:
         app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=responses,
                           openapi_extra=documented(method, parameters, in_path))
+
+
+def _settle() -> None:
+    """What exists at the start stays: later collections pass it by, and so are short. A writing thread gets its turn sooner."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]], problem: Callable[[], str | None]) -> None:
@@ -148,22 +124,3 @@ def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str,
     app.add_api_route("/stats", stats, methods=["GET"], response_model=None)
     app.add_api_route("/metrics", exposition, methods=["GET"], response_class=PlainTextResponse, name="metrics",
                       responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
-
-
-def _refused(request: Request, cause: Exception) -> Response:
-    assert isinstance(cause, Refused)
-    return answer({"detail": cause.reasons}, 422)
-
-
-def _unavailable(request: Request, cause: Exception) -> Response:
-    log.error("%s", cause)
-    return answer({"detail": str(cause)}, 503)
-
-
-def _http(request: Request, cause: Exception) -> Response:
-    assert isinstance(cause, HTTPException)
-    return answer({"detail": cause.detail}, cause.status_code, cause.headers)
-
-
-def _failed(request: Request, cause: Exception) -> Response:
-    return answer({"detail": "the service failed; its log says why"}, 500)

@@ -4,7 +4,9 @@ To add a way of blending: write a function (offline, online, offline_first) -> l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 RANK_CONSTANT = 60
@@ -20,6 +22,19 @@ class Pick(NamedTuple):
 
 
 Picks = Sequence[Pick]
+
+
+def picked(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[Pick]:
+    """A pick of each item, from one source.
+
+    >>> list(picked([7], "popular", [0.5]))
+    [Pick(item_id=7, source='popular', score=0.5, because=None)]
+    """
+    # Without the keyword handling of Pick(...), which is most of the time that a list of a hundred takes.
+    return map(_new_pick, zip(items, repeat(source), scores, repeat(None)))
+
+
+_new_pick: Callable[[tuple[object, ...]], Pick] = partial(tuple.__new__, Pick)
 
 
 def alternated(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
@@ -86,28 +101,28 @@ def combined(similar: Sequence[tuple[int, Sequence[int], Sequence[float]]], deca
             total[item] = total.get(item, 0.0) + weighted
             if item not in best or weighted > best[item][0]:
                 best[item] = weighted, played
-    order = sorted(total, key=lambda item: (-total[item], item))
+    order = sorted(sorted(total), key=total.__getitem__, reverse=True)
     return [Pick(item, "online", total[item], best[item][1]) for item in order]
 
 
 def filled(picks: Iterable[Pick], k: int, artists_of: Callable[[int], Sequence[int]], most_per_artist: int) -> list[Pick]:
-    """The first k different items of `picks`, at most `most_per_artist` of an artist (0: any number)."""
-    taken: set[int] = set()
+    """The first k different items of `picks`, at most `most_per_artist` of an artist (0: any number); k is at least 1."""
     count: Counter[int] = Counter()
-    found: list[Pick] = []
+    found: dict[int, Pick] = {}
     for pick in picks:
-        if len(found) == k:
-            break
-        if pick.item_id in taken:
+        item = pick[0]
+        if item in found:
             continue
         if most_per_artist:
-            artists = artists_of(pick.item_id)
+            artists = artists_of(item)
             if any(count[artist] >= most_per_artist for artist in artists):
                 continue
             count.update(artists)
-        taken.add(pick.item_id)
-        found.append(pick)
-    return found
+        found[item] = pick
+        # Asked only now: `picks` may be a generator that works for each further item.
+        if len(found) == k:
+            break
+    return list(found.values())
 
 
 def _scaled(picks: Picks) -> list[float]:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 class Breaker:
     """Closed at first. Opens after `failures` in a row; after `pause_s` one call is let through, whose outcome closes or reopens it.
 
-    `clock` returns seconds that only grow.
+    Calls that were under way together fail together, so they count once: a neighbour that stands still for a moment under load
+    is not left alone for long. `clock` returns seconds that only grow.
 
-    >>> now = [0.0]
-    >>> breaker = Breaker(failures=1, pause_s=2, clock=lambda: now[0])
-    >>> breaker.failed(); breaker.allows()
+    >>> now = [1.0]
+    >>> breaker = Breaker(failures=2, pause_s=2, clock=lambda: now[0])
+    >>> breaker.failed(began=0.8); breaker.failed(began=0.9); breaker.allows()
+    True
+    >>> breaker.failed(began=1.0); breaker.allows()
     False
-    >>> now[0] = 2.5; (breaker.allows(), breaker.allows())
+    >>> now[0] = 3.5; (breaker.allows(), breaker.allows())
     (True, False)
     >>> breaker.succeeded(); breaker.allows()
     True
@@ -20,7 +23,7 @@ class Breaker:
 
     def __init__(self, failures: int, pause_s: float, clock: Callable[[], float]) -> None:
         self.failures, self.pause_s, self.clock = failures, pause_s, clock
-        self._in_a_row, self._shut_until = 0, 0.0
+        self._in_a_row, self._counted_at, self._shut_until = 0, 0.0, 0.0
 
     @property
     def open(self) -> bool:
@@ -40,7 +43,9 @@ class Breaker:
         """A call went well."""
         self._in_a_row = 0
 
-    def failed(self) -> None:
-        """A call failed."""
-        self._in_a_row += 1
-        self._shut_until = self.clock() + self.pause_s
+    def failed(self, began: float) -> None:
+        """A call that was made at the moment `began` failed."""
+        if began >= self._counted_at:
+            self._in_a_row += 1
+            self._counted_at = self.clock()
+            self._shut_until = self._counted_at + self.pause_s

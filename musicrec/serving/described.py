@@ -3,12 +3,13 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from musicrec.serving.answers import Answer
-from musicrec.serving.application import answer
 from musicrec.serving.blending import Pick
 from musicrec.serving.lookup import Lookup
+from musicrec.serving.responses import JsonResponse, answer
 
 
 class Described(BaseModel):
@@ -67,14 +68,16 @@ def response(lookup: Lookup, found: Answer, verbose: bool) -> Response:
     return answer(content, headers={"X-Run-Id": lookup.run_id, "X-Strategy": found.strategy})
 
 
-def batch_response(lookup: Lookup, user_ids: list[int], found: list[Answer]) -> Response:
-    """The response for many users."""
-    content: dict[str, Any] = {"answers": [{"user_id": user, "recs": [pick.item_id for pick in one.picks], "strategy": one.strategy}
-                                           for user, one in zip(user_ids, found)]}
-    degraded = list(dict.fromkeys(said for one in found for said in one.degraded))
-    if degraded:
-        content["degraded"] = degraded
-    return answer(content, headers={"X-Run-Id": lookup.run_id, "X-Strategy": "batch"})
+def batch_entry(user_id: int, found: Answer) -> bytes:
+    """The answer for one user of a batch as JSON: many times smaller than its picks, which matters for 1,000 users x 1,000 items."""
+    return to_json({"user_id": user_id, "recs": [pick.item_id for pick in found.picks], "strategy": found.strategy})
+
+
+def batch_response(lookup: Lookup, entries: list[bytes], degraded: list[str]) -> Response:
+    """The response for many users; `degraded` says once each what is missing."""
+    missing = b',"degraded":' + to_json(degraded) if degraded else b""
+    body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
+    return JsonResponse(body, 200, {"X-Run-Id": lookup.run_id, "X-Strategy": "batch"})
 
 
 def item_response(lookup: Lookup, item_id: int) -> Response:

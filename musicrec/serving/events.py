@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from musicrec.errors import EventStoreError
 from musicrec.event_stores import EventStore, Impression
-from musicrec.serving.application import add, answer, application
+from musicrec.serving.application import add, application
 from musicrec.serving.gate import NO_GUARDS, Guards
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, Shown, read
+from musicrec.serving.responses import answer
 
 
 class Stored(BaseModel):

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.serving.application import add, answer, application
+from musicrec.serving.application import add, application
 from musicrec.serving.gate import NO_GUARDS, Guards
 from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, read
 from musicrec.serving.reloading import add_reload, kept_fresh
+from musicrec.serving.responses import answer
 from musicrec.serving.served import Place, Served
 
 

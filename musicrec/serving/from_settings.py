@@ -5,15 +5,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from musicrec.errors import SettingsError
 from musicrec.event_stores import event_store
 from musicrec.serving import events, features, recommendations
 from musicrec.serving.answers import Rules
 from musicrec.serving.gate import Guards
+from musicrec.serving.heads import bound_heads
 from musicrec.serving.knowledge import Questions
+from musicrec.serving.logs import log_as_json
 from musicrec.serving.lookup import Int32
-from musicrec.serving.observed import log_as_json
 from musicrec.serving.recommendations import Neighbours, Options
 from musicrec.serving.served import Place
 from musicrec.settings import Settings
@@ -50,6 +52,7 @@ def events_app(settings: Settings) -> FastAPI:
 
 
 def _guards(settings: Settings) -> Guards:
+    bound_heads(HttpToolsProtocol)
     log_as_json(logging.INFO if settings.service.log_requests else logging.WARNING)
     return Guards(settings.service.api_key, settings.service.rate_limit, settings.service.cors_origins)
 

@@ -52,6 +52,6 @@ class Impressions:
     async def _send(self, batch: list[dict[str, Any]]) -> None:
         deadline = asyncio.get_running_loop().time() + self.timeout_s
         try:
-            await self.events.answer("/impressions", {"impressions": batch}, deadline, again=False)
+            await self.events.answer("/impressions", {"impressions": batch}, deadline, dict, again=False)
         except ServiceError:
             self.metrics.impressions_lost.inc(len(batch))

@@ -1,6 +1,7 @@
 """What Prometheus is told, one registry an app."""
 
 import os
+from collections import Counter as Counts
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         labels: dict[str, Any] = {"registry": self.registry, "namespace": "musicrec"}
         self.service = service
+        self._known: dict[tuple[Any, ...], Any] = {}
         self.requests = Counter("requests", "Requests answered.", ("service", "route", "status"), **labels)
         self.seconds = Histogram("request_seconds", "Time to answer.", ("service", "route"), buckets=_SECONDS, **labels)
         self.strategies = Counter("answers", "Answers by strategy; popular is the share of cold users.", ("strategy",), **labels)
@@ -29,17 +31,14 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self.requests.labels(self.service, route, str(status)).inc()
-        self.seconds.labels(self.service, route).observe(seconds)
+        self._labelled(self.requests, self.service, route, str(status)).inc()
+        self._labelled(self.seconds, self.service, route).observe(seconds)
 
     def recommended(self, strategy: str, sources: Iterable[str]) -> None:
         """Count one answer and where its items came from."""
-        self.strategies.labels(strategy).inc()
-        counts: dict[str, int] = {}
-        for source in sources:
-            counts[source] = counts.get(source, 0) + 1
-        for source, count in counts.items():
-            self.sources.labels(source).inc(count)
+        self._labelled(self.strategies, strategy).inc()
+        for source, count in Counts(sources).items():
+            self._labelled(self.sources, source).inc(count)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
@@ -50,6 +49,14 @@ class Metrics:
         families = self._collected().collect()
         samples = [sample for family in families for sample in family.samples if sample.name == "musicrec_requests_total"]
         return {f"{sample.labels['route']} {sample.labels['status']}": int(sample.value) for sample in samples}
+
+    def _labelled(self, metric: Any, *labels: str) -> Any:
+        # Asking the library for a labelled metric takes a lock and longer than counting; our labels are few and ours to choose.
+        key = (metric, *labels)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = metric.labels(*labels)
+        return found
 
     def _collected(self) -> CollectorRegistry:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

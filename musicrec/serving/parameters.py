@@ -1,11 +1,13 @@
 """What a request asks for: one reader for query strings, JSON bodies and paths, with the names that clients like to use."""
 
-import json
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
+from pydantic_core import from_json
 from starlette.requests import Request
 
 MAX_ID = 2**31 - 1
@@ -156,7 +158,7 @@ async def sent(request: Request) -> dict[str, object]:
     body = await _body(request)
     if body:
         values.update(_json_object(body))
-    values.update(request.query_params)
+    values.update(_query(request.scope["query_string"].decode("latin-1")))
     values.update(request.path_params)
     return values
 
@@ -186,19 +188,30 @@ def documented(method: str, parameters: tuple[Parameter, ...], in_path: tuple[st
     return {"parameters": query, "requestBody": {"required": False, "content": {"application/json": content}}}
 
 
+def _query(text: str) -> dict[str, str]:
+    # Nearly every query is plain numbers, which the general parser takes three times as long for.
+    if "%" in text or "+" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)}
+
+
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(reason("body", "body", "the body ended before its end"))
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > MAX_BODY:
             raise Refused(reason("body", "body", f"the body is larger than {MAX_BODY} bytes"))
-    return bytes(body)
+    return body
 
 
 def _json_object(body: bytes) -> dict[str, object]:
     try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
+        values = from_json(body.removeprefix(codecs.BOM_UTF8))
+    except ValueError:
         values = None
     if not isinstance(values, dict):
         raise Refused(reason("body", "body", "the body must be empty or a JSON object such as {\"user_id\": 1, \"k\": 10}"))

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from musicrec.serving.answers import Answer, Answers, Rules
 from musicrec.serving.application import add, application
 from musicrec.serving.breaker import Breaker
-from musicrec.serving.described import Batch, ItemText, Recommendations, batch_response, item_response, response
+from musicrec.serving.described import Batch, ItemText, Recommendations, batch_entry, batch_response, item_response, response
 from musicrec.serving.gate import NO_GUARDS, Guards
 from musicrec.serving.impressions import Impressions
 from musicrec.serving.knowledge import Known, Questions, known
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.neighbours import Neighbour, Plays, SimilarItems
+from musicrec.serving.neighbours import Neighbour, Plays, SimilarItems, session
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Flag, Number, Numbers, read
 from musicrec.serving.reloading import add_reload, kept_fresh
 from musicrec.serving.served import Place, Served
@@ -63,7 +63,7 @@ class Asking:
     async def ready(self) -> AsyncIterator[None]:
         """Open the pool of connections; close it when the block ends."""
         async with AsyncExitStack() as stack:
-            self._session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)))
+            self._session = await stack.enter_async_context(session())
             self._plays = Plays(self._neighbour("events", self.neighbours.events_url))
             self._similar = SimilarItems(self._neighbour("features", self.neighbours.features_url))
             self._shown = Impressions(self._neighbour("events", self.neighbours.events_url), self.metrics,
@@ -160,13 +160,15 @@ def _add_batch(app: FastAPI, served: Served[Lookup], asking: Asking, options: Op
         """Blended lists of many users, with one call to each neighbour for all of them."""
         users, n = await read(request, user_ids, k)
         run = served.mapped
-        answers, found = Answers(run, options.rules), []
+        answers, entries, degraded = Answers(run, options.rules), [], dict[str, None]()
         for at, (user, one) in enumerate(zip(users, await asking.known(users))):
             if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
-            found.append(answers.blended(user, n, one))
-            asking.shown(user, found[-1])
-        return batch_response(run, users, found)
+            found = answers.blended(user, n, one)
+            asking.shown(user, found)
+            entries.append(batch_entry(user, found))
+            degraded |= dict.fromkeys(found.degraded)
+        return batch_response(run, entries, list(degraded))
 
     add(app, "/recommendations/batch", recommendations_batch, Batch, user_ids, k, methods=("POST",))
 

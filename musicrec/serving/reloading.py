@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import MusicRecError
-from musicrec.serving.application import Failure, answer
 from musicrec.serving.gate import has_key
+from musicrec.serving.logs import log
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.observed import log
+from musicrec.serving.responses import Failure, answer
 from musicrec.serving.served import Served
 
 
