@@ -67,7 +67,7 @@ class ContentProfiles:
         items, scores = empty(len(user_index), k)
         rows = (asked.indptr.astype(np.int64), asked.indices, asked.data)
         in_parts(len(user_index), lambda start, stop: best_of_users(
-            rows, heard.indices, self.fields, self.groups, self.levels, self.shares, items, scores, start, stop))
+            rows, heard.indices, self.fields, self.groups, self.shares, items, scores, start, stop))
         return items, scores
 
 
@@ -107,9 +107,11 @@ def genre_groups(catalogue: Catalogue, levels: Int32) -> Groups:
         of_item[item] = numbers[key]
     members = np.lexsort((-levels, of_item)).astype(np.int32)
     starts = np.searchsorted(of_item[members], np.arange(len(first) + 1)).astype(np.int64)
-    return Groups(of_item, starts, members, _field(links[np.array(first, np.int64)]))
+    return Groups(np.column_stack([of_item, levels]), starts, members, _field(links[np.array(first, np.int64)]))
 
 
 def _field(links: sparse.csr_matrix) -> Field:
     back = sparse.csr_matrix(links.T)
-    return Field(links.indptr.astype(np.int64), links.indices.astype(np.int32), back.indptr.astype(np.int64), back.indices.astype(np.int32))
+    parts = 1 / np.sqrt(np.diff(links.indptr)[back.indices])
+    return Field(links.indptr.astype(np.int64), links.indices.astype(np.int32), back.indptr.astype(np.int64),
+                 back.indices.astype(np.int32), parts)

@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.candidates.sums import Sums, added, cleared, mask_of, sums
-from musicrec.candidates.top_k import contains, in_parts, pushed, sort_heap
+from musicrec.candidates.sums import Sums, added, cleared, mask_of, offered, sums
+from musicrec.candidates.top_k import in_parts, sort_heap
 from musicrec.lists import empty
 from musicrec.matrix import Float32, Int32
 
@@ -92,34 +92,14 @@ def _sum_row(left: Csr, right: Csr, row: int, skipped: int, into: Sums) -> int:
 
 @njit(cache=True, nogil=True)
 def _cut(row_norm: float, shrunk: Float64, into: Sums, used: int, known: Int32, items: Int32, best: Float32) -> None:
-    scores, size, k = np.empty(used, np.float32), 0, len(items)
+    scores = np.empty(used, np.float32)
     for place in range(used):
         at = into.places[place]
         score = np.float32(into.values[at] / (row_norm + (shrunk[into.keys[at]] if len(shrunk) else 0.0)))
         scores[place] = score if 0 < score < np.inf else 0
-    least = _least(scores, k + len(known))
-    for place in range(used):
-        score, column = scores[place], into.keys[into.places[place]]
-        if score > 0 and score >= least and (size < k or score >= best[0]) and not contains(known, column):
-            size = pushed(items, best, size, column, score)
+    size = offered(into, scores, known, items, best)
     cleared(into, used)
     sort_heap(items, best, size)
-
-
-@njit(cache=True, nogil=True)
-def _least(scores: Float32, wanted: int) -> float:
-    """A bound that at least `wanted` scores reach, and few more: what is below it need not go through the heap."""
-    if len(scores) < 4 * wanted:
-        return 0.0
-    # The bits of floats above 0 ascend with them; the first 13 are the exponent and 4 bits behind it.
-    bits, counts = scores.view(np.int32), np.zeros(1 << 12, np.int64)
-    for place in range(len(bits)):
-        counts[bits[place] >> 19] += 1
-    bucket, reached = len(counts) - 1, counts[-1]
-    while bucket > 0 and reached < wanted:
-        bucket -= 1
-        reached += counts[bucket]
-    return float(np.array([bucket << 19], np.int32).view(np.float32)[0])
 
 
 @njit(cache=True, nogil=True)

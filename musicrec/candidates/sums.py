@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.matrix import Int32
+from musicrec.candidates.top_k import contains, pushed
+from musicrec.matrix import Float32, Int32
 
 Float64 = NDArray[np.float64]
 # Multiplicative hashing (Knuth, volume 3, 6.4): the middle bits of column x 2^32 / golden ratio.
@@ -72,3 +73,33 @@ def cleared(into: Sums, used: int) -> None:
     """Empty the places in use."""
     for place in into.places[:used]:
         into.keys[place], into.values[place] = -1, 0.0
+
+
+@njit(cache=True, nogil=True)
+def offered(of: Sums, scores: Float32, known: Int32, items: Int32, best: Float32) -> int:
+    """Offer the columns in use, with one score each, to an empty heap (see top_k.pushed); returns its size.
+
+    Columns in `known` (ascending) and scores of 0 are left out.
+    """
+    size, k, least = 0, len(items), _least(scores, len(items) + len(known))
+    for place in range(len(scores)):
+        score, column = scores[place], of.keys[of.places[place]]
+        if score > 0 and score >= least and (size < k or score >= best[0]) and not contains(known, column):
+            size = pushed(items, best, size, column, score)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _least(scores: Float32, wanted: int) -> float:
+    """A bound that at least `wanted` scores reach, and few more: what is below it need not go through the heap."""
+    if len(scores) < 4 * wanted:
+        return 0.0
+    # The bits of floats above 0 ascend with them; the first 13 are the exponent and 4 bits behind it.
+    bits, counts = scores.view(np.int32), np.zeros(1 << 12, np.int64)
+    for place in range(len(bits)):
+        counts[bits[place] >> 19] += 1
+    bucket, reached = len(counts) - 1, counts[-1]
+    while bucket > 0 and reached < wanted:
+        bucket -= 1
+        reached += counts[bucket]
+    return float(np.array([bucket << 19], np.int32).view(np.float32)[0])

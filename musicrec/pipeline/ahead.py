@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Part, Answer = TypeVar("Part"), TypeVar("Answer")
+Part = TypeVar("Part")
+Answer = TypeVar("Answer")
 
 
 def answered_ahead(answer: Callable[[Part], Answer], parts: Iterable[Part], threads: int) -> Iterator[Answer]:
