@@ -1,4 +1,4 @@
-"""What to publish: an elaborate list only where it beats every plainer one on the validation slice."""
+"""What to publish: the most elaborate list only where it beats every plainer one on the validation slice, else the best of those."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Decision:
 def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: float = 0.05, seed: int = 0) -> Decision:
     """The Decision among `tables`, per-user tables (Judge.table) of the same users, the most elaborate list first, the plainest last.
 
-    Published is the first whose mean of `metric` is above that of every plainer one with all paired sign-flip tests below `alpha`; the
-    last when none is. p is corrected by Holm over all pairs. With ranked, fusion, best single generator: the ranked list must
-    beat both, the fusion must beat the generator, and what does not clearly gain is not published.
+    The first is published when its mean of `metric` is above that of every other with all paired sign-flip tests below `alpha`; p is
+    corrected by Holm over all pairs. Otherwise the best mean of the others is published, the plainest of equal ones. With ranked,
+    weighted, fusion and best single generator: a model of thousands of leaves has to prove its gain, between plain lists the mean decides.
     Tables of several windows may be stacked, in the same order each. Raises ValueError when the tables hold different users.
     """
     names, first = list(tables), next(iter(tables.values()))
@@ -37,7 +37,8 @@ def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: flo
         pair = (elaborate, plainer)
         return float(differences[pair].mean()) > 0 and float(p[pair]) < alpha
 
-    publish = next(name for place, name in enumerate(names) if all(beaten(name, plainer) for plainer in names[place + 1:]))
+    proven = all(beaten(names[0], plainer) for plainer in names[1:])
+    publish = names[0] if proven else max(reversed(names[1:]), key=lambda name: float(tables[name][metric].mean()))
     means = ", ".join(f"{name} {table[metric].mean():.4f}" for name, table in tables.items())
     tests = "".join(f"; {one} against {other} p = {p[one, other]:.3g}" for one, other in pairs)
     return Decision(publish, f"{publish} is published because {_why(publish, names, alpha)}: mean {metric} on {len(first):,} users is "
@@ -45,10 +46,9 @@ def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: flo
 
 
 def _why(publish: str, names: list[str], alpha: float) -> str:
-    place = names.index(publish)
     if len(names) == 1:
         return "there is nothing beside it"
-    plainer, missed = " and ".join(names[place + 1:]), " and ".join(names[:place])
-    won = f"it beats {plainer}" if plainer else ""
-    lost = f"{missed} did not beat all plainer lists at the {alpha:g} level" if missed else ""
-    return ", and ".join(part for part in (won, lost) if part)
+    if publish == names[0]:
+        return f"it beats {' and '.join(names[1:])}"
+    best = ", and of those it has the best mean" if len(names) > 2 else ""
+    return f"{names[0]} did not beat all plainer lists at the {alpha:g} level{best}"
