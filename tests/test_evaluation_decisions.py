@@ -113,6 +113,15 @@ def test_of_equal_plainer_lists_the_plainest_is_published() -> None:
     assert gate({**found, "fusion": found["als"]}).publish == "als"
 
 
+@pytest.mark.parametrize(("means", "winner"), [((0.1, 0.2, 0.2), "als"), ((0.2, 0.3, 0.19), "fusion"), ((0.3, 0.2, 0.1), "ranked")])
+def test_a_second_list_may_have_to_prove_itself(means: tuple[float, float, float], winner: str) -> None:
+    """With two lists to prove themselves the second one too is published only for a clear gain over all after it, a better mean is none."""
+    found = tables(*means)
+    assert gate(found, prove=2).publish == winner
+    if winner == "als":
+        assert gate(found, prove=1).publish == "fusion"
+
+
 def test_the_gate_takes_stacked_windows_and_a_single_list() -> None:
     """Differences too small for one window are clear over nine; one list alone is published."""
     small = tables(0.2010, 0.2, 0.2, n=200)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from musicrec.errors import SplitError
@@ -17,18 +18,28 @@ from musicrec.ranking import Ranker, RankerSettings, TrainingTable, fit_ranker, 
 
 @dataclass(frozen=True)
 class Learned:
-    """The ranker of all windows, the training rows of each, what the trial of each window showed, and what to publish."""
+    """The ranker of all windows, the training rows of each, what the trial of each window showed, and what to publish.
+
+    tried: what the latest window was judged with.
+    """
 
     ranker: Ranker
     windows: pd.DataFrame
     training: Sequence[TrainingTable]
     trial: Sequence[Judge]
     decision: Decision
+    tried: Tried
 
     @property
     def latest(self) -> TrainingTable:
         """The training rows of the latest window."""
         return self.training[-1]
+
+    def sample(self, most: int = 2000, seed: int = 0) -> TrainingTable:
+        """At most `most` rows of the latest window, drawn at random: enough for a picture."""
+        table = self.latest
+        kept = np.sort(np.random.default_rng(seed).permutation(len(table))[:most])
+        return TrainingTable(table.features[kept], table.names, table.target[kept], table.group[kept])
 
 
 def fitted(work: Workspace, past: History) -> Fitted:
@@ -55,7 +66,7 @@ def learned(work: Workspace, tables: Tables) -> Learned:
         except SplitError:
             continue
         made = fitted(work, past)
-        training.append(_training_table(work, made, future))
+        training.append(rows_of_window(work, made, future))
         tries.append(tried(work, made, future))
         rows.append({"start": window.start, "end": window.end, "users": len(future.user_ids), "plays": future.matrix.nnz,
                      "training rows": len(training[-1]), "positives": int(training[-1].target.sum())})
@@ -63,7 +74,7 @@ def learned(work: Workspace, tables: Tables) -> Learned:
         raise SplitError(f"no label window before {work.settings.split.test_start} has plays and a history; "
                          "lengthen [split] label_days or raise label_windows.")
     judges = trial(work, tries, training, ranker_settings(work))
-    return Learned(fit_ranker(training, ranker_settings(work)), pd.DataFrame(rows), training, judges, decision(judges))
+    return Learned(fit_ranker(training, ranker_settings(work)), pd.DataFrame(rows), training, judges, decision(judges), tries[-1])
 
 
 def ranker_settings(work: Workspace) -> RankerSettings:
@@ -73,7 +84,8 @@ def ranker_settings(work: Workspace) -> RankerSettings:
                           work.settings.engine.threads, ranking.seed, ranking.models)
 
 
-def _training_table(work: Workspace, made: Fitted, future: Plays) -> TrainingTable:
+def rows_of_window(work: Workspace, made: Fitted, future: Plays) -> TrainingTable:
+    """The training rows of one window, for a sample of its users."""
     settings = work.settings
     most = max(settings.ranking.max_training_users // settings.split.label_windows, 1)
     users = sampled_users(future, most, settings.ranking.seed)

@@ -12,14 +12,20 @@ from musicrec.matrix import Float32, History, Int32, Plays
 from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, batches, contenders, offered_pairs, rules, singles
 from musicrec.pipeline.workspace import Workspace
 from musicrec.ranking import Pairs, Ranker, RankerSettings, Ruled, Scored, TrainingTable, feature_matrix, fit_ranker, sampled_users
+from musicrec.ranking.matrices import generator_names
 
 
 @dataclass(frozen=True)
 class Tried:
-    """Some users of one window: a judge that knows the lists without a model, and batches of their pairs with the feature matrix."""
+    """Some users of one window: a judge that knows the lists without a model, and batches of their pairs with the feature matrix.
+
+    future: what they went on to play. names: the columns of the matrix.
+    """
 
     history: History
+    future: Plays
     judge: Judge
+    names: tuple[str, ...]
     batches: tuple[tuple[Int32, Pairs, Float32], ...]
 
 
@@ -33,14 +39,15 @@ def tried(work: Workspace, made: Fitted, future: Plays) -> Tried:
     chosen = sampled_users(split.of_users(future, past.user_ids), most, settings.ranking.seed)
     own = split.of_users(past, chosen)
     small = History(own.user_ids, own.matrix, own.minutes, past.catalogue, past.cutoff)
-    judge = Judge(small, split.of_users(future, chosen))
-    kept = []
+    theirs = split.of_users(future, chosen)
+    judge = Judge(small, theirs)
+    kept, names = [], (*generator_names(tuple(made.recommenders)), *(name for group in made.features.values() for name in group.names))
     for users, rows in batches(judge.user_ids, past.user_index(judge.user_ids), settings.candidates.batch_users):
         for name, offered in contenders(work, made, None, rows).items():
             judge.add(name, Lists(users, *offered))
         found = offered_pairs(work, made, rows)
         kept.append((users, found, feature_matrix(found, made.features)))
-    return Tried(past if rules(work).any else small, judge, tuple(kept))
+    return Tried(past if rules(work).any else small, theirs, judge, names, tuple(kept))
 
 
 def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTable], settings: RankerSettings) -> list[Judge]:
@@ -60,10 +67,10 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
 
 
 def decision(judges: Sequence[Judge]) -> Decision:
-    """What the gate says to the ranked list, both fusions and the best single generator, over all windows."""
+    """What the gate says to the ranked list, both fusions and the best single generator, over all windows: the first two have to prove."""
     tables = pooled(judges, "warm")
     single = max(singles(judges[0]), key=lambda name: float(tables[name]["ndcg@10"].mean()))
-    return gate({name: tables[name] for name in (RANKED, WEIGHTED, FUSION, single)})
+    return gate({name: tables[name] for name in (RANKED, FUSION, WEIGHTED, single)}, prove=2)
 
 
 def _judged(work: Workspace, window: Tried, ranker: Ranker, half: int | None) -> None:
