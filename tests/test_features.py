@@ -120,10 +120,13 @@ def test_neighbours_equal_a_dense_search() -> None:
 
 
 def test_the_search_for_neighbours_is_bounded() -> None:
-    """With a budget of two listeners only those who share the rarest items are found; an item that all heard finds nobody."""
+    """Only those who share the rarest items are found, as many items as the budget pays for; an item dearer than it finds nobody."""
     world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
     found = NeighboursHeard(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
     assert found[:, 0].tolist() == [0, 1, 0, 1, 0]
+    world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1)], 4)
+    found = [NeighboursHeard(search_budget=most).fit(world).values(np.zeros(4, np.int32), np.arange(4, dtype=np.int32)) for most in (3, 4)]
+    assert [values[:, 0].tolist() for values in found] == [[1, 0, 1, 0], [1, 1, 1, 1]]
 
 
 def test_last_plays_equal_exact_singular_vectors() -> None:
