@@ -77,3 +77,15 @@ def test_the_shap_picture_shows_the_strongest_features_on_top() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c", "a"]
     assert sum(len(points.get_offsets()) for points in ax.collections) == 150
     plt.close(ax.figure)
+
+
+def test_halves_that_teach_nothing_are_judged_with_the_fusion(
+        learned: tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]) -> None:
+    """A single window without a played candidate is tried all the same: the ranked list is the plain fusion there, and nothing fails."""
+    work, tables, found = learned
+    window = label_windows(work, tables)[-1]
+    made = pipeline.fitted(work, pipeline.history(work, tables, window.start))
+    alone = tried(work, made, pipeline.labels(work, tables, window.start, window.end))
+    nothing = dataclasses.replace(found.latest, target=np.zeros_like(found.latest.target))
+    judge, = trial(work, [alone], [nothing], ranker_settings(work))
+    np.testing.assert_array_equal(judge.tallies[pipeline.RANKED].ranks, judge.tallies[pipeline.FUSION].ranks)

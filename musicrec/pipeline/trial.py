@@ -54,7 +54,7 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
     """The judges of the windows that have somebody to judge, with what a ranker of all other windows, and its weights alone, list there.
 
     Neither the trees nor their number know the judged window. A single window is halved: each half of the users is judged with a
-    ranker of the other.
+    ranker of the other, and with the plain fusion where the other has nothing to learn from.
     """
     for place, window in enumerate(windows):
         others = [table for other, table in enumerate(tables) if other != place and table.target.any()]
@@ -62,23 +62,26 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
             _judged(work, window, fit_ranker(others, settings), None)
             continue
         for half in (0, 1):
-            _judged(work, window, fit_ranker([_without(tables[place], half)], settings), half)
+            learnt_from = _without(tables[place], half)
+            _judged(work, window, fit_ranker([learnt_from], settings) if learnt_from.target.any() else None, half)
     return [window.judge for window in windows if len(window.judge.user_ids)]
 
 
 def decision(judges: Sequence[Judge]) -> Decision:
     """What the gate says to the ranked list, both fusions and the best single generator, over all windows: the first two have to prove."""
+    if not judges:
+        return Decision(FUSION, f"{FUSION} is published because no label window has a user with a history to try anything on.")
     tables = pooled(judges, "warm")
     single = max(singles(judges[0]), key=lambda name: float(tables[name]["ndcg@10"].mean()))
     return gate({name: tables[name] for name in (RANKED, FUSION, WEIGHTED, single)}, prove=2)
 
 
-def _judged(work: Workspace, window: Tried, ranker: Ranker, half: int | None) -> None:
+def _judged(work: Workspace, window: Tried, ranker: Ranker | None, half: int | None) -> None:
     k = work.settings.ranking.k
     for users, found, matrix in window.batches:
         there = np.ones(len(users), bool) if half is None else users % 2 == half
-        ranked = Ruled(Scored(found, ranker.scores_of_rows(matrix)), rules(work), window.history)
-        weighted = Scored(found, ranker.fusion.scores(found))
+        ranked = Ruled(Scored(found, ranker.scores_of_rows(matrix) if ranker else found.fused), rules(work), window.history)
+        weighted = Scored(found, ranker.fusion.scores(found) if ranker else found.fused)
         for name, recommender in ((RANKED, ranked), (WEIGHTED, weighted)):
             items, scores = recommender.recommend(found.user_index, k)
             window.judge.add(name, Lists(users[there], items[there], scores[there]))
