@@ -68,7 +68,8 @@ class Split(Section):
     """The cutoffs: labels of the ranker come from windows that end at or before test_start."""
 
     test_start: date
-    label_days: Count
+    label_days: Annotated[int, Field(ge=0)]
+    label_share: Annotated[float, Field(gt=0, lt=1)]
     label_windows: Count
 
 
@@ -101,7 +102,9 @@ class Ranking(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     l2_leaf_reg: Annotated[float, Field(ge=0)]
     patience: Count
+    models: Count
     max_training_users: Count
+    trial_users: Count
     negatives: Count
     max_per_artist: Annotated[int, Field(ge=0)]
     min_tail_share: Share

@@ -3,7 +3,7 @@
 A random hold-out per user stands beside them, for logs whose dates mean little.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -40,6 +40,24 @@ def windows(test_start: date, label_days: int, label_windows: int) -> list[Windo
     """
     edges = [test_start - timedelta(days=label_days * back) for back in range(label_windows, -1, -1)]
     return [Window(start, end) for start, end in pairwise(edges)]
+
+
+def windows_of_share(plays_of_day: Mapping[date, int], test_start: date, share: float, label_windows: int) -> list[Window]:
+    """Label windows back to back before test_start, the latest last, each of the fewest whole days that hold `share` of all plays before.
+
+    So a window is long where plays are thin. Days at the beginning that do not fill a window are none.
+
+    >>> [str(window.start) for window in windows_of_share({date(2022, 1, day): 5 for day in range(1, 11)}, date(2022, 1, 11), 0.2, 3)]
+    ['2022-01-05', '2022-01-07', '2022-01-09']
+    """
+    before = {day: plays for day, plays in plays_of_day.items() if day < test_start}
+    least, held, edges = share * sum(before.values()), 0, [test_start]
+    for day in sorted(before, reverse=True):
+        held += before[day]
+        if held >= least and len(edges) <= label_windows:
+            edges.append(day)
+            held = 0
+    return [Window(start, end) for start, end in pairwise(reversed(edges))]
 
 
 def minute(day: date) -> int:
@@ -97,6 +115,14 @@ def random_holdout(whole: History, fraction: float = 0.2, seed: int = 0) -> tupl
         raise SplitError("no user has two different items, so nothing can be held out; use more of the logs.")
     kept, out = _chosen(whole, ~held), _chosen(whole, held)
     return History(kept.user_ids, kept.matrix, kept.minutes, whole.catalogue, whole.cutoff), out
+
+
+def of_users(whole: Plays, user_ids: NDArray[np.int32]) -> Plays:
+    """The plays of these users alone; ids that `whole` lacks are passed over. O(users + plays of the users)."""
+    rows = np.flatnonzero(np.isin(whole.user_ids, user_ids))
+    starts, sizes = whole.matrix.indptr[rows].astype(np.int64), whole.n_items_of_user[rows]
+    entries = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    return Plays(whole.user_ids[rows], whole.matrix[rows], whole.minutes[entries])
 
 
 def _chosen(whole: Plays, entries: NDArray[np.bool_]) -> Plays:

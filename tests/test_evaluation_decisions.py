@@ -98,13 +98,28 @@ def tables(ranked: float, fusion: float, single: float, n: int = 400) -> dict[st
 
 
 @pytest.mark.parametrize(("means", "winner"), [((0.3, 0.2, 0.1), "ranked"), ((0.2, 0.2001, 0.1), "fusion"), ((0.2, 0.1, 0.3), "als"),
-                                               ((0.2, 0.2, 0.1), "fusion"), ((0.2, 0.2, 0.2), "als"), ((0.3, 0.2, 0.2), "ranked")])
-def test_the_gate_opens_only_for_lists_that_beat_all_plainer_ones(means: tuple[float, float, float], winner: str) -> None:
-    """The ranked list must beat fusion and single generator significantly, the fusion the generator; without a clear gain the plainest."""
+                                               ((0.2, 0.2, 0.1), "fusion"), ((0.2, 0.19, 0.2), "als"), ((0.3, 0.2, 0.2), "ranked")])
+def test_the_gate_opens_only_for_a_ranked_list_that_beats_all_plainer_ones(means: tuple[float, float, float], winner: str) -> None:
+    """The ranked list must beat fusion and single generator significantly; without a clear gain the better of those is published."""
     decision = gate(tables(*means))
     assert decision.publish == winner
     assert decision.reason.startswith(f"{winner} is published because")
     assert "400 users" in decision.reason
+
+
+def test_of_equal_plainer_lists_the_plainest_is_published() -> None:
+    """Where fusion and generator are the same, the generator is published."""
+    found = tables(0.1, 0.2, 0.2)
+    assert gate({**found, "fusion": found["als"]}).publish == "als"
+
+
+@pytest.mark.parametrize(("means", "winner"), [((0.1, 0.2, 0.2), "als"), ((0.2, 0.3, 0.19), "fusion"), ((0.3, 0.2, 0.1), "ranked")])
+def test_a_second_list_may_have_to_prove_itself(means: tuple[float, float, float], winner: str) -> None:
+    """With two lists to prove themselves the second one too is published only for a clear gain over all after it, a better mean is none."""
+    found = tables(*means)
+    assert gate(found, prove=2).publish == winner
+    if winner == "als":
+        assert gate(found, prove=1).publish == "fusion"
 
 
 def test_the_gate_takes_stacked_windows_and_a_single_list() -> None:

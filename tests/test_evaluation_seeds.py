@@ -7,7 +7,7 @@ import pytest
 from musicrec.candidates import GENERATORS
 from musicrec.candidates.als import Als
 from musicrec.matrix import History, Plays, plays
-from musicrec.pipeline.learning import Fitted
+from musicrec.pipeline.contending import Fitted
 from musicrec.pipeline.seeds_protocol import as_the_seeds, heard_kept
 from tests.worlds import DAY, history, random_world
 

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from musicrec.features import FEATURES
+from musicrec.features.last_plays import LastPlays
+from musicrec.features.neighbours_heard import NeighboursHeard
 from musicrec.matrix import History
 from tests.worlds import DAY, history, random_world
 
@@ -65,6 +67,14 @@ def column(world: History, group: str, name: str, user: int, item: int) -> float
     ("artist_affinity", "artist_days", 2, 3, np.nan),
     ("album_affinity", "album_heard_of", 0, 4, 2 / 3),
     ("genre_affinity", "genre_affinity", 1, 4, 0.5),
+    ("neighbours_heard", "neighbours_heard", 0, 3, 1),
+    ("neighbours_heard", "neighbours_heard", 0, 1, 0),
+    ("neighbours_heard", "neighbours_heard", -1, 0, 0),
+    ("neighbours_heard", "neighbours_share", -1, 0, np.nan),
+    ("neighbours_heard", "neighbours_share", 2, 1, 1 / 3 / (1 / 3 + 5 ** -0.5)),
+    ("last_plays", "last_similar_best", 0, 4, np.nan),
+    ("last_plays", "last_similar_best", -1, 0, np.nan),
+    ("last_plays", "last_similar_best", 0, 1, 1),
     ("order_in_catalogue", "id_above_last", 0, 4, 0.4),
     ("order_in_catalogue", "id_above_mean", 0, 4, 0.6),
 ])
@@ -92,6 +102,49 @@ def test_affinities_equal_a_plain_loop(group: str, links: str) -> None:
                     max((len(m) / sum(n in own for own in names) for n, m in hits.items()), default=0),
                     min(((world.cutoff - max(m)) / DAY for m in hits.values()), default=np.nan)]
         np.testing.assert_allclose(row, expected, rtol=1e-5)
+
+
+def test_neighbours_equal_a_dense_search() -> None:
+    """Which neighbours heard an item, and their part of the similarity, is what dense matrices give when the search can see all."""
+    world, most = random_world(4), 7
+    heard = world.matrix.toarray() > 0
+    rarity = np.log1p(len(heard) / np.maximum(heard.sum(axis=0), 1)) ** 2
+    norms = np.sqrt(heard @ rarity)
+    similar = (heard * rarity) @ heard.T / np.outer(norms, norms)
+    np.fill_diagonal(similar, 0)
+    similar[np.arange(len(heard))[:, None], np.argsort(-similar, axis=1, kind="stable")[:, most:]] = 0
+    users, items = np.repeat(np.arange(len(heard), dtype=np.int32), 80), np.tile(np.arange(80, dtype=np.int32), len(heard))
+    found = NeighboursHeard(neighbours=most, search_budget=10_000).fit(world).values(users, items)
+    np.testing.assert_array_equal(found[:, 0].reshape(heard.shape), (similar > 0) @ heard.astype(int))
+    np.testing.assert_allclose(found[:, 1].reshape(heard.shape), similar @ heard / similar.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_the_search_for_neighbours_is_bounded() -> None:
+    """Only those who share the rarest items are found, as many items as the budget pays for; an item dearer than it finds nobody."""
+    world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
+    found = NeighboursHeard(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
+    assert found[:, 0].tolist() == [0, 1, 0, 1, 0]
+    world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1)], 4)
+    found = [NeighboursHeard(search_budget=most).fit(world).values(np.zeros(4, np.int32), np.arange(4, dtype=np.int32)) for most in (3, 4)]
+    assert [values[:, 0].tolist() for values in found] == [[1, 0, 1, 0], [1, 1, 1, 1]]
+
+
+def test_last_plays_equal_exact_singular_vectors() -> None:
+    """After many passes the cosines are those of an exact decomposition; only the latest tracks count."""
+    world, last = random_world(6), 3
+    heard = (world.matrix.toarray() > 0).astype(float)
+    scaled = heard / np.sqrt(np.maximum(heard.sum(axis=1, keepdims=True), 1)) / np.sqrt(np.maximum(heard.sum(axis=0), 1))
+    _, strength, directions = np.linalg.svd(scaled, full_matrices=False)
+    vectors = directions[:4].T * strength[:4] ** 2
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    fitted = LastPlays(last, factors=4, passes=300).fit(world)
+    item = np.flatnonzero(world.n_listeners)[:20].astype(np.int32)
+    for user in range(10):
+        begin, end = world.matrix.indptr[user:user + 2]
+        newest = world.matrix.indices[begin:end][np.argsort(-world.minutes[begin:end], kind="stable")[:last]]
+        cosines = unit[item] @ unit[newest].T
+        expected = np.stack([cosines.max(axis=1), cosines.mean(axis=1)], axis=1)
+        np.testing.assert_allclose(fitted.values(np.full(20, user, np.int32), item), expected, atol=2e-3)
 
 
 def test_user_values_equal_pandas() -> None:

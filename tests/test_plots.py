@@ -32,10 +32,11 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "generators": (METRICS, "ndcg@10", ("popular",)),
     "metric_by_k": (METRICS, "recall", (5, 10)),
     "feature_importance": ({"rank": 60.0, "plays": 40.0},),
+    "shap": (pd.DataFrame({"rank": [0.4, -0.2, 0.1], "plays": [0.0, 0.3, 0.1]}), [[1, 5], [9, 2], [np.nan, 7]], ["rank", "plays"]),
     "segments": (pd.DataFrame({"generator": ["als", "als", "popular", "popular"], "of": ["users"] * 4, "segment": ["cold", "warm"] * 2,
                                "count": [3, 9] * 2, "recall@10": [0, 0.4, 0.1, 0.2]}),),
 }
-WITHOUT_Y = {"top_tracks", "genres", "generators", "feature_importance"}
+WITHOUT_Y = {"top_tracks", "genres", "generators", "feature_importance", "shap"}
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from musicrec.ranking import (
     feature_matrix,
     feature_names,
     fit_ranker,
+    fit_weighted,
     loaded,
     pairs,
     reciprocal_rank_fusion,
@@ -33,6 +34,7 @@ from musicrec.ranking import (
     tail,
     top,
     training_table,
+    tree_count,
 )
 from tests.worlds import DAY, history, random_world
 
@@ -296,9 +298,53 @@ def test_shap_values_add_up_to_the_score() -> None:
     world = random_world()
     table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
     ranker = fit_ranker([table], QUICK)
-    rest = ranker.model.predict(table.features) - ranker.shap(table).sum(axis=1)
+    rest = ranker.scores_of_rows(table.features) - ranker.shap(table).sum(axis=1)
     np.testing.assert_allclose(rest, rest[0], atol=1e-3)
     assert sum(ranker.importance().values()) == pytest.approx(100)
+
+
+def test_a_loaded_ranker_ranks_alike(tmp_path: Path) -> None:
+    """The weights of the fusion travel in the model's file; a CatBoost model without them is refused."""
+    world = random_world()
+    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
+    ranker = fit_ranker([table], QUICK)
+    ranker.save(tmp_path / "cb_model.cbm")
+    np.testing.assert_array_equal(loaded(tmp_path / "cb_model.cbm").scores_of_rows(table.features), ranker.scores_of_rows(table.features))
+    CatBoostClassifier(iterations=1, verbose=False, allow_writing_files=False).fit(table.features, table.target).save_model(
+        str(tmp_path / "other.cbm"))
+    with pytest.raises(ArtifactError, match="no ranker of this version"):
+        loaded(tmp_path / "other.cbm")
+
+
+def test_the_weighted_fusion_finds_who_is_right() -> None:
+    """Where one generator is right and the other noise, a few weights follow the right one; strangers get the plain fusion."""
+    world = random_world()
+    users = np.arange(-1, len(world.user_ids), dtype=np.int32)
+    chosen = stands(world)["two"].recommend(users[1:], 5)[0]
+    fusion = fit_weighted([window(world, future(world, chosen))])
+    found = pairs(answers(stands(world), users, 40), users, 300)
+    listed = top(found, fusion.scores(found), 5)[0]
+    assert _hits(listed[1:], chosen) > 4.5
+    np.testing.assert_array_equal(listed[0], Fusion(stands(world), 40).recommend(users[:1], 5)[0][0])
+
+
+def test_the_mean_of_models_is_the_mean_of_their_scores() -> None:
+    """A ranker of three seeds scores like the mean of rankers of one seed each."""
+    world = random_world()
+    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
+    single = [fit_ranker([table], dataclasses.replace(QUICK, seed=seed, models=1), 20).scores_of_rows(table.features) for seed in range(3)]
+    together = fit_ranker([table], dataclasses.replace(QUICK, models=3), 20).scores_of_rows(table.features)
+    np.testing.assert_allclose(together, np.mean(single, axis=0), atol=1e-4)
+    assert not np.allclose(single[0], single[1], atol=1e-3)
+
+
+def test_the_number_of_trees_is_found_on_the_latest_window() -> None:
+    """Where the latest window contradicts the earlier ones few trees are kept; where it agrees, many."""
+    world = random_world()
+    users = np.arange(len(world.user_ids), dtype=np.int32)
+    table = window(world, future(world, stands(world)["one"].recommend(users, 5)[0]))
+    noise = TrainingTable(table.features, table.names, np.random.default_rng(0).permutation(table.target), table.group)
+    assert tree_count([table, noise], QUICK) < 5 < tree_count([table, table], QUICK)
 
 
 def test_bad_models_and_tables_are_refused(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_an_unknown_key_is_named(config: Path) -> None:
 
 
 @pytest.mark.parametrize(("section", "key", "value"), [
-    ("split", "test_start", "16.12.2022"), ("split", "label_days", "0"), ("split", "label_days", "many"),
+    ("split", "test_start", "16.12.2022"), ("split", "label_days", "-1"), ("split", "label_share", "0"), ("split", "label_days", "many"),
     ("data", "max_orphan_share", "1.5"), ("data", "only_complete_tracks", "perhaps"), ("engine", "memory_limit", "lots"),
     ("engine", "name", "pandas"), ("blending", "first", "both"),
     ("urls", "events_store_url", "127.0.0.1:8020"), ("ranking", "learning_rate", "0"),

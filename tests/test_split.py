@@ -1,6 +1,6 @@
 """Cutoffs, windows and the random hold-out."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,6 +42,33 @@ def test_windows_touch_and_end_at_the_test(day: date, days: int, count: int) -> 
     assert made[-1].end == day
     assert {(window.end - window.start).days for window in made} == {days}
     assert all(left.end == right.start for left, right in pairwise(made))
+
+
+@given(counts=st.lists(st.integers(1, 50), min_size=3, max_size=60), share=st.floats(0.02, 0.5), count=st.integers(1, 6))
+def test_windows_of_share_hold_their_share_in_whole_days(counts: list[int], share: float, count: int) -> None:
+    """Back to back up to the test, each holds its share of the plays before, and less without its first day; later days do not count."""
+    first, end = date(2021, 1, 1), date(2021, 1, 1) + timedelta(days=len(counts))
+    plays = {first + timedelta(days=place): held for place, held in enumerate(counts)}
+    made = split.windows_of_share({**plays, end: 10_000}, end, share, count)
+    assert made == split.windows_of_share(plays, end, share, count)
+    assert len(made) <= count
+    assert not made or made[-1].end == end
+    assert all(left.end == right.start for left, right in pairwise(made))
+    for window in made:
+        held = [plays[day] for day in sorted(plays) if window.start <= day < window.end]
+        assert sum(held[1:]) < share * sum(counts) <= sum(held)
+
+
+def test_plays_of_some_users_are_theirs_alone() -> None:
+    """Items, weights and minutes of the users asked for, ascending; unknown ids are passed over."""
+    world = random_world()
+    chosen = world.user_ids[[3, 9]]
+    found = split.of_users(world, np.array([*chosen[::-1], -5], np.int32))
+    assert found.user_ids.tolist() == chosen.tolist()
+    for row, whole in enumerate((3, 9)):
+        own, theirs = (slice(*plays.matrix.indptr[at:at + 2]) for plays, at in ((found, row), (world, whole)))
+        np.testing.assert_array_equal(found.matrix.indices[own], world.matrix.indices[theirs])
+        np.testing.assert_array_equal(found.minutes[own], world.minutes[theirs])
 
 
 def test_the_cutoff_day_belongs_to_the_future(events: Path) -> None:

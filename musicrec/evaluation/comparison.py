@@ -43,6 +43,25 @@ def comparison(judge: Judge, baselines: Sequence[str] = (), *, users: str = "all
     return table.sort_values(metric, ascending=False, kind="stable", ignore_index=True)
 
 
+def pooled(judges: Sequence[Judge], users: str = "all") -> dict[str, pd.DataFrame]:
+    """Judge.table of each generator for the same `users` of several windows, one under the other. A user of two windows is two rows."""
+    return {name: pd.concat([judge.table(name)[judge.members(users)] for judge in judges], ignore_index=True) for name in judges[0].names}
+
+
+def pooled_comparison(judges: Sequence[Judge], baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10",
+                      samples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """One row a generator over all windows together, best `metric` first: generator, users, the metrics of metrics.RELEVANCE at each k,
+    and the interval and tests of `metric` as in comparison.
+    """
+    tables = pooled(judges, users)
+    names, known = tuple(tables), [f"{name}@{k}" for k in judges[0].ks for name in RELEVANCE]
+    rows = [{"generator": name, "users": len(table)} | {column: float(table[column].mean()) for column in known}
+            for name, table in tables.items()]
+    values = np.column_stack([table[metric].to_numpy() for table in tables.values()])
+    tests = _tested(values, names, tuple(baselines) or names, metric, samples, seed)
+    return pd.DataFrame(rows).assign(**tests).sort_values(metric, ascending=False, kind="stable", ignore_index=True)
+
+
 def _means(judge: Judge, name: str, relevant: dict[str, Float64], users: str, group: NDArray[np.bool_]) -> dict[str, object]:
     measures = {column: values[group] for column, values in judge.measures(name).items()}
     served = float((judge.tallies[name].lengths[group] > 0).mean())

@@ -1,4 +1,4 @@
-"""What to publish: an elaborate list only where it beats every plainer one on the validation slice."""
+"""What to publish: a list that has to prove itself only where it beats every plainer one on the validation slice, else the best mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ class Decision:
     reason: str
 
 
-def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: float = 0.05, seed: int = 0) -> Decision:
+def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: float = 0.05, seed: int = 0, prove: int = 1) -> Decision:
     """The Decision among `tables`, per-user tables (Judge.table) of the same users, the most elaborate list first, the plainest last.
 
-    Published is the first whose mean of `metric` is above that of every plainer one with all paired sign-flip tests below `alpha`; the
-    last when none is. p is corrected by Holm over all pairs. With ranked, fusion, best single generator: the ranked list must
-    beat both, the fusion must beat the generator, and what does not clearly gain is not published.
+    The first `prove` lists are published only when they beat every list after them: a higher mean of `metric`, and all paired sign-flip
+    tests below `alpha`, p corrected by Holm over all pairs. Among the others the best mean is published, the plainest of equal ones.
+    A model of thousands of leaves, and a fusion that trusts all generators alike, have to prove their gain; a fusion that has learned
+    whom to trust falls back on the best generator by itself, so between these two the mean decides.
     Tables of several windows may be stacked, in the same order each. Raises ValueError when the tables hold different users.
     """
     names, first = list(tables), next(iter(tables.values()))
@@ -37,18 +38,22 @@ def gate(tables: Mapping[str, pd.DataFrame], metric: str = "ndcg@10", alpha: flo
         pair = (elaborate, plainer)
         return float(differences[pair].mean()) > 0 and float(p[pair]) < alpha
 
-    publish = next(name for place, name in enumerate(names) if all(beaten(name, plainer) for plainer in names[place + 1:]))
+    proven = [name for place, name in enumerate(names[:-1][:prove]) if all(beaten(name, plainer) for plainer in names[place + 1:])]
+    rest = names[min(prove, len(names) - 1):]
+    publish = proven[0] if proven else max(reversed(rest), key=lambda name: float(tables[name][metric].mean()))
     means = ", ".join(f"{name} {table[metric].mean():.4f}" for name, table in tables.items())
     tests = "".join(f"; {one} against {other} p = {p[one, other]:.3g}" for one, other in pairs)
-    return Decision(publish, f"{publish} is published because {_why(publish, names, alpha)}: mean {metric} on {len(first):,} users is "
-                             f"{means}{tests} (paired tests, corrected by Holm).")
+    why = _why(publish, names, rest, alpha)
+    return Decision(publish, f"{publish} is published because {why}: mean {metric} on {len(first):,} users is {means}{tests} "
+                             "(paired tests, corrected by Holm).")
 
 
-def _why(publish: str, names: list[str], alpha: float) -> str:
+def _why(publish: str, names: list[str], rest: list[str], alpha: float) -> str:
     place = names.index(publish)
     if len(names) == 1:
         return "there is nothing beside it"
-    plainer, missed = " and ".join(names[place + 1:]), " and ".join(names[:place])
-    won = f"it beats {plainer}" if plainer else ""
-    lost = f"{missed} did not beat all plainer lists at the {alpha:g} level" if missed else ""
-    return ", and ".join(part for part in (won, lost) if part)
+    tried = " and ".join(names[:place] if publish not in rest else [name for name in names if name not in rest])
+    lost = f"{tried} did not beat all plainer lists at the {alpha:g} level" if tried else ""
+    won = f"it beats {' and '.join(names[place + 1:])}" if publish not in rest else ""
+    best = f"it has the best mean of {' and '.join(rest)}" if publish in rest and len(rest) > 1 else ""
+    return ", and ".join(part for part in (won, lost, best) if part)

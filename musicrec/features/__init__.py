@@ -12,7 +12,9 @@ from musicrec.features.affinity import AlbumAffinity, ArtistAffinity, GenreAffin
 from musicrec.features.item_age import ItemAge
 from musicrec.features.item_catalogue import ItemCatalogue
 from musicrec.features.item_popularity import ItemPopularity
+from musicrec.features.last_plays import LastPlays
 from musicrec.features.name_popularity import AlbumPopularity, ArtistPopularity
+from musicrec.features.neighbours_heard import NeighboursHeard
 from musicrec.features.order_in_catalogue import OrderInCatalogue
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
@@ -54,5 +56,7 @@ FEATURES: dict[str, type[FeatureGroup]] = {
     "artist_affinity": ArtistAffinity,
     "album_affinity": AlbumAffinity,
     "genre_affinity": GenreAffinity,
+    "neighbours_heard": NeighboursHeard,
+    "last_plays": LastPlays,
     "order_in_catalogue": OrderInCatalogue,
 }

@@ -11,6 +11,7 @@ from musicrec.matrix import Float32, History, Int32
 
 DAY = 24 * 60
 NEVER = np.iinfo(np.int32).max
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import pandas as pd
 
 from musicrec import audit
 from musicrec.evaluation import Judge, comparison
-from musicrec.pipeline.learning import FUSION, RANKED, Fitted, Learned, contenders, fitted, learned, singles
+from musicrec.pipeline.ablation import ablation, with_and_without
+from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, contenders, singles
+from musicrec.pipeline.learning import Learned, fitted, learned
 from musicrec.pipeline.protocols import held_out
 from musicrec.pipeline.publishing import current_manifest, published, write_models, write_similar_items, write_top_popular
 from musicrec.pipeline.reading import (
@@ -31,11 +33,44 @@ from musicrec.pipeline.workspace import Tables, Workspace, history, labels, prep
 from musicrec.settings import Settings
 
 __all__ = [
-    "FUSION", "RANKED", "Fitted", "Learned", "Result", "Tables", "Workspace", "a_listener", "as_the_seeds", "contenders",
+    "FUSION",
+    "RANKED",
+    "WEIGHTED",
+    "Fitted",
+    "Learned",
+    "Result",
+    "Tables",
+    "Workspace",
+    "a_listener",
+    "ablation",
+    "as_the_seeds",
+    "contenders",
     "current_manifest",
-    "first_rows", "fitted", "held_out", "history", "labels", "last_plays", "learned", "metrics", "names", "offered", "prepared_tables",
-    "published", "published_for", "raw_tables", "run", "scored", "similar_to", "singles", "sizes", "tracks_by_listeners", "workspace",
-    "write_models", "write_similar_items", "write_top_popular",
+    "first_rows",
+    "fitted",
+    "held_out",
+    "history",
+    "labels",
+    "last_plays",
+    "learned",
+    "metrics",
+    "names",
+    "offered",
+    "prepared_tables",
+    "published",
+    "published_for",
+    "raw_tables",
+    "run",
+    "scored",
+    "similar_to",
+    "singles",
+    "sizes",
+    "tracks_by_listeners",
+    "with_and_without",
+    "workspace",
+    "write_models",
+    "write_similar_items",
+    "write_top_popular",
 ]
 
 

@@ -3,7 +3,8 @@
 from musicrec import split
 from musicrec.evaluation import Judge
 from musicrec.lists import Lists
-from musicrec.pipeline.learning import batches, contenders, fitted
+from musicrec.pipeline.contending import batches, contenders
+from musicrec.pipeline.learning import fitted
 from musicrec.pipeline.workspace import Tables, Workspace
 
 

@@ -12,7 +12,7 @@ from musicrec.artifacts import Manifest, RunInfo
 from musicrec.candidates import GENERATORS
 from musicrec.files import write_parquet
 from musicrec.lists import Lists
-from musicrec.pipeline.learning import Fitted
+from musicrec.pipeline.contending import Fitted
 from musicrec.pipeline.reading import names
 from musicrec.pipeline.workspace import Tables, Workspace
 from musicrec.ranking import Ranker

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
 from musicrec.lists import Recommender
-from musicrec.pipeline.learning import Fitted
+from musicrec.pipeline.contending import Fitted
 from musicrec.pipeline.workspace import Tables, Workspace
 
 SHOWN = ["item_id", "name", "artists", "genres"]

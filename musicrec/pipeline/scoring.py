@@ -9,7 +9,7 @@ from tqdm import tqdm
 from musicrec.evaluation import Judge
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.matrix import Float32, Int32, Plays
-from musicrec.pipeline.learning import Fitted, batches, contenders
+from musicrec.pipeline.contending import Fitted, batches, contenders
 from musicrec.pipeline.workspace import Workspace
 from musicrec.ranking import Ranker
 

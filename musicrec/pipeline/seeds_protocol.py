@@ -12,7 +12,7 @@ from musicrec.candidates.tops import Tops
 from musicrec.evaluation import SEEDS, Judge, figures
 from musicrec.lists import Lists, Recommender
 from musicrec.matrix import Float32, Int32, Plays
-from musicrec.pipeline.learning import Fitted, batches
+from musicrec.pipeline.contending import Fitted, batches
 
 Answer = Callable[[Int32, int], tuple[Int32, Float32]]
 

@@ -116,3 +116,13 @@ def history(work: Workspace, tables: Tables, cutoff: date) -> History:
 def labels(work: Workspace, tables: Tables, start: date, end: date | None) -> Plays:
     """All plays from `start` up to `end`, exclusive; None: to the last."""
     return split.labels(work.folder / "events.parquet", tables.catalogue, start, end)
+
+
+def label_windows(work: Workspace, tables: Tables) -> list[split.Window]:
+    """The label windows before test_start that [split] asks for; with label_days = 0 by what the logs hold a day."""
+    plan = work.settings.split
+    if plan.label_days:
+        return split.windows(plan.test_start, plan.label_days, plan.label_windows)
+    by_day = tables.events.group_by(day=tables.events.started_at.date()).aggregate(plays=lambda rows: rows.count()).to_pyarrow()
+    plays = dict(zip(by_day["day"].to_pylist(), by_day["plays"].to_pylist()))
+    return split.windows_of_share(plays, plan.test_start, plan.label_share, plan.label_windows)

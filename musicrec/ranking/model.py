@@ -1,8 +1,9 @@
-"""CatBoost over candidate pairs: fitted on several label windows, stopped early on the latest, saved as .cbm.
+"""CatBoost over candidate pairs: trees on top of the weighted fusion, fitted on several label windows, saved as .cbm.
 
 Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018; YetiRank: Gulin, Kuralenok, Pavlov, 2011.
 """
 
+import dataclasses
 import errno
 import signal
 import threading
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Literal
 
 import numpy as np
-from catboost import CatBoost, CatBoostError, Pool
+from catboost import CatBoost, CatBoostError, Pool, sum_models
 
 from musicrec.errors import ArtifactError, RankingError
 from musicrec.files import replaced
@@ -22,11 +23,14 @@ from musicrec.matrix import Float32, Int32
 from musicrec.ranking.matrices import Features, feature_matrix, feature_names
 from musicrec.ranking.pairs import Pairs, top
 from musicrec.ranking.training import TrainingTable
+from musicrec.ranking.weighted import Weighted, columns, fit_weighted, from_text, said
+
+FUSION_KEY = "weighted_fusion"
 
 
 @dataclass(frozen=True)
 class RankerSettings:
-    """How CatBoost is trained. loss: Logloss classifies rows, YetiRank orders the rows of a user."""
+    """How CatBoost is trained. loss: Logloss classifies rows, YetiRank orders the rows of a user. models: seeds whose mean is taken."""
 
     loss: Literal["Logloss", "YetiRank"] = "Logloss"
     iterations: int = 500
@@ -36,14 +40,16 @@ class RankerSettings:
     patience: int = 50
     threads: int = 2
     seed: int = 0
+    models: int = 3
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """A fitted model and the names of the columns that it reads."""
+    """The weighted fusion, the trees that correct it, and the names of the columns that they read: a score is the sum of both."""
 
     model: CatBoost
     names: tuple[str, ...]
+    fusion: Weighted
 
     def scores(self, found: Pairs, features: Features) -> Float32:
         """One score a pair, float32 (m,), higher is better; log-odds of being played with Logloss.
@@ -54,7 +60,17 @@ class Ranker:
         self._check(feature_names(found, features))
         known = np.repeat(found.user_index >= 0, np.diff(found.indptr))
         scores = found.fused.copy()
-        scores[known] = self._predicted(feature_matrix(found.where(known), features))
+        scores[known] = self.scores_of_rows(feature_matrix(found.where(known), features))
+        return scores
+
+    def scores_of_rows(self, matrix: Float32) -> Float32:
+        """Scores float32 (m,) of the rows of a feature matrix whose columns are `names`."""
+        if len(matrix) == 0:
+            return np.empty(0, np.float32)
+        with _uninterrupted():
+            rows = Pool(matrix)
+        trees = np.asarray(self.model.predict(rows, prediction_type="RawFormulaVal"), np.float32)
+        scores: Float32 = trees + self.fusion.scores_of_rows(matrix, self.names)
         return scores
 
     def rank(self, found: Pairs, features: Features, k: int) -> tuple[Int32, Float32]:
@@ -62,17 +78,23 @@ class Ranker:
         return top(found, self.scores(found, features), k)
 
     def importance(self) -> dict[str, float]:
-        """Percent of the change in prediction that each feature is behind (CatBoost PredictionValuesChange), largest first."""
+        """Percent of the change in the trees' prediction that each feature is behind (PredictionValuesChange), largest first."""
         values = self.model.get_feature_importance(type="PredictionValuesChange")
         order = np.argsort(-values, kind="stable")
         return {self.names[place]: float(values[place]) for place in order}
 
     def shap(self, table: TrainingTable) -> Float32:
-        """SHAP values float32 (m, f) of the rows of `table`: what each feature added to the row's score (Lundberg, Lee, 2017)."""
+        """SHAP values float32 (m, f) of the rows of `table`: what each feature added to the row's score (Lundberg, Lee, 2017).
+
+        What the weighted fusion adds, less its mean over the rows, counts for the ranks and places of the generators.
+        """
         with _uninterrupted():
             rows = Pool(table.features, feature_names=list(self.names))
-        values = self.model.get_feature_importance(rows, type="ShapValues")
-        return np.asarray(values, np.float32)[:, :-1]
+        values = np.asarray(self.model.get_feature_importance(rows, type="ShapValues"), np.float64)[:, :-1]
+        at = [columns(self.names, what, self.fusion.generators) for what in ("rank", "place")]
+        told = said(table.features[:, at[0]], table.features[:, at[1]])
+        values[:, [*at[0], *at[1]]] += (told - told.mean(axis=0)) * self.fusion.weights
+        return values.astype(np.float32)
 
     def save(self, path: Path) -> None:
         """Write the model to `path` (.cbm); an earlier file stays until the new one is whole.
@@ -91,13 +113,6 @@ class Ranker:
             except CatBoostError as cause:
                 raise OSError(errno.ENOSPC, "No space left on device") from cause
 
-    def _predicted(self, matrix: Float32) -> Float32:
-        if len(matrix) == 0:
-            return np.empty(0, np.float32)
-        with _uninterrupted():
-            rows = Pool(matrix)
-        return np.asarray(self.model.predict(rows, prediction_type="RawFormulaVal"), np.float32)
-
     def _check(self, names: tuple[str, ...]) -> None:
         if names != self.names:
             odd = sorted(set(names) ^ set(self.names))
@@ -112,29 +127,36 @@ def loaded(path: Path) -> Ranker:
         model.load_model(str(path), format="cbm")
     except CatBoostError as cause:
         raise ArtifactError(f"{path} is not a readable CatBoost model: {str(cause).splitlines()[0]}.") from None
-    return Ranker(model, tuple(model.feature_names_))
+    told = model.get_metadata()
+    if FUSION_KEY not in told:
+        raise ArtifactError(f"{path} is a CatBoost model but no ranker of this version; train it again.")
+    return Ranker(model, tuple(model.feature_names_), from_text(told[FUSION_KEY]))
 
 
-def fit_ranker(windows: Sequence[TrainingTable], settings: RankerSettings, trial: Ranker | None = None) -> Ranker:
-    """The ranker of all label windows (earliest first, the latest last), with as many trees as `trial` (trial_ranker when None).
+def fit_ranker(windows: Sequence[TrainingTable], settings: RankerSettings, trees: int | None = None) -> Ranker:
+    """The ranker of all label windows, earliest first, with as many trees as given, or as tree_count finds in these windows.
 
     Raises RankingError when no candidate of any window was played: there is nothing to learn from.
     """
-    trees = (trial or trial_ranker(windows, settings)).model.tree_count_
     filled = _filled(windows)
-    return Ranker(_trained(_joined(filled), settings, max(trees, 1)), filled[0].names)
+    fusion, table = fit_weighted(filled), _joined(filled)
+    count = tree_count(filled, settings) if trees is None else trees
+    grown = [_trained(table, fusion, dataclasses.replace(settings, seed=settings.seed + place), max(count, 1))
+             for place in range(settings.models)]
+    model = sum_models(grown, weights=[1 / len(grown)] * len(grown)) if len(grown) > 1 else grown[0]
+    model.get_metadata()[FUSION_KEY] = fusion.text()
+    return Ranker(model, filled[0].names, fusion)
 
 
-def trial_ranker(windows: Sequence[TrainingTable], settings: RankerSettings) -> Ranker:
-    """The ranker of all windows but the latest, which says after how many trees to stop and nothing else.
+def tree_count(windows: Sequence[TrainingTable], settings: RankerSettings) -> int:
+    """After how many trees a model of all windows but the latest does best on the latest; windows without played candidates are left out.
 
-    With a single window every fifth user plays the part of the latest window. Raises RankingError as fit_ranker does.
+    With a single window every fifth user plays the part of the latest window. All trees where one part has nothing played.
     """
-    filled = _filled(windows)
-    early, late = _parts(filled)
-    if early.target.any() and late.target.any():
-        return Ranker(_trained(early, settings, settings.iterations, late), filled[0].names)
-    return Ranker(_trained(_joined(filled), settings, settings.iterations), filled[0].names)
+    early, late = _parts(_filled(windows))
+    if not (early.target.any() and late.target.any()):
+        return settings.iterations
+    return int(_trained(early, fit_weighted([early]), settings, settings.iterations, late).tree_count_)
 
 
 def _filled(windows: Sequence[TrainingTable]) -> list[TrainingTable]:
@@ -163,22 +185,24 @@ def _joined(tables: Sequence[TrainingTable]) -> TrainingTable:
                          np.concatenate([table.target for table in tables]), groups)
 
 
-def _trained(table: TrainingTable, settings: RankerSettings, iterations: int, stop_on: TrainingTable | None = None) -> CatBoost:
+def _trained(table: TrainingTable, fusion: Weighted, settings: RankerSettings, iterations: int,
+             stop_on: TrainingTable | None = None) -> CatBoost:
     model = CatBoost({
         "loss_function": settings.loss, "iterations": iterations, "depth": settings.depth, "learning_rate": settings.learning_rate,
         "l2_leaf_reg": settings.l2_leaf_reg, "random_seed": settings.seed, "thread_count": settings.threads,
         "allow_writing_files": False, "verbose": False,
     })
     if stop_on is None:
-        model.fit(_pool(table))
+        model.fit(_pool(table, fusion))
     else:
-        model.fit(_pool(table), eval_set=_pool(stop_on), early_stopping_rounds=settings.patience)
+        model.fit(_pool(table, fusion), eval_set=_pool(stop_on, fusion), early_stopping_rounds=settings.patience)
     return model
 
 
-def _pool(table: TrainingTable) -> Pool:
+def _pool(table: TrainingTable, fusion: Weighted) -> Pool:
+    start = fusion.scores_of_rows(table.features, table.names)
     with _uninterrupted():
-        return Pool(table.features, table.target, group_id=table.group, feature_names=list(table.names))
+        return Pool(table.features, table.target, group_id=table.group, feature_names=list(table.names), baseline=start)
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from musicrec.errors import GeneratorError, RankingError, SplitError
 from musicrec.evaluation import per_user
 from musicrec.lists import Lists, Recommender
 from musicrec.matrix import History, Plays
-from musicrec.pipeline.workspace import Tables, Workspace, features, generators, history, labels
+from musicrec.pipeline.workspace import Tables, Workspace, features, generators, history, label_windows, labels
 from musicrec.ranking import Ranked, TrainingTable, answers, fit_ranker, pairs, sampled_users, training_table
 from musicrec.ranking.model import RankerSettings
-from musicrec.split import Window, windows
+from musicrec.split import Window
 from musicrec.tuning.study import Objective
 
 METRIC = "ndcg@10"
@@ -29,7 +29,7 @@ class Slice:
 def slices(work: Workspace, tables: Tables) -> list[Slice]:
     """The label windows before test_start that have a history and labels, the latest last: nothing at or after test_start is read."""
     plan, found = work.settings.split, []
-    for window in windows(plan.test_start, plan.label_days, plan.label_windows):
+    for window in label_windows(work, tables):
         try:
             found.append(_slice(work, tables, window))
         except SplitError:
@@ -77,7 +77,7 @@ def ranker_objective(work: Workspace, windows_before: list[Slice], on: Slice) ->
 
     def objective(values: dict[str, Any]) -> float:
         own = RankerSettings(ranking.loss, ranking.iterations, patience=ranking.patience, threads=work.settings.engine.threads,
-                             seed=ranking.seed, **values)
+                             seed=ranking.seed, models=1, **values)
         ranked = Ranked(recommenders, groups, fit_ranker(tables, own), limits.per_generator, limits.per_user)
         return value(ranked, on, ranking.max_training_users, ranking.seed)
     return {key: getattr(ranking, key) for key in ("depth", "learning_rate", "l2_leaf_reg")}, objective
