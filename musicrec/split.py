@@ -3,7 +3,7 @@
 A random hold-out per user stands beside them, for logs whose dates mean little.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -58,6 +58,21 @@ def windows_of_share(plays_of_day: Mapping[date, int], test_start: date, share: 
             edges.append(day)
             held = 0
     return [Window(start, end) for start, end in pairwise(reversed(edges))]
+
+
+def latest_windows(windows: Sequence[Window], users: Sequence[int], wanted: int) -> list[Window]:
+    """The fewest latest windows in which `wanted` users play, counted window by window; never fewer than two where there are two.
+
+    users: how many play in each window. Every window costs a fit of everything, and many users need no second one to learn from.
+
+    >>> three = windows(date(2022, 12, 16), 15, 3)
+    >>> [len(latest_windows(three, [70, 80, 90], wanted)) for wanted in (50, 200, 900)]
+    [2, 3, 3]
+    """
+    kept = min(2, len(windows))
+    while kept < len(windows) and sum(users[-kept:]) < wanted:
+        kept += 1
+    return list(windows[len(windows) - kept:])
 
 
 def minute(day: date) -> int:

@@ -174,7 +174,7 @@ def test_a_small_later_history_is_learned_anew() -> None:
     """Below LARGE plays the factors of an earlier history leave no trace."""
     world = random_world(seed=3)
     early = SMALL.fit(random_world(seed=4))
-    np.testing.assert_array_equal(early.refitted(world).item_factors, SMALL.fit(world).item_factors)
+    np.testing.assert_array_equal(early.onward().fit(world).item_factors, SMALL.fit(world).item_factors)
 
 
 def test_a_large_later_history_is_learned_from_earlier_factors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,5 +185,5 @@ def test_a_large_later_history_is_learned_from_earlier_factors(monkeypatch: pyte
     early = Als(factors=8, iterations=20, refit_iterations=1, genre_weight=0, artist_weight=0).fit(world)
     before = early.item_factors.copy()
     once = Als(factors=8, iterations=1, genre_weight=0, artist_weight=0).fit(world)
-    assert _loss(early.refitted(world), world) < _loss(once, world)
+    assert _loss(early.onward().fit(world), world) < _loss(once, world)
     np.testing.assert_array_equal(early.item_factors, before)

@@ -29,11 +29,11 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class Refittable(Protocol):
-    """A fitted method that learns a later history faster from what it knows of this one."""
+class Continuing(Protocol):
+    """A fitted method that learns a later history faster from what it knows already."""
 
-    def refitted(self, history: History) -> Recommender:
-        """The method fitted to `history`, which holds what this one was fitted to and what came after it."""
+    def onward(self) -> Generator:
+        """The generator for a history that holds this one and what came after it; it keeps what it begins with and nothing else."""
         ...
 
 

@@ -64,9 +64,10 @@ class Als:
         Pairs of weight zero teach nothing but stay heard. Raises GeneratorError for weights that are negative, infinite or NaN,
         for settings that make no sense, and for factors that diverge.
         """
-        return self._fitted(history, None)
+        return self.begun_at(None, history)
 
-    def _fitted(self, history: History, start: Float32 | None) -> "AlsRecommender":
+    def begun_at(self, start: Float32 | None, history: History) -> "AlsRecommender":
+        """The same, in refit_iterations passes that begin with item factors `start` where there are some."""
         self._check()
         users, items = self._factors(sparse.vstack([self._confidence(history), *self._names(history)], format="csr"), start)
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
@@ -136,12 +137,9 @@ class AlsRecommender:
         """Items int32 (n, k) and scores float32 (n, k), exact, heard items removed before the cut. Row -1 is empty."""
         return self.order.top_k(self.factors_of(user_index), rows_of(self.history.matrix, user_index), k)
 
-    def refitted(self, history: History) -> "AlsRecommender":
-        """The recommender of a later history of the same catalogue: below LARGE plays trained anew, else `refit_iterations` passes that
-        begin with these item factors. Raises GeneratorError as Als.fit does.
-        """
-        start = self.item_factors if history.matrix.nnz >= LARGE and len(history.catalogue) == len(self.item_factors) else None
-        return self.settings._fitted(history, start)
+    def onward(self) -> "AlsOnward":
+        """The generator for a later history of the same catalogue, which begins with these item factors."""
+        return AlsOnward(self.settings, self.item_factors)
 
     def factors_of(self, user_index: Int32) -> Float32:
         """Factors float32 (n, factors) that answer for these rows: the trained ones, or with half_life_days those of the faded history.
@@ -178,6 +176,18 @@ class AlsRecommender:
         with replaced(path) as half, half.open("wb") as file:
             np.savez(file, user_ids=self.history.user_ids, item_ids=self.history.item_ids,
                      user_factors=self.user_factors, item_factors=self.item_factors)
+
+
+@dataclass(frozen=True)
+class AlsOnward:
+    """Als for a history that goes on from one whose item factors are known."""
+
+    settings: Als
+    item_factors: Float32
+
+    def fit(self, history: History) -> AlsRecommender:
+        """Below LARGE plays trained anew as by Als.fit, else refit_iterations passes from the known factors. Raises as Als.fit does."""
+        return self.settings.begun_at(self.item_factors if history.matrix.nnz >= LARGE else None, history)
 
 
 def load(path: Path, history: History, settings: Als) -> AlsRecommender:

@@ -76,29 +76,38 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Result:
-    """What a whole run leaves behind: its id, the comparison table and why these lists were published."""
+    """What a whole run leaves behind: its id, the comparison table, why these lists were published, and what the stages took."""
 
     run_id: str
     comparison: pd.DataFrame
     reason: str
+    stages: pd.DataFrame
 
 
 def run(settings: Settings) -> Result:
     """All stages in order; raises a MusicRecError with one clear sentence when one of them fails, and publishes nothing then."""
     work = workspace(settings)
-    raw = raw_tables(work)
-    findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, settings.split.test_start)
-    tables = prepared_tables(work, raw)
-    future = labels(work, tables, settings.split.test_start, None)
-    found = learned(work, tables)
-    made = fitted(work, history(work, tables, settings.split.test_start))
-    judge = scored(work, made, future, found.ranker, found.decision.publish)
-    write_top_popular(work, tables, made)
-    write_similar_items(work, made)
-    write_models(work, made, found.ranker)
-    measured = metrics(work, judge, found)
-    run_id = published(work, measured, findings)
-    return Result(run_id, pd.DataFrame(measured["comparison"]), found.decision.reason)
+    stage = work.stages.measured
+    with stage("audit"):
+        raw = raw_tables(work)
+        findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, settings.split.test_start)
+    with stage("prepare"):
+        tables = prepared_tables(work, raw)
+    with stage("learn"):
+        found = learned(work, tables)
+    with stage("fit"):
+        past, future = history(work, tables, settings.split.test_start), labels(work, tables, settings.split.test_start, None)
+        made = fitted(work, past, found.onward)
+    with stage("recommend and judge"):
+        judge = scored(work, made, future, found.ranker, found.decision.publish)
+    with stage("similar items"):
+        write_top_popular(work, tables, made)
+        write_similar_items(work, made)
+        write_models(work, made, found.ranker)
+    with stage("publish"):
+        measured = metrics(work, judge, found)
+        run_id = published(work, measured, findings)
+    return Result(run_id, pd.DataFrame(measured["comparison"]), found.decision.reason, work.stages.table())
 
 
 def metrics(work: Workspace, judge: Judge, found: Learned) -> dict[str, object]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from musicrec.candidates import Continuing, Generator
 from musicrec.evaluation import Judge
 from musicrec.lists import Recommender
 from musicrec.matrix import Float32, History, Int32
 from musicrec.pipeline.workspace import Workspace
-from musicrec.ranking import Pairs, Ranker, Ruled, Rules, Scored, answers, pairs, reciprocal_rank_fusion, top
+from musicrec.ranking import Pairs, Ranker, Ruled, Rules, Scored, answers, pairs, top
 
 RANKED, WEIGHTED, FUSION = "ranked", "weighted", "fusion"
 
@@ -24,6 +25,12 @@ class Fitted:
     baselines: Mapping[str, Recommender]
     features: Mapping[str, Any]
 
+    @property
+    def onward(self) -> dict[str, Generator]:
+        """The generators that can go on from here when a later history is learned; they keep nothing of this one but their start."""
+        every = {**self.baselines, **self.recommenders}
+        return {name: one.onward() for name, one in every.items() if isinstance(one, Continuing)}
+
 
 def contenders(work: Workspace, made: Fitted, ranker: Ranker | None, rows: Int32) -> dict[str, tuple[Int32, Float32]]:
     """What every baseline and generator, their fusions and the ranker offer these rows of the history.
@@ -32,10 +39,10 @@ def contenders(work: Workspace, made: Fitted, ranker: Ranker | None, rows: Int32
     """
     k, limits = work.settings.ranking.k, work.settings.candidates
     offered = answers(made.recommenders, rows, max(limits.per_generator, k))
-    lists = {**answers(made.baselines, rows, k), **_cut(offered, k), FUSION: reciprocal_rank_fusion(offered, k)}
+    found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
+    lists = {**answers(made.baselines, rows, k), **_cut(offered, k), FUSION: top(found, found.fused, k)}
     if ranker is None:
         return lists
-    found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
     ranked = Ruled(Scored(found, ranker.scores(found, made.features)), rules(work), made.history)
     return {**lists, WEIGHTED: top(found, ranker.fusion.scores(found), k), RANKED: ranked.recommend(rows, k)}
 

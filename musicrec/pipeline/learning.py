@@ -1,11 +1,13 @@
 """From label windows to a ranker and a decision: what is learned, and whether it is worth publishing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from musicrec import split
+from musicrec.candidates import Generator
 from musicrec.errors import SplitError
 from musicrec.evaluation import Decision, Judge
 from musicrec.matrix import History, Plays
@@ -20,7 +22,7 @@ from musicrec.ranking import Ranker, RankerSettings, TrainingTable, fit_ranker, 
 class Learned:
     """The ranker of all windows, the training rows of each, what the trial of each window showed, and what to publish.
 
-    tried: what the latest window was judged with.
+    tried: what the latest window was judged with. onward: generators that go on from what they learned before it.
     """
 
     ranker: Ranker
@@ -29,6 +31,7 @@ class Learned:
     trial: Sequence[Judge]
     decision: Decision
     tried: Tried
+    onward: Mapping[str, Generator]
 
     @property
     def latest(self) -> TrainingTable:
@@ -42,12 +45,18 @@ class Learned:
         return TrainingTable(table.features[kept], table.names, table.target[kept], table.group[kept])
 
 
-def fitted(work: Workspace, past: History) -> Fitted:
-    """All generators, baselines and feature groups of the settings, fitted to `past` and to nothing else."""
-    wanted = work.settings.candidates
-    ready = {name: generator.fit(past) for name, generator in steps(generators(work.settings), "generators")}
-    return Fitted(past, {name: ready[name] for name in wanted.generators}, {name: ready[name] for name in wanted.baselines},
-                  {name: group.fit(past) for name, group in features(work.settings).items()})
+def fitted(work: Workspace, past: History, onward: Mapping[str, Generator] | None = None) -> Fitted:
+    """All generators, baselines and feature groups of the settings, fitted to `past` and to nothing else.
+
+    onward: generators that go on from an earlier part of the same history, see Fitted.onward.
+    """
+    wanted, ready = work.settings.candidates, {}
+    for name, generator in steps({**generators(work.settings), **(onward or {})}, "generators"):
+        with work.stages.measured(f"fit {name}"):
+            ready[name] = generator.fit(past)
+    with work.stages.measured("fit features"):
+        described = {name: group.fit(past) for name, group in features(work.settings).items()}
+    return Fitted(past, {name: ready[name] for name in wanted.generators}, {name: ready[name] for name in wanted.baselines}, described)
 
 
 def learned(work: Workspace, tables: Tables) -> Learned:
@@ -60,21 +69,37 @@ def learned(work: Workspace, tables: Tables) -> Learned:
     rows: list[dict[str, object]] = []
     training: list[TrainingTable] = []
     tries: list[Tried] = []
-    for window in label_windows(work, tables):
+    windows = label_windows(work, tables)
+    onward: Mapping[str, Generator] = {}
+    for window in windows:
         try:
-            past, future = history(work, tables, window.start), labels(work, tables, window.start, window.end)
+            table, judged, onward, size = _of_window(work, tables, window, onward, len(windows))
         except SplitError:
             continue
-        made = fitted(work, past)
-        training.append(rows_of_window(work, made, future))
-        tries.append(tried(work, made, future))
-        rows.append({"start": window.start, "end": window.end, "users": len(future.user_ids), "plays": future.matrix.nnz,
-                     "training rows": len(training[-1]), "positives": int(training[-1].target.sum())})
+        training.append(table)
+        tries.append(judged)
+        rows.append(size)
     if not rows:
         raise SplitError(f"no label window before {work.settings.split.test_start} has plays and a history; "
                          "lengthen [split] label_days or raise label_windows.")
-    judges = trial(work, tries, training, ranker_settings(work))
-    return Learned(fit_ranker(training, ranker_settings(work)), pd.DataFrame(rows), training, judges, decision(judges), tries[-1])
+    with work.stages.measured("trial"):
+        judges = trial(work, tries, training, ranker_settings(work))
+    with work.stages.measured("ranker"):
+        ranker = fit_ranker(training, ranker_settings(work))
+    return Learned(ranker, pd.DataFrame(rows), training, judges, decision(judges), tries[-1], onward)
+
+
+def _of_window(work: Workspace, tables: Tables, window: split.Window, onward: Mapping[str, Generator],
+               windows: int) -> tuple[TrainingTable, Tried, Mapping[str, Generator], dict[str, object]]:
+    # A function of its own, so that what was fitted to one window is gone before the next one is fitted.
+    with work.stages.measured("read plays"):
+        past, future = history(work, tables, window.start), labels(work, tables, window.start, window.end)
+    made = fitted(work, past, onward)
+    with work.stages.measured("candidates and features"):
+        table, judged = rows_of_window(work, made, future, windows), tried(work, made, future, windows)
+    size = {"start": window.start, "end": window.end, "users": len(future.user_ids), "plays": future.matrix.nnz,
+            "training rows": len(table), "positives": int(table.target.sum())}
+    return table, judged, made.onward, size
 
 
 def ranker_settings(work: Workspace) -> RankerSettings:
@@ -84,10 +109,10 @@ def ranker_settings(work: Workspace) -> RankerSettings:
                           work.settings.engine.threads, ranking.seed, ranking.models)
 
 
-def rows_of_window(work: Workspace, made: Fitted, future: Plays) -> TrainingTable:
-    """The training rows of one window, for a sample of its users."""
+def rows_of_window(work: Workspace, made: Fitted, future: Plays, windows: int = 1) -> TrainingTable:
+    """The training rows of one of so many windows, for a sample of its users."""
     settings = work.settings
-    most = max(settings.ranking.max_training_users // settings.split.label_windows, 1)
+    most = max(settings.ranking.max_training_users // windows, 1)
     users = sampled_users(future, most, settings.ranking.seed)
     rows = made.history.user_index(users)
     found = offered_pairs(work, made, rows)

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from musicrec.evaluation import Judge
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.matrix import Float32, Int32, Plays
+from musicrec.pipeline.ahead import answered_ahead
 from musicrec.pipeline.contending import Fitted, batches, contenders
 from musicrec.pipeline.workspace import Workspace
 from musicrec.ranking import Ranker
@@ -31,8 +33,9 @@ def scored(work: Workspace, made: Fitted, future: Plays, ranker: Ranker, publish
     everyone = [*batches(known, np.arange(len(known), dtype=np.int32), size), *batches(cold, np.full(len(cold), -1, np.int32), size)]
     with ExitStack() as files, tqdm(total=sum(len(users) for users, _ in everyone), desc="recommend", unit="user", disable=None) as bar:
         writers = {name: files.enter_context(writer) for name, writer in _writers(work, made, publish).items()}
-        for users, rows in everyone:
-            offered = contenders(work, made, ranker, rows)
+        files.enter_context(threadpool_limits(1, user_api="blas"))
+        answers = answered_ahead(lambda batch: contenders(work, made, ranker, batch[1]), everyone, work.settings.engine.threads)
+        for (users, rows), offered in zip(everyone, answers, strict=True):
             _judged(judge, users, offered)
             if len(rows) and rows[0] >= 0:
                 _written(writers, users, offered, publish)

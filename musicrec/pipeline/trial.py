@@ -29,13 +29,13 @@ class Tried:
     batches: tuple[tuple[Int32, Pairs, Float32], ...]
 
 
-def tried(work: Workspace, made: Fitted, future: Plays) -> Tried:
-    """What a window is judged with, for a sample of its users with a history. Memory: pairs x features x 4 bytes.
+def tried(work: Workspace, made: Fitted, future: Plays, windows: int = 1) -> Tried:
+    """What one of so many windows is judged with, for a sample of its users with a history. Memory: pairs x features x 4 bytes.
 
     The judge knows the history of these users alone, so that several windows fit into memory; it is asked for relevance only.
     """
     settings, past = work.settings, made.history
-    most = max(settings.ranking.trial_users // settings.split.label_windows, 1)
+    most = max(settings.ranking.trial_users // windows, 1)
     chosen = sampled_users(split.of_users(future, past.user_ids), most, settings.ranking.seed)
     own = split.of_users(past, chosen)
     small = History(own.user_ids, own.matrix, own.minutes, past.catalogue, past.cutoff)

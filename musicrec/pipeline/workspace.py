@@ -15,17 +15,19 @@ from musicrec.candidates import GENERATORS, Generator
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES
 from musicrec.matrix import Catalogue, History, Plays, catalogue
+from musicrec.pipeline.stages import Stages
 from musicrec.settings import Settings
 from musicrec.sources import SOURCES, RawTables, with_further_plays
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Settings, the engine they ask for, and the folder that holds what a run makes until it is published."""
+    """Settings, the engine they ask for, the folder that holds what a run makes until it is published, and what its stages took."""
 
     settings: Settings
     connection: Any
     folder: Path
+    stages: Stages = dataclasses.field(default_factory=Stages)
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,24 @@ def labels(work: Workspace, tables: Tables, start: date, end: date | None) -> Pl
 
 
 def label_windows(work: Workspace, tables: Tables) -> list[split.Window]:
-    """The label windows before test_start that [split] asks for; with label_days = 0 by what the logs hold a day."""
+    """The label windows before test_start that [split] asks for, with label_days = 0 by what the logs hold a day.
+
+    Early ones are left out where the later ones have more users than [ranking] max_training_users anyway (split.latest_windows).
+    """
     plan = work.settings.split
-    if plan.label_days:
-        return split.windows(plan.test_start, plan.label_days, plan.label_windows)
+    windows = split.windows(plan.test_start, plan.label_days, plan.label_windows) if plan.label_days else _by_share(work, tables)
+    users = [_users_within(tables.events, window) for window in windows]
+    return split.latest_windows(windows, users, work.settings.ranking.max_training_users)
+
+
+def _by_share(work: Workspace, tables: Tables) -> list[split.Window]:
+    plan = work.settings.split
     by_day = tables.events.group_by(day=tables.events.started_at.date()).aggregate(plays=lambda rows: rows.count()).to_pyarrow()
     plays = dict(zip(by_day["day"].to_pylist(), by_day["plays"].to_pylist()))
     return split.windows_of_share(plays, plan.test_start, plan.label_share, plan.label_windows)
+
+
+def _users_within(events: Table, window: split.Window) -> int:
+    days = events.started_at.date()
+    users: int = events.filter((days >= window.start) & (days < window.end)).user_id.nunique().to_pyarrow().as_py()
+    return users

@@ -1,0 +1,32 @@
+"""The whole pipeline on any logs, from three raw files to a published run: time, time of a core and peak memory of every stage.
+
+    python -m benchmarks.pipeline --data DIR --out DIR [MUSICREC_SECTION_KEY=VALUE ...]
+
+--data holds tracks.parquet, catalog_names.parquet and interactions.parquet; --out takes the workspace, what DuckDB spills and the
+published run. The pipeline is a child of this script, so the last line is about nothing else. Further arguments are settings.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from benchmarks.children import machine, measured
+
+
+def main() -> None:
+    """Run the pipeline, let it print its tables, and print what all of it took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("settings", nargs="*", metavar="MUSICREC_SECTION_KEY=VALUE")
+    options = parser.parse_args()
+    places = {"DATA_FOLDER": options.data, "DATA_WORK_FOLDER": options.out / "work", "ENGINE_TEMP_FOLDER": options.out / "spill",
+              "ARTIFACTS_LOCATION": options.out / "artifacts"}
+    os.environ.update({f"MUSICREC_{key}": str(folder) for key, folder in places.items()})
+    os.environ.update(dict(setting.split("=", 1) for setting in options.settings))
+    print(machine(), " ".join(options.settings), flush=True)
+    print(f"whole pipeline {measured('musicrec.pipeline')}")
+
+
+if __name__ == "__main__":
+    main()
