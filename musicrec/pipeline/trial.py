@@ -1,5 +1,6 @@
 """The trial before publishing: every label window is judged with a ranker that has not seen it, and all windows decide together."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,10 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
     """The judges of the windows that have somebody to judge, with what a ranker of all other windows, and its weights alone, list there.
 
     Neither the trees nor their number know the judged window. A single window is halved: each half of the users is judged with a
-    ranker of the other, and with the plain fusion where the other has nothing to learn from.
+    ranker of the other, and with the plain fusion where the other has nothing to learn from. One seed stands for the mean of
+    several, which does no worse: the trial costs a fit a window.
     """
+    settings = dataclasses.replace(settings, models=1)
     for place, window in enumerate(windows):
         others = [table for other, table in enumerate(tables) if other != place and table.target.any()]
         if others:

@@ -1,0 +1,41 @@
+"""What stages tell about themselves."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from musicrec.pipeline.stages import Stages
+
+
+def test_a_stage_inside_another_counts_in_both() -> None:
+    """Seconds of the outer stage include those of the inner one, which carries both names."""
+    stages = Stages()
+    with stages.measured("learn"), stages.measured("als"):
+        sum(range(200_000))
+    table = stages.table().set_index("stage")
+    assert list(table.index) == ["learn", "learn: als"]
+    assert table.loc["learn", "seconds"] >= table.loc["learn: als", "seconds"] > 0
+
+
+def test_a_failed_stage_is_measured() -> None:
+    """A stage that raises has its figures, and the next one does not stand inside it."""
+    stages = Stages()
+    with pytest.raises(ValueError, match="lost"), stages.measured("first"):
+        raise ValueError("lost")
+    with stages.measured("second"):
+        pass
+    assert stages.table()["stage"].tolist() == ["first", "second"]
+    assert stages.table()["seconds"].notna().all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can forget a peak")
+def test_the_peak_is_that_of_the_stage() -> None:
+    """What an earlier stage held and gave back does not count in a later one."""
+    stages = Stages()
+    with stages.measured("large"):
+        np.ones(40_000_000)
+    with stages.measured("small"):
+        np.ones(10)
+    peaks = stages.table().set_index("stage")["peak_gb"]
+    assert peaks["large"] - peaks["small"] > 0.2
