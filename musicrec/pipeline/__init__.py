@@ -13,6 +13,7 @@ from musicrec import audit
 from musicrec.evaluation import Judge, comparison
 from musicrec.pipeline.ablation import ablation, with_and_without
 from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, contenders, singles
+from musicrec.pipeline.costs import generator_report
 from musicrec.pipeline.learning import Learned, fitted, learned
 from musicrec.pipeline.protocols import held_out
 from musicrec.pipeline.publishing import current_manifest, published, write_models, write_similar_items, write_top_popular
@@ -48,6 +49,7 @@ __all__ = [
     "current_manifest",
     "first_rows",
     "fitted",
+    "generator_report",
     "held_out",
     "history",
     "labels",

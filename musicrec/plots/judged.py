@@ -31,6 +31,19 @@ def generators(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[st
     return ax
 
 
+def quality_and_speed(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+    """Points of `metric` against users a second (columns generator, metric, users_per_second): best is top right."""
+    ax = frame(f"{metric} and speed of each generator", "users a second (log)", f"{metric}, mean over users", ax)
+    for row in table.to_dict("records"):
+        colour = ORANGE if row["generator"] in marked else BLUE
+        ax.scatter(row["users_per_second"], row[metric], s=46, color=colour, zorder=3)
+        ax.annotate(str(row["generator"]), (row["users_per_second"], row[metric]), xytext=(6, 4), textcoords="offset points", fontsize=9,
+                    color=INK)
+    ax.set_xscale("log")
+    ax.margins(x=0.18, y=0.1)
+    return ax
+
+
 def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | None = None) -> Axes:
     """One line a generator: `metric` against the length of the list (columns generator and {metric}@{k} for each of ks)."""
     ax = frame(f"{metric} by length of the list", "k, length of the list (log)", metric, ax)
