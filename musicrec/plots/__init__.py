@@ -8,5 +8,7 @@ from musicrec.plots.judged import feature_importance, generators, metric_by_k, q
 from musicrec.plots.listening import cohorts, daily_plays, history_lengths, monthly_plays, monthly_users, new_tracks
 from musicrec.plots.tracks import genres, list_lengths, lorenz, plays_of_tracks, popularity, top_tracks
 
-__all__ = ["cohorts", "daily_plays", "feature_importance", "generators", "genres", "history_lengths", "list_lengths", "lorenz",
-           "metric_by_k", "monthly_plays", "monthly_users", "new_tracks", "plays_of_tracks", "popularity", "quality_and_speed", "segments", "shap", "top_tracks"]
+__all__ = [
+    "cohorts", "daily_plays", "feature_importance", "generators", "genres", "history_lengths", "list_lengths", "lorenz", "metric_by_k",
+    "monthly_plays", "monthly_users", "new_tracks", "plays_of_tracks", "popularity", "quality_and_speed", "segments", "shap", "top_tracks",
+]
