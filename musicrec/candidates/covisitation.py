@@ -51,7 +51,7 @@ class Covisitation:
         histories = _in_order(history, self.half_life_days, self.floor)
         norms = np.maximum(history.n_listeners, 1).astype(np.float64) ** self.normalisation
         in_parts(n_items, lambda start, stop: close_items(
-            histories, norms, self.window, self.backward, self.gap_half_life_days, items, visits, start, stop))
+            histories, norms, self.window, self.backward, self.gap_half_life_days, items, visits, start, stop), "covisitation")
         return ItemNeighbours(history, csr_of(items, visits, n_items), self.half_life_days, self.floor)
 
 

@@ -47,7 +47,7 @@ class ItemKnn:
         weighted = WEIGHTINGS[self.weighting](history.matrix, self)
         counted = supported(history, weighted, self.min_listeners, self.max_items_of_user)
         n_items = counted.shape[1]
-        similar = top_of_product(counted.T.tocsr(), counted, diagonal(n_items), self.neighbours)
+        similar = top_of_product(counted.T.tocsr(), counted, diagonal(n_items), self.neighbours, title="item_knn")
         return ItemNeighbours(history, csr_of(*similar, n_items), self.half_life_days, self.floor)
 
 

@@ -21,13 +21,13 @@ Csr = tuple[Int64, Int32, NDArray[np.floating]]
 
 
 def top_of_product(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: sparse.csr_matrix, k: int, *,
-                   row_norms: Float64 | None = None, shrunk: Float64 | None = None) -> tuple[Int32, Float32]:
+                   row_norms: Float64 | None = None, shrunk: Float64 | None = None, title: str | None = None) -> tuple[Int32, Float32]:
     """The k largest positive entries of each row of left @ right, without the columns that the same row of `excluded` stores.
 
     An entry is divided by (row norm + shrunk of its column): cosines when the columns of `right` have length 1, and cosines with
     dot / (norm x norm + shrinkage) when shrunk is shrinkage / column norm besides. Sums are float64. Returns columns int32 (n, k) and
     entries float32 (n, k), descending, ties by ascending column, -1 and -inf where fewer exist. `excluded` must have ascending
-    columns. O(multiplications) time, O(n k + threads x columns) memory.
+    columns. title: of a progress bar. O(multiplications) time, O(n k + threads x columns) memory.
 
     >>> ones = sparse.csr_matrix(np.array([[1, 0], [1, 1]], np.float32))
     >>> top_of_product(ones, ones, sparse.csr_matrix((2, 2)), 2)[0].tolist()
@@ -38,7 +38,7 @@ def top_of_product(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: 
     arrays = csr_arrays(left), csr_arrays(right), csr_arrays(excluded)[:2]
     rows = np.ones(n) if row_norms is None else np.asarray(row_norms, np.float64)
     columns = np.empty(0) if shrunk is None else np.asarray(shrunk, np.float64)
-    in_parts(n, lambda start, stop: _rows(*arrays, rows, columns, right.shape[1], items, best, start, stop))
+    in_parts(n, lambda start, stop: _rows(*arrays, rows, columns, right.shape[1], items, best, start, stop), title)
     return items, best
 
 

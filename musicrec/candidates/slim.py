@@ -69,8 +69,8 @@ def most_heard(history: History, min_listeners: int, max_items: int) -> Int32:
 
 def _weights(binary: sparse.csr_matrix, settings: Slim) -> sparse.csr_matrix:
     n = binary.shape[1]
-    together, counts = top_of_product(binary.T.tocsr(), binary, diagonal(n), min(settings.candidates, n))
+    together, counts = top_of_product(binary.T.tocsr(), binary, diagonal(n), min(settings.candidates, n), title="slim: together")
     listeners = np.bincount(binary.indices, minlength=n).astype(np.float64)
     items, weights = empty(n, together.shape[1])
-    in_parts(n, lambda start, stop: regressions(together, counts, listeners, settings.l1, settings.l2, items, weights, start, stop))
+    in_parts(n, lambda start, stop: regressions(together, counts, listeners, settings.l1, settings.l2, items, weights, start, stop), "slim")
     return csr_of(items, weights, n).T.tocsr()

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
+from tqdm import tqdm
 
 from musicrec.lists import empty
 from musicrec.matrix import Float32, Int32
@@ -75,16 +76,20 @@ def rows_of(matrix: sparse.csr_matrix, user_index: Int32) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, columns, indptr), shape=(len(user_index), matrix.shape[1]))
 
 
-def in_parts(n: int, work: Callable[[int, int], Any]) -> None:
-    """Call work(start, stop) on parts of range(n), one thread a core. `work` must release the GIL to gain anything."""
+def in_parts(n: int, work: Callable[[int, int], Any], title: str | None = None) -> None:
+    """Call work(start, stop) on parts of range(n), one thread a core. `work` must release the GIL to gain anything.
+
+    title: of the progress bar for work that takes long; none without it or where stderr is no terminal.
+    """
     threads = min(len(os.sched_getaffinity(0)), n) if hasattr(os, "sched_getaffinity") else min(os.cpu_count() or 1, n)
     if threads < 2 or n < 32:
         work(0, n)
         return
     # Smaller parts than threads need: rows differ in cost, and a thread that is done early takes another part.
-    edges = np.linspace(0, n, 4 * threads + 1).astype(int).tolist()
+    parts = (4 if title is None else 32) * threads
+    edges = np.linspace(0, n, parts + 1).astype(int).tolist()
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
+        list(tqdm(pool.map(work, edges[:-1], edges[1:]), title, parts, leave=False, disable=None if title else True))
 
 
 @njit(cache=True, nogil=True)
