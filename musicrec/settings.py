@@ -25,6 +25,18 @@ Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
+Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMG]B$")]
+_UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+def bytes_of(size: Size) -> int:
+    """The bytes of a size as config.ini has it.
+
+    >>> bytes_of("1.5 KB")
+    1536
+    """
+    return int(float(size[:-2]) * _UNITS[size[-2:]])
+
 
 class Section(BaseModel):
     """One section of config.ini: frozen, every key required, no others allowed."""
@@ -59,7 +71,7 @@ class Engine(Section):
     """Where the large tables are computed."""
 
     name: Literal["duckdb", "spark"]
-    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMG]B$")]
+    memory_limit: Size
     threads: Count
     temp_folder: Path
 
@@ -80,7 +92,7 @@ class Candidates(Section):
     generators: Names
     per_generator: Count
     per_user: Count
-    batch_users: Count
+    batch_memory: Size
     top_popular: str
     seed: int
 

@@ -18,6 +18,7 @@ import pytest
 from musicrec import artifacts, pipeline, settings
 from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
 from musicrec.event_stores import event_store, export
+from musicrec.pipeline.contending import batch_users
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
 from tests import taste_logs
@@ -255,3 +256,14 @@ def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_p
     assert process.returncode in (0, 130, -signal.SIGINT), said
     if "nothing was published" in said:
         assert run.run_id == earlier
+
+
+def test_memory_decides_how_many_users_are_answered_at_a_time(tmp_path: Path) -> None:
+    """Twice the memory gives twice the users, half the candidates of a user do too, and there are never fewer than 64."""
+    def users(**changed: str) -> int:
+        return batch_users(pipeline.workspace(configured(tmp_path, **changed)))
+
+    plain = users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_PER_USER="300")
+    assert users(CANDIDATES_BATCH_MEMORY="2GB", CANDIDATES_PER_USER="300") == pytest.approx(2 * plain, abs=2)
+    assert users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_PER_USER="150") == pytest.approx(2 * plain, abs=2)
+    assert users(CANDIDATES_BATCH_MEMORY="1KB") == 64

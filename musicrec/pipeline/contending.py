@@ -10,8 +10,10 @@ from musicrec.candidates import Continuing, Generator
 from musicrec.evaluation import Judge
 from musicrec.lists import Recommender
 from musicrec.matrix import Float32, History, Int32
-from musicrec.pipeline.workspace import Workspace
+from musicrec.pipeline.workspace import Workspace, features
 from musicrec.ranking import Pairs, Ranker, Ruled, Rules, Scored, answers, pairs, top
+from musicrec.ranking.matrices import generator_names
+from musicrec.settings import bytes_of
 
 RANKED, WEIGHTED, FUSION = "ranked", "weighted", "fusion"
 
@@ -61,6 +63,18 @@ def rules(work: Workspace) -> Rules:
 
 def _cut(offered: Mapping[str, tuple[Int32, Float32]], k: int) -> dict[str, tuple[Int32, Float32]]:
     return {name: (items[:, :k], scores[:, :k]) for name, (items, scores) in offered.items()}
+
+
+def batch_users(work: Workspace) -> int:
+    """How many users can be answered at a time within [candidates] batch_memory, from 64 to 65,536.
+
+    A pair takes its row of the feature matrix, CatBoost's copy of it and what the generators said, about 12 bytes a column; one batch
+    a thread is in the making and one waits.
+    """
+    limits = work.settings.candidates
+    columns = len(generator_names(limits.generators)) + sum(len(group.names) for group in features(work.settings).values())
+    a_user = 12 * limits.per_user * columns
+    return int(np.clip(bytes_of(limits.batch_memory) // ((work.settings.engine.threads + 1) * a_user), 64, 1 << 16))
 
 
 def batches(user_ids: Int32, rows: Int32, size: int) -> list[tuple[Int32, Int32]]:

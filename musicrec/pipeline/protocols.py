@@ -3,7 +3,7 @@
 from musicrec import split
 from musicrec.evaluation import Judge
 from musicrec.lists import Lists
-from musicrec.pipeline.contending import batches, contenders
+from musicrec.pipeline.contending import batch_users, batches, contenders
 from musicrec.pipeline.learning import fitted
 from musicrec.pipeline.workspace import Tables, Workspace
 
@@ -18,7 +18,7 @@ def held_out(work: Workspace, tables: Tables) -> Judge:
     past, future = split.random_holdout(whole, settings.evaluation.holdout_share, settings.evaluation.seed)
     made = fitted(work, past)
     judge = Judge(past, future)
-    for users, rows in batches(judge.user_ids, judge.history_rows, settings.candidates.batch_users):
+    for users, rows in batches(judge.user_ids, judge.history_rows, batch_users(work)):
         for name, (items, scores) in contenders(work, made, None, rows).items():
             judge.add(name, Lists(users, items, scores))
     return judge

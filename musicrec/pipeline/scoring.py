@@ -11,7 +11,7 @@ from musicrec.evaluation import Judge
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.matrix import Float32, Int32, Plays
 from musicrec.pipeline.ahead import answered_ahead
-from musicrec.pipeline.contending import Fitted, batches, contenders
+from musicrec.pipeline.contending import Fitted, batch_users, batches, contenders
 from musicrec.pipeline.workspace import Workspace
 from musicrec.ranking import Ranker
 
@@ -29,7 +29,7 @@ def scored(work: Workspace, made: Fitted, future: Plays, ranker: Ranker, publish
     """
     judge = Judge(made.history, future)
     cold = judge.user_ids[judge.history_rows < 0]
-    size, known = work.settings.candidates.batch_users, made.history.user_ids
+    size, known = batch_users(work), made.history.user_ids
     everyone = [*batches(known, np.arange(len(known), dtype=np.int32), size), *batches(cold, np.full(len(cold), -1, np.int32), size)]
     with ExitStack() as files, tqdm(total=sum(len(users) for users, _ in everyone), desc="recommend", unit="user", disable=None) as bar:
         writers = {name: files.enter_context(writer) for name, writer in _writers(work, made, publish).items()}
