@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from musicrec.candidates.evidence import check_recency, query
-from musicrec.candidates.product import top_of_product
+from musicrec.candidates.product import top_of_chain
 from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked
 from musicrec.lists import empty
@@ -51,5 +51,6 @@ class ArtistAffinity:
             return empty(0, k)
         played = query(self.history, self.history.matrix, user_index, self.settings.half_life_days, self.settings.floor)
         total = np.maximum(np.asarray(played.sum(axis=1)).ravel(), np.finfo(np.float32).tiny)
-        affinity = sparse.csr_matrix(sparse.diags((1 / total).astype(np.float32)) @ played @ self.names)
-        return top_of_product(affinity, self.tracks, rows_of(self.history.matrix, user_index), k)
+        played.data /= np.repeat(total, np.diff(played.indptr))
+        everybody = np.full(len(user_index), -1, np.int32)
+        return top_of_chain(played, self.names, self.tracks, everybody, rows_of(self.history.matrix, user_index), k)

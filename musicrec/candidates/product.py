@@ -44,8 +44,10 @@ def top_of_product(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: 
 
 def top_of_chain(left: sparse.csr_matrix, middle: sparse.csr_matrix, right: sparse.csr_matrix, skipped: Int32,
                  excluded: sparse.csr_matrix, k: int) -> tuple[Int32, Float32]:
-    """The same for left @ middle @ right, where row i leaves out column skipped[i] of left @ middle. Entries of any sign but 0 are used
-    between the products; of the result, positive ones are kept. O(multiplications) time, nothing but the k best stored.
+    """The same for left @ middle @ right, where row i leaves out column skipped[i] of left @ middle, none for -1.
+
+    Entries of any sign but 0 are used between the products; of the result, positive ones are kept. O(multiplications) time, nothing
+    but the k best stored.
     """
     n = left.shape[0]
     items, best = empty(n, k)
