@@ -16,19 +16,21 @@ from musicrec.pipeline.workspace import Tables, Workspace, features, history, la
 from musicrec.ranking import Ranker, Scored, TrainingTable, fit_ranker, tree_count
 
 WHOLE, TREELESS = "all groups", "no trees (weighted)"
+MOST_TREES = 100
 CHEAP = ("popular_decayed", "popular_by_genre", "artist", "content")
 
 
-def ablation(work: Workspace, found: Learned, most_rows: int = 200_000, metric: str = "ndcg@10") -> pd.DataFrame:
+def ablation(work: Workspace, found: Learned, most_rows: int = 40_000, metric: str = "ndcg@10") -> pd.DataFrame:
     """One row a feature group: `metric` on the latest window of rankers that learned from the windows before without that group.
 
     Columns: without, features (how many columns are missing), `metric`, difference (what its absence changes), p of the paired
-    test against all groups and p_holm. Rankers of one seed, all with the same number of trees, on at most `most_rows` rows.
+    test against all groups and p_holm. Rankers of one seed, all with the same number of trees, MOST_TREES at most, on at most `most_rows`
+    rows: a dozen rankers that are compared with each other need not be the best.
     With a single window, learned from and judged on, the differences are those of memory.
     """
     tables, window = _shortened(found.training[:-1] or found.training, most_rows), found.tried
     settings = dataclasses.replace(ranker_settings(work), models=1)
-    trees = tree_count(tables, settings)
+    trees = min(tree_count(tables, settings), MOST_TREES)
     groups: dict[str, tuple[str, ...]] = {WHOLE: (), **{name: group.names for name, group in features(work.settings).items()}}
     judge = Judge(window.judge.history, window.future)
     for name, missing in groups.items():
@@ -42,7 +44,7 @@ def ablation(work: Workspace, found: Learned, most_rows: int = 200_000, metric: 
                          "difference": [float(own.mean()) for own in differences.values()], "p": p, "p_holm": holm(p)})
 
 
-def with_and_without(work: Workspace, tables: Tables, group: str, most_users: int = 4000, metric: str = "ndcg@10") -> pd.DataFrame:
+def with_and_without(work: Workspace, tables: Tables, group: str, most_users: int = 2000, metric: str = "ndcg@10") -> pd.DataFrame:
     """`metric` of the ranked list in the latest label window, without the feature group and with it: one row each, and their users.
 
     Made to be quick: one window, cheap generators, at most `most_users` users, each half ranked by what the other half taught.
