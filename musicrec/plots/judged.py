@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from musicrec.plots.style import BLUE, GREY, INK, ORANGE, PALETTE, frame, shortened
 
@@ -34,14 +36,29 @@ def generators(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[st
 def quality_and_speed(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
     """Points of `metric` against users a second (columns generator, metric, users_per_second): best is top right."""
     ax = frame(f"{metric} and speed of each generator", "users a second (log)", f"{metric}, mean over users", ax)
-    for row in table.to_dict("records"):
-        colour = ORANGE if row["generator"] in marked else BLUE
-        ax.scatter(row["users_per_second"], row[metric], s=46, color=colour, zorder=3)
-        ax.annotate(str(row["generator"]), (row["users_per_second"], row[metric]), xytext=(6, 4), textcoords="offset points", fontsize=9,
-                    color=INK)
+    colours = [ORANGE if name in marked else BLUE for name in table["generator"]]
+    ax.scatter(table["users_per_second"], table[metric], s=46, color=colours, zorder=3)
     ax.set_xscale("log")
-    ax.margins(x=0.18, y=0.1)
+    ax.margins(x=0.2, y=0.12)
+    _named_points(ax, [str(name) for name in table["generator"]], table["users_per_second"].to_numpy(float), table[metric].to_numpy(float))
     return ax
+
+
+def _named_points(ax: Axes, names: Sequence[str], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    # Each name takes the first of four corners of its point where it lies on no earlier name.
+    taken: list[Bbox] = []
+    for name, point in zip(names, zip(x, y)):
+        for dx, dy in ((7, 4), (7, -12), (-7, 4), (-7, -12)):
+            text = ax.annotate(name, point, xytext=(dx, dy), textcoords="offset points", fontsize=9, color=INK,
+                               ha="left" if dx > 0 else "right")
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            text = ax.annotate(name, point, xytext=(7, 18), textcoords="offset points", fontsize=9, color=INK)
+            box = text.get_window_extent()
+        taken.append(box)
 
 
 def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | None = None) -> Axes:
