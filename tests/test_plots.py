@@ -33,6 +33,8 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "metric_by_k": (METRICS, "recall", (5, 10)),
     "feature_importance": ({"rank": 60.0, "plays": 40.0},),
     "shap": (pd.DataFrame({"rank": [0.4, -0.2, 0.1], "plays": [0.0, 0.3, 0.1]}), [[1, 5], [9, 2], [np.nan, 7]], ["rank", "plays"]),
+    "quality_and_speed": (pd.DataFrame({"generator": ["als", "neighbours", "random"], "users_per_second": [1e4, 1.1e4, 2e5],
+                                        "ndcg@10": [0.09, 0.09, 0.002]}),),
     "segments": (pd.DataFrame({"generator": ["als", "als", "popular", "popular"], "of": ["users"] * 4, "segment": ["cold", "warm"] * 2,
                                "count": [3, 9] * 2, "recall@10": [0, 0.4, 0.1, 0.2]}),),
 }
