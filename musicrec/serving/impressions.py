@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from musicrec.errors import ServiceError
+from musicrec.serving.background import background
 from musicrec.serving.blending import Pick
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.neighbours import Neighbour
@@ -33,13 +34,10 @@ class Impressions:
     @contextlib.asynccontextmanager
     async def told(self) -> AsyncIterator[None]:
         """Send in the background until the block ends, then send what still waits."""
-        task = asyncio.create_task(self._send_for_ever())
         try:
-            yield
+            async with background(self._send_for_ever()):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             while not self._waiting.empty():
                 await self._send([self._waiting.get_nowait() for _ in range(min(_AT_ONCE, self._waiting.qsize()))])
 

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from musicrec.serving.background import background
+
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 log = logging.getLogger("musicrec.serving")
 
@@ -64,13 +66,10 @@ class RequestLog:
     @contextlib.asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
         """Write in the background until the block ends, then write what still waits."""
-        task = asyncio.create_task(self._for_ever())
         try:
-            yield
+            async with background(self._for_ever()):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             self._write_all()
 
     async def _for_ever(self) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import MusicRecError
+from musicrec.serving.background import background
 from musicrec.serving.gate import has_key
 from musicrec.serving.logs import log
 from musicrec.serving.metrics import Metrics
@@ -30,14 +31,8 @@ class Reloaded(BaseModel):
 async def kept_fresh(served: Served[Any], poll_s: float, metrics: Metrics) -> AsyncIterator[None]:
     """Load the current run, raising what it raises; then look for a later one every `poll_s` seconds (0: never) until the block ends."""
     await _refreshed(served, metrics, again=True)
-    task = asyncio.create_task(_polled(served, poll_s, metrics)) if poll_s else None
-    try:
+    async with background(_polled(served, poll_s, metrics)) if poll_s else contextlib.nullcontext():
         yield
-    finally:
-        if task:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 def add_reload(app: FastAPI, served: Served[Any], key: str, metrics: Metrics) -> None:
