@@ -14,6 +14,7 @@ from musicrec.errors import StorageError
 from musicrec.event_stores import export
 from musicrec.files import replaced, write_parquet
 from musicrec.ranking.model import Ranker
+from musicrec.ranking.weighted import Weighted
 from tests.worlds import random_world
 
 ROWS = pa.table({"number": np.arange(1000)})
@@ -27,7 +28,8 @@ def _als(path: Path) -> None:
 
 def _ranker(path: Path) -> None:
     rows = Pool(np.arange(20.0)[:, None], np.arange(20) % 2)
-    Ranker(CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows), ("a",)).save(path)
+    trees = CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows)
+    Ranker(trees, ("a",), Weighted((), 0.0, np.empty(0))).save(path)
 
 
 def _lists(path: Path) -> None:
