@@ -53,8 +53,8 @@ class ContentProfiles:
         self.history, self.settings, self.shares = history, settings, shares
         self._says = sparse.csr_matrix(((checked(history) > 0).astype(np.float32), history.matrix.indices, history.matrix.indptr),
                                        shape=history.matrix.shape)
-        self.levels = popularity_levels(decayed_popularity(history, settings.popularity_half_life_days))
-        self.groups = genre_groups(history.catalogue, self.levels)
+        levels = popularity_levels(decayed_popularity(history, settings.popularity_half_life_days))
+        self.groups = genre_groups(history.catalogue, levels)
         self.fields = tuple(_field(links) for links in (history.catalogue.genres, history.catalogue.artists, history.catalogue.albums))
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:

@@ -39,14 +39,19 @@ def contenders(work: Workspace, made: Fitted, ranker: Ranker | None, rows: Int32
 
     By name: items int32 (n, k) and scores float32 (n, k), where k is that of [ranking]. No weighted and ranked lists without a ranker.
     """
-    k, limits = work.settings.ranking.k, work.settings.candidates
-    offered = answers(made.recommenders, rows, max(limits.per_generator, k))
-    found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
-    lists = {**answers(made.baselines, rows, k), **_cut(offered, k), FUSION: top(found, found.fused, k)}
+    k, (lists, found) = work.settings.ranking.k, without_model(work, made, rows)
     if ranker is None:
         return lists
     ranked = Ruled(Scored(found, ranker.scores(found, made.features)), rules(work), made.history)
     return {**lists, WEIGHTED: top(found, ranker.fusion.scores(found), k), RANKED: ranked.recommend(rows, k)}
+
+
+def without_model(work: Workspace, made: Fitted, rows: Int32) -> tuple[dict[str, tuple[Int32, Float32]], Pairs]:
+    """What contenders offers without a ranker, and the candidates of the same rows as the ranker sees them: generators are asked once."""
+    k, limits = work.settings.ranking.k, work.settings.candidates
+    offered = answers(made.recommenders, rows, max(limits.per_generator, k))
+    found = pairs(_cut(offered, limits.per_generator), rows, limits.per_user)
+    return {**answers(made.baselines, rows, k), **_cut(offered, k), FUSION: top(found, found.fused, k)}, found
 
 
 def offered_pairs(work: Workspace, made: Fitted, rows: Int32) -> Pairs:

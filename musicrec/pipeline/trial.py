@@ -10,7 +10,7 @@ from musicrec import split
 from musicrec.evaluation import Decision, Judge, gate, pooled
 from musicrec.lists import Lists
 from musicrec.matrix import Float32, History, Int32, Plays
-from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, batch_users, batches, contenders, offered_pairs, rules, singles
+from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, batch_users, batches, rules, singles, without_model
 from musicrec.pipeline.workspace import Workspace
 from musicrec.ranking import Pairs, Ranker, RankerSettings, Ruled, Scored, TrainingTable, feature_matrix, fit_ranker, sampled_users
 from musicrec.ranking.matrices import generator_names
@@ -44,9 +44,9 @@ def tried(work: Workspace, made: Fitted, future: Plays, windows: int = 1) -> Tri
     judge = Judge(small, theirs)
     kept, names = [], (*generator_names(tuple(made.recommenders)), *(name for group in made.features.values() for name in group.names))
     for users, rows in batches(judge.user_ids, past.user_index(judge.user_ids), batch_users(work)):
-        for name, offered in contenders(work, made, None, rows).items():
+        lists, found = without_model(work, made, rows)
+        for name, offered in lists.items():
             judge.add(name, Lists(users, *offered))
-        found = offered_pairs(work, made, rows)
         kept.append((users, found, feature_matrix(found, made.features)))
     return Tried(past if rules(work).any else small, theirs, judge, names, tuple(kept))
 

@@ -1,7 +1,6 @@
 """What a trial is worth: NDCG@10 of warm users in the latest label window, after learning from what lies before it."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from musicrec.candidates import GENERATORS
@@ -9,8 +8,9 @@ from musicrec.errors import GeneratorError, RankingError, SplitError
 from musicrec.evaluation import per_user
 from musicrec.lists import Lists, Recommender
 from musicrec.matrix import History, Plays
-from musicrec.pipeline.workspace import Tables, Workspace, features, generators, history, label_windows, labels
-from musicrec.ranking import Ranked, TrainingTable, answers, fit_ranker, pairs, sampled_users, training_table
+from musicrec.pipeline.learning import fitted, rows_of_window
+from musicrec.pipeline.workspace import Tables, Workspace, history, label_windows, labels
+from musicrec.ranking import Ranked, fit_ranker, sampled_users
 from musicrec.ranking.model import RankerSettings
 from musicrec.split import Window
 from musicrec.tuning.study import Objective
@@ -72,26 +72,12 @@ def ranker_objective(work: Workspace, windows_before: list[Slice], on: Slice) ->
     if not windows_before:
         raise RankingError("tuning the ranker needs a window to learn from and one to judge on; raise [split] label_windows to 2 or more.")
     ranking, limits = work.settings.ranking, work.settings.candidates
-    tables = [_table(work, *_fitted(work, window.history), window) for window in windows_before]
-    recommenders, groups = _fitted(work, on.history)
+    tables = [rows_of_window(work, fitted(work, window.history), window.labels, len(windows_before)) for window in windows_before]
+    made = fitted(work, on.history)
 
     def objective(values: dict[str, Any]) -> float:
         own = RankerSettings(ranking.loss, ranking.iterations, patience=ranking.patience, threads=work.settings.engine.threads,
                              seed=ranking.seed, models=1, **values)
-        ranked = Ranked(recommenders, groups, fit_ranker(tables, own), limits.per_generator, limits.per_user)
+        ranked = Ranked(made.recommenders, made.features, fit_ranker(tables, own), limits.per_generator, limits.per_user)
         return value(ranked, on, ranking.max_training_users, ranking.seed)
     return {key: getattr(ranking, key) for key in ("depth", "learning_rate", "l2_leaf_reg")}, objective
-
-
-def _fitted(work: Workspace, past: History) -> tuple[dict[str, Recommender], dict[str, Any]]:
-    wanted = work.settings.candidates.generators
-    return ({name: generator.fit(past) for name, generator in generators(work.settings).items() if name in wanted},
-            {name: group.fit(past) for name, group in features(work.settings).items()})
-
-
-def _table(work: Workspace, recommenders: Mapping[str, Recommender], groups: Mapping[str, Any], window: Slice) -> TrainingTable:
-    ranking, limits = work.settings.ranking, work.settings.candidates
-    users = sampled_users(window.labels, max(ranking.max_training_users // work.settings.split.label_windows, 1), ranking.seed)
-    rows = window.history.user_index(users)
-    found = pairs(answers(recommenders, rows, limits.per_generator), rows, limits.per_user)
-    return training_table(found, users, window.labels, groups, ranking.negatives, ranking.seed)
