@@ -33,6 +33,15 @@ def index_of(ids: Int32, wanted: NDArray[np.integer]) -> Int32:
     return found
 
 
+def parts(n: int, size: int = 1 << 24) -> list[slice]:
+    """Slices of `size` places, the last one shorter, that cover n: what is computed by them needs no temporary as long as all plays.
+
+    >>> parts(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """The tracks: ascending ids, and one binary CSR matrix each (n_items, n_names) for genres, artists and albums."""
@@ -90,9 +99,9 @@ class Plays:
     def n_listeners(self) -> Int32:
         """Users per item, int32 (n_items,)."""
         indices, counts = self.matrix.indices, np.zeros(self.matrix.shape[1], np.int64)
-        # In parts: bincount copies what it counts into int64, 1.7 GB for the full data.
-        for start in range(0, len(indices), 1 << 24):
-            counts += np.bincount(indices[start:start + (1 << 24)], minlength=len(counts))
+        # bincount copies what it counts into int64.
+        for part in parts(len(indices)):
+            counts += np.bincount(indices[part], minlength=len(counts))
         return counts.astype(np.int32)
 
     @cached_property

@@ -39,3 +39,18 @@ def test_the_peak_is_that_of_the_stage() -> None:
         np.ones(10)
     peaks = stages.table().set_index("stage")["peak_gb"]
     assert peaks["large"] - peaks["small"] > 0.2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux is asked to take memory back")
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    """Many middle-sized arrays, which the allocator keeps when they are freed, do not count in the next stage either."""
+    stages = Stages()
+    with stages.measured("large"):
+        # An array freed raises the size below which the allocator of Linux keeps what is freed, as long as something lies behind it.
+        np.ones(3_000_000)
+        arrays = [np.ones(250_000) for _ in range(200)]
+        del arrays[:-1]
+    with stages.measured("small"):
+        assert len(arrays) == 1
+    peaks = stages.table().set_index("stage")["peak_gb"]
+    assert peaks["large"] - peaks["small"] > 0.2

@@ -8,7 +8,7 @@ from scipy import sparse
 from musicrec.candidates.content_kernel import LEVELS, Field, Groups, best_of_users
 from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.top_k import in_parts, rows_of
-from musicrec.candidates.weights import checked, recency
+from musicrec.candidates.weights import checked, decayed_listeners
 from musicrec.errors import GeneratorError
 from musicrec.lists import empty
 from musicrec.matrix import Catalogue, Float32, History, Int32
@@ -53,7 +53,7 @@ class ContentProfiles:
         self.history, self.settings, self.shares = history, settings, shares
         self._says = sparse.csr_matrix(((checked(history) > 0).astype(np.float32), history.matrix.indices, history.matrix.indptr),
                                        shape=history.matrix.shape)
-        levels = popularity_levels(decayed_popularity(history, settings.popularity_half_life_days))
+        levels = popularity_levels(decayed_listeners(history, settings.popularity_half_life_days).astype(np.float32))
         self.groups = genre_groups(history.catalogue, levels)
         self.fields = tuple(_field(links) for links in (history.catalogue.genres, history.catalogue.artists, history.catalogue.albums))
 
@@ -69,13 +69,6 @@ class ContentProfiles:
         in_parts(len(user_index), lambda start, stop: best_of_users(
             rows, heard.indices, self.fields, self.groups, self.shares, items, scores, start, stop))
         return items, scores
-
-
-def decayed_popularity(history: History, half_life_days: float) -> Float32:
-    """Listeners per item, float32 (n_items,), a listener counting 0.5 ** (age of his latest play before the cutoff / half-life)."""
-    share = recency(history.minutes, history.cutoff, half_life_days)
-    counts: Float32 = np.bincount(history.matrix.indices, share, minlength=history.matrix.shape[1]).astype(np.float32)
-    return counts
 
 
 def popularity_levels(popularity: Float32) -> Int32:

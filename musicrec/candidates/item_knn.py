@@ -12,7 +12,7 @@ from musicrec.candidates.product import csr_of, diagonal, top_of_product
 from musicrec.candidates.support import supported
 from musicrec.candidates.weights import checked
 from musicrec.errors import GeneratorError
-from musicrec.matrix import Float32, History
+from musicrec.matrix import Float32, History, Int32, parts
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class ItemKnn:
             raise GeneratorError(f"item_knn has neighbours {self.neighbours} and weighting {self.weighting!r}; "
                                  f"give at least 1 and one of {', '.join(WEIGHTINGS)}.")
         checked(history)
-        weighted = WEIGHTINGS[self.weighting](history.matrix, self)
-        counted = supported(history, weighted, self.min_listeners, self.max_items_of_user)
+        counted = supported(history, WEIGHTINGS[self.weighting](history.matrix, self), self.min_listeners, self.max_items_of_user)
         n_items = counted.shape[1]
-        similar = top_of_product(counted.T.tocsr(), counted, diagonal(n_items), self.neighbours, title="item_knn")
+        order, by_popularity = _by_popularity(counted, history.n_listeners)
+        similar = top_of_product(counted.T.tocsr(), by_popularity, diagonal(n_items), self.neighbours, names=order, title="item_knn")
         return ItemNeighbours(history, csr_of(*similar, n_items), self.half_life_days, self.floor)
 
 
@@ -58,13 +58,18 @@ def bm25(matrix: sparse.csr_matrix, settings: ItemKnn) -> sparse.csr_matrix:
     """
     length = np.asarray(matrix.sum(axis=0), np.float64).ravel()
     norm = settings.k1 * (1 - settings.b + settings.b * length / max(length.mean(), np.finfo(float).tiny))
-    saturated = matrix.data * (settings.k1 + 1) / np.maximum(norm[matrix.indices] + matrix.data, np.finfo(float).tiny)
-    return _with(matrix, saturated * np.repeat(_idf(matrix), np.diff(matrix.indptr)))
+    weights = np.repeat(_idf(matrix), np.diff(matrix.indptr))
+    for part in parts(matrix.nnz):
+        played = matrix.data[part]
+        weights[part] *= played * (settings.k1 + 1) / np.maximum(norm[matrix.indices[part]] + played, np.finfo(float).tiny)
+    return _with(matrix, weights)
 
 
 def tfidf(matrix: sparse.csr_matrix, _settings: ItemKnn) -> sparse.csr_matrix:
     """sqrt(w) x idf of the user, each item's vector scaled to length 1."""
-    return _unit_columns(_with(matrix, np.sqrt(matrix.data) * np.repeat(_idf(matrix), np.diff(matrix.indptr))))
+    weights = np.repeat(_idf(matrix), np.diff(matrix.indptr))
+    weights *= np.sqrt(matrix.data)
+    return _unit_columns(_with(matrix, weights))
 
 
 def cosine(matrix: sparse.csr_matrix, _settings: ItemKnn) -> sparse.csr_matrix:
@@ -75,16 +80,29 @@ def cosine(matrix: sparse.csr_matrix, _settings: ItemKnn) -> sparse.csr_matrix:
 WEIGHTINGS = {"bm25": bm25, "tfidf": tfidf, "cosine": cosine}
 
 
+def _by_popularity(matrix: sparse.csr_matrix, n_listeners: Int32) -> tuple[Int32, sparse.csr_matrix]:
+    """Items from the most popular down, and `matrix` with its columns numbered in that order."""
+    order = np.argsort(-n_listeners, kind="stable").astype(np.int32)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return order, sparse.csr_matrix((matrix.data, place[matrix.indices], matrix.indptr), shape=matrix.shape)
+
+
 def _idf(matrix: sparse.csr_matrix) -> Float32:
     rarity: Float32 = (np.log(matrix.shape[1]) - np.log1p(np.diff(matrix.indptr))).astype(np.float32)
     return rarity
 
 
 def _with(matrix: sparse.csr_matrix, data: Float32) -> sparse.csr_matrix:
-    return sparse.csr_matrix((data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _unit_columns(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    squares = np.bincount(matrix.indices, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[1])
+    squares, scaled = np.zeros(matrix.shape[1]), matrix.data.astype(np.float32)
+    for part in parts(matrix.nnz):
+        squares += np.bincount(matrix.indices[part], matrix.data[part].astype(np.float64) ** 2, minlength=len(squares))
     norms = np.sqrt(np.where(squares > 0, squares, 1))
-    return _with(matrix, matrix.data / norms[matrix.indices])
+    for part in parts(matrix.nnz):
+        scaled[part] /= norms[matrix.indices[part]]
+    return _with(matrix, scaled)
+

@@ -3,6 +3,7 @@
 Its recommendations_ub.json is written by lists.JsonLinesWriter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ from musicrec.candidates.top_k import rows_of
 from musicrec.candidates.weights import checked, recency
 from musicrec.errors import GeneratorError
 from musicrec.lists import empty
-from musicrec.matrix import Float32, History, Int32
+from musicrec.matrix import Float32, History, Int32, parts
 
 Float64 = NDArray[np.float64]
 CANDIDATES = 4
@@ -72,9 +73,11 @@ class UserNeighbours:
             self.compared = _divided(taste, _norms(taste))
             self.norms, self.liked = np.ones(taste.shape[0]), taste
         else:
-            self.compared = _scaled(taste, rarities(history, settings.rarity)[taste.indices])
+            rarity = rarities(history, settings.rarity)
+            self.compared = _scaled(taste, lambda part: rarity[taste.indices[part]])
             self.norms = _norms(self.compared)
-            self.liked = _scaled(taste, recency(history.minutes, history.cutoff, settings.half_life_days, settings.floor))
+            self.liked = _scaled(taste, lambda part: recency(history.minutes[part], history.cutoff, settings.half_life_days,
+                                                             settings.floor))
         self.listeners = _divided(self.compared, self.norms).T.tocsr()
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:
@@ -135,16 +138,24 @@ def _with(matrix: sparse.csr_matrix, data: Float32) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _scaled(matrix: sparse.csr_matrix, factors: NDArray[np.floating]) -> sparse.csr_matrix:
-    return _with(matrix, (matrix.data * factors).astype(np.float32))
+def _scaled(matrix: sparse.csr_matrix, factors: Callable[[slice], NDArray[np.floating]]) -> sparse.csr_matrix:
+    data = matrix.data.copy()
+    for part in parts(len(data)):
+        data[part] *= factors(part)
+    return _with(matrix, data)
 
 
 def _divided(matrix: sparse.csr_matrix, norms: Float64) -> sparse.csr_matrix:
-    return _scaled(matrix, np.repeat((1 / norms).astype(np.float32), np.diff(matrix.indptr)))
+    factors = np.repeat((1 / norms).astype(np.float32), np.diff(matrix.indptr))
+    factors *= matrix.data
+    return _with(matrix, factors)
 
 
 def _norms(matrix: sparse.csr_matrix) -> Float64:
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    norms = np.sqrt(np.bincount(rows, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[0]))
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    squares = np.zeros(matrix.shape[0])
+    for part in parts(len(rows)):
+        squares += np.bincount(rows[part], matrix.data[part].astype(np.float64) ** 2, minlength=len(squares))
+    norms = np.sqrt(squares)
     # An empty vector has no direction: any divisor gives it similarity 0.
     return np.where(norms > 0, norms, 1)

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from musicrec.candidates.top_k import in_parts
 from musicrec.candidates.tops import Tops, everybody
-from musicrec.candidates.weights import MINUTES_A_DAY, checked, recency
+from musicrec.candidates.weights import MINUTES_A_DAY, checked, decayed_listeners
 from musicrec.errors import GeneratorError
 from musicrec.matrix import History, Int32
 
@@ -54,8 +54,7 @@ class PopularDecayed:
         """
         if not self.half_life_days > 0:
             raise GeneratorError(f"half_life_days of popular_decayed is {self.half_life_days}; give a number of days above 0.")
-        weight = recency(history.minutes, history.cutoff, self.half_life_days)
-        scores = np.bincount(history.matrix.indices, weights=weight, minlength=len(history.catalogue))
+        scores = decayed_listeners(history, self.half_life_days)
         return everybody(history, scores.astype(np.float32), history.n_listeners)
 
 

@@ -1,5 +1,6 @@
 """What each stage of a run takes: seconds on the clock and of a core, and the highest memory of the process during it."""
 
+import ctypes
 import resource
 import sys
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 _PROCESS = Path("/proc/self")
 # Written there, it makes Linux forget the highest memory so far.
@@ -24,10 +26,14 @@ class Stages:
 
     @contextmanager
     def measured(self, name: str) -> Iterator[None]:
-        """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both."""
+        """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both.
+
+        Before it begins, memory that earlier work has freed is given back to the system.
+        """
         self._open.append(name)
         row: dict[str, object] = {"stage": ": ".join(self._open)}
         self.rows.append(row)
+        _give_back_memory()
         if len(self._open) == 1:
             _forget_peak()
         clock, core = time.perf_counter(), time.process_time()
@@ -48,6 +54,15 @@ class Stages:
         ['learn', 'learn: als']
         """
         return pd.DataFrame(self.rows, columns=["stage", "seconds", "core_seconds", "peak_gb"])
+
+
+def _give_back_memory() -> None:
+    # Allocators keep what was freed for themselves, after some hours of work gigabytes of it.
+    pa.default_memory_pool().release_unused()
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _forget_peak() -> None:
