@@ -56,18 +56,6 @@ def test_divisors_are_the_row_norm_and_what_the_column_is_shrunk_by(seed: int, w
 
 
 @pytest.mark.parametrize("width", [50, 4000])
-def test_columns_may_stand_for_others(width: int) -> None:
-    """Numbering the columns of `right` and `shrunk` anew changes nothing when `names` tells what each stands for."""
-    rng = np.random.default_rng(3)
-    left, right, known = _sparse(rng, 20, 30, 120), _sparse(rng, 30, width, 900), _sparse(rng, 20, width, 100)
-    shrunk, names = rng.uniform(0, 3, width), rng.permutation(width).astype(np.int32)
-    wanted = top_of_product(left, right, known, 15, shrunk=shrunk)
-    found = top_of_product(left, sparse.csr_matrix(right[:, names]), known, 15, shrunk=shrunk[names], names=names)
-    for here, there in zip(found, wanted, strict=True):
-        np.testing.assert_array_equal(here, there)
-
-
-@pytest.mark.parametrize("width", [50, 4000])
 def test_a_chain_leaves_out_one_column_between_its_products(width: int) -> None:
     """Row i of left @ middle loses column skipped[i] before it meets right."""
     rng = np.random.default_rng(5)

@@ -12,7 +12,7 @@ from musicrec.candidates.product import csr_of, diagonal, top_of_product
 from musicrec.candidates.support import supported
 from musicrec.candidates.weights import checked
 from musicrec.errors import GeneratorError
-from musicrec.matrix import Float32, History, Int32, parts
+from musicrec.matrix import Float32, History, parts
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class ItemKnn:
         checked(history)
         counted = supported(history, WEIGHTINGS[self.weighting](history.matrix, self), self.min_listeners, self.max_items_of_user)
         n_items = counted.shape[1]
-        order, by_popularity = _by_popularity(counted, history.n_listeners)
-        similar = top_of_product(counted.T.tocsr(), by_popularity, diagonal(n_items), self.neighbours, names=order, title="item_knn")
+        similar = top_of_product(counted.T.tocsr(), counted, diagonal(n_items), self.neighbours, title="item_knn")
         return ItemNeighbours(history, csr_of(*similar, n_items), self.half_life_days, self.floor)
 
 
@@ -78,14 +77,6 @@ def cosine(matrix: sparse.csr_matrix, _settings: ItemKnn) -> sparse.csr_matrix:
 
 
 WEIGHTINGS = {"bm25": bm25, "tfidf": tfidf, "cosine": cosine}
-
-
-def _by_popularity(matrix: sparse.csr_matrix, n_listeners: Int32) -> tuple[Int32, sparse.csr_matrix]:
-    """Items from the most popular down, and `matrix` with its columns numbered in that order."""
-    order = np.argsort(-n_listeners, kind="stable").astype(np.int32)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    return order, sparse.csr_matrix((matrix.data, place[matrix.indices], matrix.indptr), shape=matrix.shape)
 
 
 def _idf(matrix: sparse.csr_matrix) -> Float32:

@@ -21,16 +21,13 @@ Csr = tuple[Int64, Int32, NDArray[np.floating]]
 
 
 def top_of_product(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: sparse.csr_matrix, k: int, *,
-                   row_norms: Float64 | None = None, shrunk: Float64 | None = None, names: Int32 | None = None,
-                   title: str | None = None) -> tuple[Int32, Float32]:
+                   row_norms: Float64 | None = None, shrunk: Float64 | None = None, title: str | None = None) -> tuple[Int32, Float32]:
     """The k largest positive entries of each row of left @ right, without the columns that the same row of `excluded` stores.
 
     An entry is divided by (row norm + shrunk of its column): cosines when the columns of `right` have length 1, and cosines with
     dot / (norm x norm + shrinkage) when shrunk is shrinkage / column norm besides. Sums are float64. Returns columns int32 (n, k) and
     entries float32 (n, k), descending, ties by ascending column, -1 and -inf where fewer exist. `excluded` must have ascending
-    columns. names: column c of `right` and of `shrunk` stands for names[c] in `excluded` and in what is returned; sums of columns that
-    occur often are found in the cache when their numbers are close, so it pays to number columns by how often they occur.
-    title: of a progress bar. O(multiplications) time, O(n k + threads x columns) memory.
+    columns. title: of a progress bar. O(multiplications) time, O(n k + threads x columns) memory.
 
     >>> ones = sparse.csr_matrix(np.array([[1, 0], [1, 1]], np.float32))
     >>> top_of_product(ones, ones, sparse.csr_matrix((2, 2)), 2)[0].tolist()
@@ -41,8 +38,7 @@ def top_of_product(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: 
     arrays = csr_arrays(left), csr_arrays(right), csr_arrays(excluded)[:2]
     rows = np.ones(n) if row_norms is None else np.asarray(row_norms, np.float64)
     columns = np.empty(0) if shrunk is None else np.asarray(shrunk, np.float64)
-    named = np.empty(0, np.int32) if names is None else np.asarray(names, np.int32)
-    in_parts(n, lambda start, stop: _rows(*arrays, rows, columns, named, right.shape[1], items, best, start, stop), title)
+    in_parts(n, lambda start, stop: _rows(*arrays, rows, columns, right.shape[1], items, best, start, stop), title)
     return items, best
 
 
@@ -97,37 +93,35 @@ def _sum_row(left: Csr, right: Csr, row: int, skipped: int, into: Sums) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _cut(row_norm: float, shrunk: Float64, names: Int32, into: Sums, used: int, known: Int32, items: Int32, best: Float32) -> None:
+def _cut(row_norm: float, shrunk: Float64, into: Sums, used: int, known: Int32, items: Int32, best: Float32) -> None:
     scores = np.empty(used, np.float32)
     for place in range(used):
         at = into.places[place]
         score = np.float32(into.values[at] / (row_norm + (shrunk[into.keys[at]] if len(shrunk) else 0.0)))
         scores[place] = score if 0 < score < np.inf else 0
-        if len(names):
-            into.keys[at] = names[into.keys[at]]
     size = offered(into, scores, known, items, best)
     cleared(into, used)
     sort_heap(items, best, size)
 
 
 @njit(cache=True, nogil=True)
-def _rows(left: Csr, right: Csr, excluded: tuple[Int64, Int32], row_norms: Float64, shrunk: Float64, names: Int32, width: int,
+def _rows(left: Csr, right: Csr, excluded: tuple[Int64, Int32], row_norms: Float64, shrunk: Float64, width: int,
           items: Int32, best: Float32, start: int, stop: int) -> None:
     into, (x_indptr, x_indices) = sums(width), excluded
     for row in range(start, stop):
         used = _sum_row(left, right, row, -1, into)
-        _cut(row_norms[row], shrunk, names, into, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])
+        _cut(row_norms[row], shrunk, into, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])
 
 
 @njit(cache=True, nogil=True)
 def _chained_rows(left: Csr, middle: Csr, right: Csr, excluded: tuple[Int64, Int32], skipped: Int32, width: int,
                   items: Int32, best: Float32, start: int, stop: int) -> None:
     between, into, (x_indptr, x_indices) = sums(len(right[0]) - 1), sums(width), excluded
-    nothing, unnamed, one_row = np.empty(0), np.empty(0, np.int32), np.zeros(2, np.int64)
+    nothing, one_row = np.empty(0), np.zeros(2, np.int64)
     for row in range(start, stop):
         n = _sum_row(left, middle, row, -1, between)
         one_row[1] = n
         chain = one_row, between.keys[between.places[:n]], between.values[between.places[:n]]
         used = _sum_row(chain, right, 0, skipped[row], into)
         cleared(between, n)
-        _cut(1.0, nothing, unnamed, into, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])
+        _cut(1.0, nothing, into, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])
