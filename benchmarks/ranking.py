@@ -1,10 +1,10 @@
-"""How fast candidates are described, scored and written at full size, beside the seeds' way of merging and sorting tables.
+"""How fast candidates are described, scored and written for every user at full size, beside the seeds' way of merging and sorting tables.
 
-    python -m benchmarks.ranking [--users 1373221] [--items 1000000] [--asked 100000] [--slice 2000] [--trees 500]
+    python -m benchmarks.ranking [--users 1373221] [--items 1000000] [--asked 1373221] [--slice 2000]
 
 A generated history of full size; `asked` users are ranked, with 100 candidates each from three stand-in generators (popular tracks, tracks
-of random artists, random tracks), all default feature groups and a model of `trees` trees. The seeds' way answers for the first `slice`
-users from the same candidates and the same model. Seconds for all users are extrapolated from those asked and say so.
+of random artists, random tracks), with the feature groups and trees of config.ini. Batches are answered as the pipeline answers
+them. The seeds' way answers for the first `slice` users from the same candidates and the same model.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,34 +20,14 @@ import pandas as pd
 
 from benchmarks.children import machine
 from benchmarks.worlds import history
+from musicrec import settings
 from musicrec.features import FEATURES
 from musicrec.lists import Lists, write
 from musicrec.matrix import History
-from musicrec.ranking import (
-    Pairs,
-    Ranker,
-    RankerSettings,
-    TrainingTable,
-    feature_matrix,
-    feature_names,
-    fit_ranker,
-    pairs,
-    reciprocal_rank_fusion,
-    top,
-)
+from musicrec.pipeline.ahead import answered_ahead
+from musicrec.ranking import Pairs, Ranker, RankerSettings, TrainingTable, feature_matrix, feature_names, fit_ranker, pairs
 
 CANDIDATES, BATCH = 100, 4096
-SPENT: dict[str, list[float]] = {}
-
-
-@contextmanager
-def timed(name: str) -> Iterator[None]:
-    """Add the seconds on the clock and of a core to SPENT[name]."""
-    clock, core = time.perf_counter(), time.process_time()
-    yield
-    total = SPENT.setdefault(name, [0.0, 0.0])
-    total[0] += time.perf_counter() - clock
-    total[1] += time.process_time() - core
 
 
 def stand_ins(world: History, size: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -63,30 +42,25 @@ def stand_ins(world: History, size: int, rng: np.random.Generator) -> dict[str, 
     return {name: (items.astype(np.int32), scores) for name, items in lists.items()}
 
 
-def ranker(world: History, features: dict, trees: int, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
-    """A model of `trees` trees over made-up labels: what it learns does not matter here, how large it is does."""
+def ranker(world: History, features: dict, chosen: settings.Ranking, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
+    """All trees of config.ini over made-up labels: what they learn does not matter here, how many and how deep they are does."""
     users = np.sort(rng.choice(len(world.user_ids), 500, replace=False)).astype(np.int32)
     found = pairs(stand_ins(world, len(users), rng), users, CANDIDATES)
     target = (rng.random(len(found)) < np.where(found.ranks[:, 0] > 0, 0.2, 0.05)).astype(np.int8)
     table = TrainingTable(feature_matrix(found, features), feature_names(found, features), target, found.user_of_pair.astype(np.int64))
-    return fit_ranker([table], RankerSettings(iterations=trees, patience=trees, learning_rate=0.02)), table
+    return fit_ranker([table], RankerSettings(iterations=chosen.iterations, patience=chosen.iterations, depth=chosen.depth,
+                                              learning_rate=0.02, models=chosen.models)), table
 
 
-def ranked(world: History, features: dict, model: Ranker, users: np.ndarray, seed: int) -> Iterator[Lists]:
-    """The ranked lists of `users`, batch by batch, every step timed."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, len(users), BATCH):
-        rows = users[start:start + BATCH]
-        offered = stand_ins(world, len(rows), rng)
-        with timed("union of the lists"):
-            found = pairs(offered, rows, CANDIDATES)
-        with timed("features"):
-            matrix = feature_matrix(found, features)
-        with timed("CatBoost"):
-            scores = np.asarray(model.model.predict(matrix), np.float32)
-        with timed("best 100"):
-            items, values = top(found, scores, CANDIDATES)
-        yield Lists(world.user_ids[rows], items, values)
+def ranked(world: History, features: dict, model: Ranker, users: np.ndarray) -> Iterator[Lists]:
+    """The ranked lists of `users`, batch by batch, two batches at a time."""
+    parts = np.split(users, range(BATCH, len(users), BATCH))
+
+    def answer(rows: np.ndarray) -> Lists:
+        found = pairs(stand_ins(world, len(rows), np.random.default_rng(int(rows[0]))), rows, CANDIDATES)
+        return Lists(world.user_ids[rows], *model.rank(found, features, CANDIDATES))
+
+    yield from answered_ahead(answer, parts, 2)
 
 
 def seeds_way(world: History, features: dict, model: Ranker, users: np.ndarray, rng: np.random.Generator) -> tuple[float, Pairs]:
@@ -130,35 +104,29 @@ def seeds_way(world: History, features: dict, model: Ranker, users: np.ndarray, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"users": 1_373_221, "items": 1_000_000, "asked": 100_000, "slice": 2_000, "trees": 500}.items():
+    for name, value in {"users": 1_373_221, "items": 1_000_000, "asked": 1_373_221, "slice": 2_000}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     asked = parser.parse_args()
-    rng = np.random.default_rng(0)
+    rng, chosen = np.random.default_rng(0), settings.load().ranking
     print(f"{machine()}")
     world = history(asked.users, asked.items)
     print(f"{len(world.user_ids):,} users, {world.matrix.nnz:,} plays of {len(world.catalogue):,} items; {peak():.2f} GB so far")
-    features = {}
-    for name, group in FEATURES.items():
-        if name != "order_in_catalogue":
-            with timed(f"fit {name}"):
-                features[name] = group().fit(world)
-    model, table = ranker(world, features, asked.trees, rng)
-    users = rng.permutation(len(world.user_ids))[: min(asked.asked, asked.users)].astype(np.int32)
-    reciprocal_rank_fusion(stand_ins(world, 2, rng), 5)
-    with tempfile.TemporaryDirectory() as folder, timed("all steps, parquet included"):
-        rows = write(Path(folder) / "recommendations.parquet", ranked(world, features, model, users, 1), world.item_ids)
+    clock, core = time.perf_counter(), time.process_time()
+    features = {name: FEATURES[name]().fit(world) for name in chosen.features}
+    print(f"features fitted in {time.perf_counter() - clock:.1f} s, {time.process_time() - core:.1f} s of a core")
+    model, table = ranker(world, features, chosen, rng)
+    users = np.sort(rng.permutation(len(world.user_ids))[: asked.asked]).astype(np.int32)
+    clock, core = time.perf_counter(), time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = write(Path(folder) / "recommendations.parquet", ranked(world, features, model, users), world.item_ids)
         size = os.path.getsize(Path(folder) / "recommendations.parquet") / 1e6
-    for name, (clock, core) in SPENT.items():
-        print(f"{name:32s} {clock:8.1f} s {core:8.1f} s of a core")
-    clock, core = SPENT["all steps, parquet included"]
-    print(f"{len(users):,} users x {CANDIDATES} candidates x {len(table.names)} features, {model.model.tree_count_} trees: "
-          f"{rows:,} rows ({size:.0f} MB), {rows / clock:,.0f} rows a second, {rows / core:,.0f} a second of a core; peak {peak():.2f} GB")
-    whole = 1_373_221 / len(users) / 60
-    print(f"extrapolated to 1,373,221 users: {clock * whole:.1f} minutes on the clock, {core * whole:.1f} minutes of a core")
+    clock, core = time.perf_counter() - clock, time.process_time() - core
+    print(f"{len(users):,} users x {CANDIDATES} candidates x {len(table.names)} features, {model.model.tree_count_} trees of depth "
+          f"{chosen.depth}: {rows:,} rows ({size:,.0f} MB) in {clock / 60:.1f} minutes, {core / 60:.1f} of a core; peak {peak():.2f} GB")
     part = users[: asked.slice]
     seconds, _ = seeds_way(world, features, model, part, rng)
     ours = time.perf_counter()
-    for _ in ranked(world, features, model, part, 2):
+    for _ in ranked(world, features, model, part):
         pass
     ours = time.perf_counter() - ours
     print(f"{len(part):,} users by merging and sorting tables {seconds:.2f} s, ours {ours:.2f} s: {seconds / ours:.1f} times")
