@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from musicrec import pipeline, settings
 from musicrec.candidates import GENERATORS
+from musicrec.evaluation import per_user
+from musicrec.lists import Lists
+from musicrec.pipeline.learning import ranker_settings, rows_of_window
+from musicrec.ranking import Ranked, fit_ranker
 from musicrec.settings import Ranking
-from musicrec.tuning import SPACES, draw, tuned
+from musicrec.split import minute
+from musicrec.tuning import SPACES, draw, generator_objective, ranker_objective, slices, tuned
 from musicrec.tuning.__main__ import main
+from musicrec.tuning.objectives import Slice
 from musicrec.tuning.spaces import Between
+from tests import taste_logs
 
+CONFIG = Path(__file__).resolve().parents[1] / "config.ini"
 SPACE = {"depth": Between(1, 10), "rate": Between(0.01, 1.0, log=True)}
 
 
@@ -63,3 +72,45 @@ def test_an_unknown_section_is_one_sentence(tmp_path: Path, capsys: pytest.Captu
     monkeypatch.setenv("MUSICREC_DATA_WORK_FOLDER", str(tmp_path))
     assert main(["--only", "candidates.nobody"]) == 1
     assert "candidates.nobody" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspace, list[Slice]]:
+    """Two label windows of a tiny world of two camps."""
+    project = tmp_path_factory.mktemp("tuning")
+    logs = taste_logs.write(project / "logs")
+    work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
+    return work, slices(work, pipeline.prepared_tables(work, pipeline.raw_tables(work)))
+
+
+def _ndcg(recommender: object, on: Slice) -> float:
+    rows = on.history.user_index(on.labels.user_ids)
+    judged = per_user(Lists(on.labels.user_ids, *recommender.recommend(rows, 10)), on.labels, on.history)  # type: ignore[attr-defined]
+    return float(judged.loc[judged["warm"], "ndcg@10"].mean())
+
+
+def test_nothing_from_the_cutoff_on_is_tuned_on(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
+    """Every play of every slice lies before test_start, and those of the labels after those of the history."""
+    work, windows = world
+    for window in windows:
+        assert window.history.minutes.max() < window.history.cutoff <= window.labels.minutes.min()
+        assert window.labels.minutes.max() < minute(work.settings.split.test_start)
+
+
+def test_a_ranker_is_worth_its_lists_in_the_latest_window(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
+    """A trial tells the NDCG@10 of what a ranker of the earlier windows lists for the warm users of the latest one."""
+    work, (before, latest) = world
+    present, objective = ranker_objective(work, [before], latest)
+    table = rows_of_window(work, pipeline.fitted(work, before.history), before.labels)
+    ranker = fit_ranker([table], dataclasses.replace(ranker_settings(work), models=1, **present))
+    made = pipeline.fitted(work, latest.history)
+    assert objective(present) == pytest.approx(_ndcg(Ranked(made.recommenders, made.features, ranker), latest)) != 0
+
+
+def test_a_generator_is_worth_its_lists_in_the_latest_window(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
+    """A trial tells the NDCG@10 of the generator with the values tried, and 0 where it can not be fitted with them."""
+    work, (_, latest) = world
+    present, objective = generator_objective(work, "als", latest)
+    wanted = _ndcg(GENERATORS["als"](**{**present, "factors": 4}).fit(latest.history), latest)
+    assert objective({"factors": 4}) == pytest.approx(wanted) != 0
+    assert objective({"factors": 0}) == 0
