@@ -4,17 +4,20 @@ import configparser
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from musicrec import pipeline, settings
 from musicrec.candidates import GENERATORS
+from musicrec.errors import RankingError
 from musicrec.evaluation import per_user
+from musicrec.evaluation.significance import sign_flip_p
 from musicrec.lists import Lists
 from musicrec.pipeline.learning import ranker_settings, rows_of_window
 from musicrec.ranking import Ranked, fit_ranker
 from musicrec.settings import Ranking
 from musicrec.split import minute
-from musicrec.tuning import SPACES, draw, generator_objective, ranker_objective, slices, tuned
+from musicrec.tuning import SPACES, Confirmation, confirmation, draw, generator_judged, ranker_judged, slices, tuned
 from musicrec.tuning.__main__ import main
 from musicrec.tuning.objectives import Slice
 from musicrec.tuning.spaces import Between
@@ -97,20 +100,67 @@ def test_nothing_from_the_cutoff_on_is_tuned_on(world: tuple[pipeline.Workspace,
         assert window.labels.minutes.max() < minute(work.settings.split.test_start)
 
 
-def test_a_ranker_is_worth_its_lists_in_the_latest_window(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
-    """A trial tells the NDCG@10 of what a ranker of the earlier windows lists for the warm users of the latest one."""
-    work, (before, latest) = world
-    present, objective = ranker_objective(work, [before], latest)
-    table = rows_of_window(work, pipeline.fitted(work, before.history), before.labels)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_ranker_is_worth_its_lists_in_a_window_it_has_not_seen(world: tuple[pipeline.Workspace, list[Slice]], place: int) -> None:
+    """What is told of a window is the NDCG@10 of lists for its warm users, by a ranker of the other window."""
+    work, windows = world
+    present, judged = ranker_judged(work, windows)
+    here, other = windows[place], windows[1 - place]
+    table = rows_of_window(work, pipeline.fitted(work, other.history), other.labels)
     ranker = fit_ranker([table], dataclasses.replace(ranker_settings(work), models=1, **present))
-    made = pipeline.fitted(work, latest.history)
-    assert objective(present) == pytest.approx(_ndcg(Ranked(made.recommenders, made.features, ranker), latest)) != 0
+    made = pipeline.fitted(work, here.history)
+    assert judged(present, place).mean() == pytest.approx(_ndcg(Ranked(made.recommenders, made.features, ranker), here)) != 0
 
 
-def test_a_generator_is_worth_its_lists_in_the_latest_window(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
-    """A trial tells the NDCG@10 of the generator with the values tried, and 0 where it can not be fitted with them."""
-    work, (_, latest) = world
-    present, objective = generator_objective(work, "als", latest)
-    wanted = _ndcg(GENERATORS["als"](**{**present, "factors": 4}).fit(latest.history), latest)
-    assert objective({"factors": 4}) == pytest.approx(wanted) != 0
-    assert objective({"factors": 0}) == 0
+def test_a_ranker_needs_two_windows(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
+    """With a single window there is nothing to learn from that is not judged, and the error says what to raise."""
+    with pytest.raises(RankingError, match="label_windows"):
+        ranker_judged(world[0], world[1][:1])
+
+
+def test_a_generator_is_worth_its_lists(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
+    """What is told of a window is the NDCG@10 of the generator with the values tried, and 0 where it can not be fitted with them."""
+    work, windows = world
+    present, judged = generator_judged(work, "als", windows)
+    wanted = _ndcg(GENERATORS["als"](**{**present, "factors": 4}).fit(windows[0].history), windows[0])
+    assert judged({"factors": 4}, 0).mean() == pytest.approx(wanted) != 0
+    assert (judged({"factors": 0}, 1) == 0).all()
+
+
+def test_what_was_found_is_confirmed_where_it_was_not_searched() -> None:
+    """Best values and those before meet on all windows but the latest, user by user; the same values, or one window, need no test."""
+    rng = np.random.default_rng(0)
+    worth = {(depth, place): rng.random(40) + depth / 10 for depth in (3, 4) for place in range(3)}
+
+    def judged(values: dict[str, int], place: int) -> np.ndarray:
+        assert place < 2, "the latest window was searched"
+        return worth[values["depth"], place]
+
+    found = confirmation(judged, {"depth": 4}, {"depth": 3}, 3)
+    told = [np.concatenate([worth[depth, 0], worth[depth, 1]]) for depth in (4, 3)]
+    assert found == Confirmation(told[0].mean(), told[1].mean(), sign_flip_p(told[0] - told[1]), 2)
+    assert confirmation(judged, {"depth": 4}, {"depth": 4}, 3) is None
+    assert confirmation(judged, {"depth": 4}, {"depth": 3}, 1) is None
+
+
+@pytest.mark.parametrize(("best", "p", "verdict"), [(0.2, 0.01, "the gain holds"), (0.05, 0.01, "keep the values before"),
+                                                    (0.2, 0.5, "no difference")])
+def test_the_line_says_what_to_do(best: float, p: float, verdict: str) -> None:
+    """A sure gain holds, a sure loss is refused, and in between nothing is claimed; the line is a comment."""
+    line = Confirmation(best, 0.1, p, 2).line()
+    assert verdict in line
+    assert line.startswith("# ")
+    assert "\n" not in line
+
+
+def test_tuning_prints_a_section_and_what_became_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m musicrec.tuning` ends with 0; what it prints is an ini file with the section asked for, and the picture is there."""
+    logs = taste_logs.write(tmp_path / "logs")
+    for key, value in taste_logs.environment(logs, tmp_path).items():
+        monkeypatch.setenv(key, value)
+    assert main(["--only", "ranking", "--trials", "2"]) == 0
+    parser = configparser.ConfigParser()
+    parser.read_string(capsys.readouterr().out)
+    assert set(parser["ranking"]) == set(SPACES["ranking"])
+    assert (tmp_path / "work" / "tuning.png").stat().st_size > 1000

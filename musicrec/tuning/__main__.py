@@ -1,16 +1,20 @@
 """`python -m musicrec.tuning [--config config.ini] [--minutes 30] [--only candidates.als ranking]`: print the best values found.
 
-The time is shared evenly between the sections. Run again to go on: trials are kept in tuning.sqlite in the work folder.
+The latest label window before test_start is searched; whether the best values also beat the present ones on the windows before it is
+said beside them. The time is shared evenly between the sections. Run again to go on: trials are kept in tuning.sqlite in the work folder.
 """
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from musicrec import settings
 from musicrec.errors import MusicRecError, SettingsError
 from musicrec.pipeline.workspace import Workspace, prepared_tables, raw_tables, workspace
-from musicrec.tuning import SPACES, Tuned, draw, generator_objective, ranker_objective, slices, tuned
+from musicrec.tuning import SPACES, Tuned, confirmation, draw, generator_judged, ranker_judged, slices, tuned
+from musicrec.tuning.objectives import Judged
 
 
 def main(arguments: list[str]) -> int:
@@ -36,18 +40,20 @@ def main(arguments: list[str]) -> int:
 def _run(work: Workspace, asked: argparse.Namespace) -> None:
     sections = _sections(work, asked.only)
     tables = prepared_tables(work, raw_tables(work))
-    *before, latest = slices(work, tables)
-    file = work.folder / "tuning.sqlite"
+    windows, file = slices(work, tables), work.folder / "tuning.sqlite"
     for section in sections:
-        if section == "ranking":
-            present, objective = ranker_objective(work, before, latest)
-        else:
-            present, objective = generator_objective(work, section.removeprefix("candidates."), latest)
-        found = tuned(section, SPACES[section], present, objective, file, asked.minutes * 60 / len(sections), asked.trials,
-                      work.settings.ranking.seed)
-        print(f"{found.lines()}\n{_importances(found)}", flush=True)
+        name = section.removeprefix("candidates.")
+        present, judged = ranker_judged(work, windows) if section == "ranking" else generator_judged(work, name, windows)
+        found = tuned(section, SPACES[section], present, partial(_on_the_latest, judged, len(windows)), file,
+                      asked.minutes * 60 / len(sections), asked.trials, work.settings.ranking.seed)
+        confirmed = confirmation(judged, found.best, {key: present[key] for key in SPACES[section]}, len(windows))
+        print("\n".join([*([confirmed.line()] if confirmed else []), found.lines(), _importances(found)]), flush=True)
     draw(sections, file, work.folder / "tuning.png")
     print(f"# Picture of the trials: {work.folder / 'tuning.png'}; trials: {file}.")
+
+
+def _on_the_latest(judged: Judged, windows: int, values: dict[str, Any]) -> float:
+    return float(judged(values, windows - 1).mean())
 
 
 def _sections(work: Workspace, only: list[str] | None) -> list[str]:

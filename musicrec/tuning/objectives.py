@@ -1,27 +1,31 @@
-"""What a trial is worth: NDCG@10 of warm users in the latest label window, after learning from what lies before it."""
+"""What values are worth: NDCG@10 of warm users in a label window, after learning from what lies outside it."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from musicrec.candidates import GENERATORS
 from musicrec.errors import GeneratorError, RankingError, SplitError
-from musicrec.evaluation import per_user
+from musicrec.evaluation import Judge
+from musicrec.evaluation.metrics import Float64
 from musicrec.lists import Lists
-from musicrec.matrix import History, Int32, Plays
-from musicrec.pipeline.contending import offered_pairs
-from musicrec.pipeline.learning import fitted, rows_of_window
+from musicrec.matrix import History, Plays
+from musicrec.pipeline.learning import fitted, ranker_settings, rows_of_window
+from musicrec.pipeline.trial import Tried, tried
 from musicrec.pipeline.workspace import Tables, Workspace, history, label_windows, labels
-from musicrec.ranking import feature_matrix, fit_ranker, sampled_users, top
-from musicrec.ranking.model import RankerSettings
-from musicrec.split import Window
-from musicrec.tuning.study import Objective
+from musicrec.ranking import TrainingTable, fit_ranker, sampled_users, top
+from musicrec.split import Window, of_users
 
-METRIC = "ndcg@10"
+METRIC, LENGTH = "ndcg@10", 10
+# Values and the place of a window -> what each of its judged users got, float64 (n,).
+Judged = Callable[[dict[str, Any], int], Float64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """History and labels of one label window, the labels of warm users alone, at most as many as train the ranker."""
+    """History and labels of one label window, the labels of warm users alone."""
 
     history: History
     labels: Plays
@@ -41,52 +45,50 @@ def slices(work: Workspace, tables: Tables) -> list[Slice]:
 
 
 def _slice(work: Workspace, tables: Tables, window: Window) -> Slice:
-    return Slice(history(work, tables, window.start), labels(work, tables, window.start, window.end))
+    past, future = history(work, tables, window.start), labels(work, tables, window.start, window.end)
+    return Slice(past, of_users(future, past.user_ids))
 
 
-def asked(on: Slice, most: int, seed: int) -> tuple[Int32, Int32]:
-    """At most `most` warm users of the slice, ids and rows of its history, int32 (n,) each; which ones depends on the seed alone."""
-    users = sampled_users(on.labels, most, seed)
-    rows = on.history.user_index(users)
-    return users[rows >= 0], rows[rows >= 0]
+def generator_judged(work: Workspace, name: str, windows: Sequence[Slice]) -> tuple[dict[str, Any], Judged]:
+    """The present values of a generator, and what it alone is worth with others, fitted to the history of the window asked about.
 
-
-def value(lists: Lists, on: Slice) -> float:
-    """Mean NDCG@10 over the users of the lists, who have labels in the slice."""
-    table = per_user(lists, on.labels, on.history, ks=(10,))
-    return float(table.loc[table["user_id"].isin(lists.user_ids), METRIC].mean())
-
-
-def generator_objective(work: Workspace, name: str, on: Slice) -> tuple[dict[str, Any], Objective]:
-    """The present values of a generator, and the objective that fits it with others and judges it alone. What cannot be fitted counts 0."""
-    present, limits = work.settings.component(f"candidates.{name}", GENERATORS[name]), work.settings.ranking
-    users, rows = asked(on, limits.max_training_users, limits.seed)
-
-    def objective(values: dict[str, Any]) -> float:
-        try:
-            return value(Lists(users, *dataclasses.replace(present, **values).fit(on.history).recommend(rows, 10)), on)
-        except GeneratorError:
-            return 0.0
-    return {field.name: getattr(present, field.name) for field in dataclasses.fields(present)}, objective
-
-
-def ranker_objective(work: Workspace, windows_before: list[Slice], on: Slice) -> tuple[dict[str, Any], Objective]:
-    """The present values of [ranking], and the objective that trains on the windows before `on` and judges the ranked lists there.
-
-    Training tables, and the candidates of the judged users with their features, are made once: a trial fits trees and sorts.
-    With a single window there is none before it: raises RankingError.
+    At most [ranking] max_training_users of each window are judged. Values it can not be fitted with count 0.
     """
-    if not windows_before:
-        raise RankingError("tuning the ranker needs a window to learn from and one to judge on; raise [split] label_windows to 2 or more.")
-    ranking = work.settings.ranking
-    tables = [rows_of_window(work, fitted(work, window.history), window.labels, len(windows_before)) for window in windows_before]
-    users, rows = asked(on, ranking.max_training_users, ranking.seed)
-    made = fitted(work, on.history)
-    found = offered_pairs(work, made, rows)
-    matrix = feature_matrix(found, made.features)
+    present, limits = work.settings.component(f"candidates.{name}", GENERATORS[name]), work.settings.ranking
+    samples = [of_users(on.labels, sampled_users(on.labels, limits.max_training_users, limits.seed)) for on in windows]
 
-    def objective(values: dict[str, Any]) -> float:
-        own = RankerSettings(ranking.loss, ranking.iterations, patience=ranking.patience, threads=work.settings.engine.threads,
-                             seed=ranking.seed, models=1, **values)
-        return value(Lists(users, *top(found, fit_ranker(tables, own).scores_of_rows(matrix), 10)), on)
-    return {key: getattr(ranking, key) for key in ("depth", "learning_rate", "l2_leaf_reg")}, objective
+    def judged(values: dict[str, Any], place: int) -> Float64:
+        past, judge = windows[place].history, Judge(windows[place].history, samples[place], (LENGTH,))
+        try:
+            made = dataclasses.replace(present, **values).fit(past)
+        except GeneratorError:
+            return np.zeros(len(judge.user_ids))
+        judge.add(name, Lists(judge.user_ids, *made.recommend(judge.history_rows, LENGTH)))
+        return judge.relevance(name)[METRIC]
+    return {field.name: getattr(present, field.name) for field in dataclasses.fields(present)}, judged
+
+
+def ranker_judged(work: Workspace, windows: Sequence[Slice]) -> tuple[dict[str, Any], Judged]:
+    """The present values of [ranking], and what the ranked lists of a ranker of all other windows are worth in the window asked about.
+
+    Training rows, and the candidates of the judged users with their features, are made once: to judge is to fit trees and to sort.
+    With a single window there is no other: raises RankingError.
+    """
+    if len(windows) < 2:
+        raise RankingError("tuning the ranker needs a window to learn from and one to judge on; raise [split] label_windows to 2 or more.")
+    made = [_rows_and_trial(work, on, len(windows)) for on in windows]
+    settings = dataclasses.replace(ranker_settings(work), models=1)
+
+    def judged(values: dict[str, Any], place: int) -> Float64:
+        others = [table for other, (table, _) in enumerate(made) if other != place and table.target.any()]
+        ranker, on = fit_ranker(others, dataclasses.replace(settings, **values)), made[place][1]
+        judge = Judge(on.history, on.future, (LENGTH,))
+        for users, found, matrix in on.batches:
+            judge.add("ranked", Lists(users, *top(found, ranker.scores_of_rows(matrix), LENGTH)))
+        return judge.relevance("ranked")[METRIC]
+    return {key: getattr(settings, key) for key in ("depth", "learning_rate", "l2_leaf_reg")}, judged
+
+
+def _rows_and_trial(work: Workspace, on: Slice, windows: int) -> tuple[TrainingTable, Tried]:
+    made = fitted(work, on.history)
+    return rows_of_window(work, made, on.labels, windows), tried(work, made, on.labels, windows)
