@@ -36,8 +36,8 @@ sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
 data: $(VENV)/run.stamp ## download the real logs to data/yandex (1.3 GB, goes on where it stopped)
 	@$(PY) -m musicrec.sources.download --out data/yandex
 
-tune: $(VENV)/run.stamp ## [MINUTES=30]: tune generators and ranker on the label windows, print config.ini lines; goes on where it stopped
-	@$(PY) -m musicrec.tuning --minutes $(or $(MINUTES),30)
+tune: $(VENV)/run.stamp ## [DATA=<folder>] [MINUTES=30]: tune generators and ranker, print config.ini lines; goes on where it stopped
+	@$(if $(DATA),MUSICREC_DATA_FOLDER="$(DATA)") $(PY) -m musicrec.tuning --minutes $(or $(MINUTES),30)
 
 clean: ## remove what was made: sample, artifacts, work, caches and logs; .venv and downloaded logs stay
 	rm -rf data/sample artifacts work var catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache
