@@ -43,9 +43,9 @@ def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
     except duckdb.Error as cause:
         raise SettingsError(f"DuckDB refuses memory_limit {memory_limit!r} or threads {threads} of [engine]: {cause}.") from None
     connection.raw_sql("SET TimeZone = 'UTC'")
-    if sys.stdout.isatty():
-        # Elsewhere the default stays: in a notebook DuckDB takes even switching it off for a wish to show widgets.
-        connection.raw_sql("SET enable_progress_bar = true")
+    if "ipykernel" not in sys.modules:
+        # In a notebook DuckDB takes even switching it off for a wish to show widgets.
+        connection.raw_sql(f"SET enable_progress_bar = {str(sys.stdout.isatty()).lower()}")
     return connection
 
 

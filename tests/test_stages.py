@@ -1,5 +1,6 @@
 """What stages tell about themselves."""
 
+import logging
 import sys
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_a_failed_stage_is_measured() -> None:
         pass
     assert stages.table()["stage"].tolist() == ["first", "second"]
     assert stages.table()["seconds"].notna().all()
+
+
+def test_a_stage_is_told_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """One line of INFO a stage, the inner one first, with its seconds and its peak."""
+    stages = Stages()
+    with caplog.at_level(logging.INFO, "musicrec.pipeline"), stages.measured("learn"), stages.measured("als"):
+        assert not caplog.messages
+    assert [message.split(": ")[:-1] for message in caplog.messages] == [["learn", "als"], ["learn"]]
+    assert all("peak" in message for message in caplog.messages)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can forget a peak")

@@ -1,7 +1,13 @@
-"""`python -m musicrec.pipeline [config.ini]`: every stage without the notebook's pictures, and the comparison table at the end."""
+"""`python -m musicrec.pipeline [config.ini]`: every stage without the notebook's pictures, and the comparison table at the end.
 
+Each stage that is over is told on stderr with its time and memory.
+"""
+
+import logging
 import sys
 from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from musicrec import pipeline, settings
 from musicrec.errors import MusicRecError
@@ -10,8 +16,11 @@ from musicrec.evaluation import HEADLINE
 
 def main(arguments: list[str]) -> int:
     """0, or 1 after one sentence on stderr; 130 after Ctrl-C. Earlier artifacts stay in both cases."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger(pipeline.__name__).setLevel(logging.INFO)
     try:
-        result = pipeline.run(settings.load(Path(arguments[0]) if arguments else settings.CONFIG))
+        with logging_redirect_tqdm():
+            result = pipeline.run(settings.load(Path(arguments[0]) if arguments else settings.CONFIG))
     except MusicRecError as cause:
         print(f"{type(cause).__name__}: {cause}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
 """What each stage of a run takes: seconds on the clock and of a core, and the highest memory of the process during it."""
 
 import ctypes
+import logging
 import resource
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+log = logging.getLogger(__name__)
 _PROCESS = Path("/proc/self")
 # Written there, it makes Linux forget the highest memory so far.
 _FORGET_PEAK = "5"
@@ -28,7 +30,7 @@ class Stages:
     def measured(self, name: str) -> Iterator[None]:
         """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both.
 
-        Before it begins, memory that earlier work has freed is given back to the system.
+        Before it begins, memory that earlier work has freed is given back to the system; when it is over, its row is logged as INFO.
         """
         self._open.append(name)
         row: dict[str, object] = {"stage": ": ".join(self._open)}
@@ -42,6 +44,7 @@ class Stages:
         finally:
             row |= {"seconds": time.perf_counter() - clock, "core_seconds": time.process_time() - core, "peak_gb": _peak_gb()}
             self._open.pop()
+            log.info("%(stage)s: %(seconds).1f s, %(core_seconds).1f s of a core, peak %(peak_gb).2f GB", row)
 
     def table(self) -> pd.DataFrame:
         """Columns stage, seconds, core_seconds, peak_gb; peak_gb is that of the process since the outermost stage began, on systems
