@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.metrics.pairwise import cosine_similarity
 
 from musicrec.candidates.neighbours import Neighbours, tastes
+from musicrec.candidates.weights import presence
 from musicrec.errors import GeneratorError
 from musicrec.matrix import History
 from tests.worlds import history, random_world
@@ -155,3 +156,15 @@ def test_a_large_budget_is_exact() -> None:
     few, many = (Neighbours(neighbours=5, search_budget=budget).fit(world).nearest(_everyone(world)) for budget in (5000, 10**9))
     np.testing.assert_array_equal(few[0], many[0])
     np.testing.assert_array_equal(few[1], many[1])
+
+
+def test_presence_costs_nothing_where_all_weights_are_one() -> None:
+    """The matrix itself comes back where every weight is 1; else its pattern with 1 for weights above 0, and the matrix stays as it was."""
+    plain = random_world(5).matrix
+    plain.data[:] = 1
+    assert presence(plain) is plain
+    weighted = plain.copy()
+    weighted.data[:3] = (0, 0.5, 2)
+    before = weighted.data.copy()
+    assert presence(weighted).data[:4].tolist() == [0, 1, 1, 1]
+    np.testing.assert_array_equal(weighted.data, before)

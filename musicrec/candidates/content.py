@@ -8,7 +8,7 @@ from scipy import sparse
 from musicrec.candidates.content_kernel import LEVELS, Field, Groups, best_of_users
 from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.top_k import in_parts, rows_of
-from musicrec.candidates.weights import checked, decayed_listeners
+from musicrec.candidates.weights import checked, decayed_listeners, presence
 from musicrec.errors import GeneratorError
 from musicrec.lists import empty
 from musicrec.matrix import Catalogue, Float32, History, Int32
@@ -51,8 +51,8 @@ class ContentProfiles:
 
     def __init__(self, history: History, settings: Content, shares: np.ndarray) -> None:
         self.history, self.settings, self.shares = history, settings, shares
-        self._says = sparse.csr_matrix(((checked(history) > 0).astype(np.float32), history.matrix.indices, history.matrix.indptr),
-                                       shape=history.matrix.shape)
+        checked(history)
+        self._says = presence(history.matrix)
         levels = popularity_levels(decayed_listeners(history, settings.popularity_half_life_days).astype(np.float32))
         self.groups = genre_groups(history.catalogue, levels)
         self.fields = tuple(_field(links) for links in (history.catalogue.genres, history.catalogue.artists, history.catalogue.albums))

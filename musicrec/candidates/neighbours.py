@@ -15,7 +15,7 @@ from musicrec.candidates.evidence import check_recency, query
 from musicrec.candidates.neighbour_search import rarest, rescored
 from musicrec.candidates.product import csr_of, top_of_chain, top_of_product
 from musicrec.candidates.top_k import rows_of
-from musicrec.candidates.weights import checked, recency
+from musicrec.candidates.weights import checked, presence, recency
 from musicrec.errors import GeneratorError
 from musicrec.lists import empty
 from musicrec.matrix import Float32, History, Int32, parts
@@ -128,7 +128,7 @@ def tastes(matrix: sparse.csr_matrix, kind: str) -> sparse.csr_matrix:
     """The weights by which users are compared, same pattern as `matrix`: see Neighbours.weights."""
     data = matrix.data
     if kind == "binary" or (kind == "auto" and bool((data == np.round(data)).all())):
-        return _with(matrix, (data > 0).astype(np.float32))
+        return presence(matrix)
     users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     means = np.bincount(users, data, minlength=matrix.shape[0]) / np.maximum(np.diff(matrix.indptr), 1)
     return _with(matrix, (data - means[users]).astype(np.float32))

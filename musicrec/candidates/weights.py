@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from musicrec.errors import GeneratorError
 from musicrec.matrix import Float32, History, Int32, parts
@@ -22,6 +23,17 @@ def checked(history: History) -> Float32:
         raise GeneratorError(f"{len(bad)} weights of the history are no finite numbers of at least 0, the first {values[bad[0]]} "
                              f"for user {user} and item {item}; clean played_share in the events.")
     return values
+
+
+def presence(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """1 for every pair with a weight above 0, else 0, in the pattern of `matrix`; `matrix` itself where all weights are 1.
+
+    >>> presence(sparse.csr_matrix(np.array([[2.0, 1.0]], np.float32))).data.tolist()
+    [1.0, 1.0]
+    """
+    if (matrix.data == 1).all():
+        return matrix
+    return sparse.csr_matrix(((matrix.data > 0).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def decayed_listeners(history: History, half_life_days: float) -> NDArray[np.float64]:
