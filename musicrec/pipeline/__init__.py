@@ -102,6 +102,7 @@ def run(settings: Settings) -> Result:
         made = fitted(work, past, found.onward)
     with stage("recommend and judge"):
         judge = scored(work, made, future, found.ranker, found.decision.publish)
+    made = made.only(work.settings.candidates.top_popular, "als")
     with stage("similar items"):
         write_top_popular(work, tables, made)
         write_similar_items(work, made)

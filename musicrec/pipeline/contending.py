@@ -27,6 +27,11 @@ class Fitted:
     baselines: Mapping[str, Recommender]
     features: Mapping[str, Any]
 
+    def only(self, *names: str) -> "Fitted":
+        """The generators and baselines of these names alone, and no features: what the others hold can go when they are done."""
+        offering, judged = ({name: one for name, one in of.items() if name in names} for of in (self.recommenders, self.baselines))
+        return Fitted(self.history, offering, judged, {})
+
     @property
     def onward(self) -> dict[str, Generator]:
         """The generators that can go on from here when a later history is learned; they keep nothing of this one but their start."""

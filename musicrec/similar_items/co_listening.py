@@ -20,12 +20,9 @@ def co_listening(history: History, k: int, shrinkage: float, *,
     Of an item with more than max_listeners listeners that many, drawn at random, are asked; of a user with more than max_tracks
     items so many count, also drawn. O(min(listeners, max_listeners) x max_tracks) an item.
     """
-    matrix = history.matrix
-    binary = sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
-    all_listeners = sparse.csr_matrix(binary.T)
-    tracks = _thinned(binary, max_tracks)
-    asked = _thinned(all_listeners, max_listeners)
-    whole, part = np.diff(all_listeners.indptr), np.diff(asked.indptr)
+    tracks = _thinned(history.matrix, max_tracks)
+    asked = _thinned(sparse.csr_matrix(history.matrix.T), max_listeners)
+    whole, part = history.n_listeners, np.diff(asked.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
     tracks.data /= column_norms[tracks.indices].astype(np.float32)
@@ -38,9 +35,10 @@ def co_listening(history: History, k: int, shrinkage: float, *,
 
 
 def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
+    """1 for every stored entry of `matrix`, of rows that hold more than `most` for that many, drawn at random."""
     counts = np.diff(matrix.indptr)
     if counts.max(initial=0) <= most:
-        return matrix
+        return sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
     indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, most))]).astype(np.int64)
     indices, data = np.empty(indptr[-1], np.int32), np.ones(indptr[-1], np.float32)
     _sample(np.random.default_rng(0), matrix.indptr.astype(np.int64), matrix.indices, indptr, indices)
