@@ -11,7 +11,7 @@ from musicrec.candidates.product import csr_of, diagonal, top_of_product
 from musicrec.candidates.slim_kernel import regressions
 from musicrec.candidates.support import supported
 from musicrec.candidates.top_k import in_parts
-from musicrec.candidates.weights import checked
+from musicrec.candidates.weights import checked, presence
 from musicrec.errors import GeneratorError
 from musicrec.lists import empty
 from musicrec.matrix import History, Int32
@@ -48,10 +48,9 @@ class Slim:
         if not (self.l1 >= 0 and self.l2 >= 0 and self.l1 + self.l2 > 0) or min(self.candidates, self.max_items) < 1:
             raise GeneratorError(f"slim has l1 {self.l1}, l2 {self.l2}, candidates {self.candidates}, max_items {self.max_items}; give "
                                  "penalties of at least 0, one above 0, and counts of at least 1.")
-        heard = (checked(history) > 0).astype(np.float32)
-        binary = sparse.csr_matrix((heard, history.matrix.indices, history.matrix.indptr), shape=history.matrix.shape)
+        checked(history)
         chosen = most_heard(history, self.min_listeners, self.max_items)
-        n_items, counted = len(history.catalogue), supported(history, binary, 1, self.max_items_of_user)[:, chosen]
+        n_items, counted = len(history.catalogue), supported(history, presence(history.matrix), 1, self.max_items_of_user)[:, chosen]
         local = _weights(counted, self)
         lengths = np.zeros(n_items, np.int64)
         lengths[chosen] = np.diff(local.indptr)
