@@ -16,7 +16,7 @@ from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
 from musicrec.sources import is_generated
 from musicrec.sources.synthetic import figures
 from musicrec.sources.synthetic.__main__ import write
-from musicrec.sources.synthetic.catalogue import links
+from musicrec.sources.synthetic.catalogue import catalogue, links
 from musicrec.sources.synthetic.facts import facts
 from musicrec.sources.synthetic.files import FILES, INDEX, origin, writers
 from musicrec.sources.synthetic.genres import genre_lists, genres
@@ -113,6 +113,33 @@ def test_new_tracks_begin_during_the_year(by_taste: Path) -> None:
     debut = table.groupby("track_id")["started_at"].min().dt.day_of_year
     old, new = debut[debut.index < debut.index[int(0.9 * len(debut))]], debut[debut.index > debut.index[int(0.97 * len(debut))]]
     assert new.median() > old.median() + 60
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_greatest_hits_are_old_and_new_in_turn(seed: int) -> None:
+    """For any seed the first and third of the greatest hits have ids among the lowest hundredth, the second and fourth among the highest
+    fifth, and the fifth has a fifth to a quarter less listens than the fourth."""
+    made = catalogue(60_000, 9_700_000, np.random.default_rng(seed))
+    place, greatest = np.argsort(np.argsort(made.ids)) / len(made.ids), np.argsort(-made.listens)[:5]
+    assert (place[greatest[[0, 2]]] < 0.01).all()
+    assert (place[greatest[[1, 3]]] > 0.8).all()
+    assert 0.75 < made.listens[greatest[4]] / made.listens[greatest[3]] < 0.81
+
+
+@pytest.mark.slow
+def test_hits_are_as_often_new_to_users_of_the_test_period_as_published(tmp_path: Path) -> None:
+    """Of the five tracks most heard before, a test user then plays 0.3 to 0.5 % for the first time, at a twentieth of the real size."""
+    write(tmp_path, 0.05)
+    listens = plays(tmp_path)[["user_id", "track_id", "started_at"]]
+    test = listens[listens["started_at"] >= "2022-12-16"]
+    hits = listens.drop(test.index)["track_id"].value_counts().index[:5]
+    assert 0.003 < test["track_id"].isin(hits).sum() / test["user_id"].nunique() / 5 < 0.005
+
+
+def test_one_track_leads(by_id: Path) -> None:
+    """The most popular track is alone: a small world has no crowd of tracks with the same number of listeners at its head."""
+    counts = plays(by_id)["track_id"].value_counts()
+    assert counts.iloc[0] > counts.iloc[1] > counts.iloc[9]
 
 
 def test_few_tracks_begin_in_the_test_period(by_id: Path) -> None:

@@ -14,6 +14,9 @@ from musicrec.sources.synthetic.genres import Genres, genre_lists, genres
 from musicrec.sources.synthetic.spread import Floats, Ints, Spread
 
 CIRCLE = 500
+# Places of the greatest hits in the order of ids; the first and the third are among the oldest, as published. Dates follow ids, so the
+# others set how often hits are new to users of the test period.
+_HIT_PLACES = (0.001, 0.85, 0.002, 0.85)
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Catalogue:
 def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogue:
     """A catalogue that n_users fill with n_events listens.
 
-    At full size it has a million tracks. Fewer users cannot make hits of 100,000 listeners, so the head is cut at the published
-    share of users, and there are as many tracks as keep the mean listens of the others.
+    At full size it has a million tracks. Fewer users cannot make hits of 100,000 listeners, so the head is lowered to the published
+    share of users, and there are as many tracks as the listens then fill.
     """
     listens = _listens(n_users, n_events)
     n_tracks = len(listens)
@@ -57,7 +60,7 @@ def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogu
     fame = _fame(artists, rng)
     heard = _heard_by_style(listens, fame, style, made, lists)
     circle = np.arange(n_tracks) // CIRCLE
-    return Catalogue(_ids(albums, rng), heard, circle, style, albums, artists, made, lists)
+    return Catalogue(_ids(albums, heard, rng), heard, circle, style, albums, artists, made, lists)
 
 
 @cache
@@ -66,17 +69,30 @@ def _whole_listens() -> Ints:
 
 
 def _listens(n_users: int, n_events: int) -> Ints:
-    most = max(figures.MOST_HEARD * n_users, 20.0)
-    whole = _whole_listens()
-    mean = np.minimum(whole, most).mean()
-    n_tracks = round(n_events / mean)
-    listens = np.sort(np.minimum(whole[((np.arange(n_tracks) + 0.5) / n_tracks * len(whole)).astype(np.int64)], most).astype(np.int64))
+    *hits, fifth = (max(listens * n_users // figures.N_USERS, 20) for listens in (*reversed(figures.HITS), figures.FIFTH))
+    whole = _with_lower_head(_whole_listens()[:-len(hits)], fifth)
+    n_others = round((n_events - sum(hits)) / whole.mean())
+    others = np.sort(whole[((np.arange(n_others) + 0.5) / n_others * len(whole)).astype(np.int64)].astype(np.int64))
+    listens, n_tracks = np.append(others, hits), n_others + len(hits)
     # What rounding left over goes to well-known tracks, one listen each.
     missing = n_events - int(listens.sum())
     middle = slice(int(0.9 * n_tracks), int(0.98 * n_tracks))
     listens[middle] += missing // max(len(listens[middle]), 1)
     listens[middle][: missing % max(len(listens[middle]), 1)] += 1
     return listens
+
+
+def _with_lower_head(listens: Ints, most: int) -> Floats:
+    """Ascending listens whose largest is `most`: where they are above a quarter of it, and above those of 95 % of tracks, they come
+    closer on a logarithmic scale.
+
+    Cut off at `most` instead, hundreds of tracks would be the most popular one, and those with the fewest listens to come would lead.
+    """
+    knee, largest = max(most / 4, float(np.quantile(listens, 0.95))), float(listens[-1])
+    if largest <= most or knee >= most:
+        return np.minimum(listens, most).astype(np.float64)
+    power = np.log(most / knee) / np.log(largest / knee)
+    return np.where(listens > knee, knee * (np.maximum(listens, knee) / knee) ** power, listens)
 
 
 def links(per_track: Spread, per_name: Spread, n_tracks: int, n_names_whole: int, rng: np.random.Generator) -> Links:
@@ -108,7 +124,7 @@ def first_of(made: Links) -> Ints:
 
 def _fame(artists: Links, rng: np.random.Generator) -> Floats:
     of_artist = rng.normal(0, 1, artists.size + 1)
-    fame: Floats = of_artist[first_of(artists)] + rng.normal(0, 1, len(artists.lengths))
+    fame: Floats = of_artist[first_of(artists)] + rng.laplace(0, 0.7, len(artists.lengths))
     return fame
 
 
@@ -130,11 +146,14 @@ def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, list
     return heard
 
 
-def _ids(albums: Links, rng: np.random.Generator) -> Ints:
+def _ids(albums: Links, heard: Ints, rng: np.random.Generator) -> Ints:
     # Tracks of an album get neighbouring ids; ids thin out between the published quartiles.
-    n_tracks = len(albums.lengths)
+    n_tracks, album = len(heard), first_of(albums)
+    of_album, greatest = rng.random(albums.size + 1), np.zeros(albums.size + 1)
+    np.maximum.at(greatest, album, heard)
+    of_album[np.argsort(-greatest, kind="stable")[:len(_HIT_PLACES)]] = _HIT_PLACES
     place = np.empty(n_tracks, np.int64)
-    place[np.argsort(rng.random(albums.size + 1)[first_of(albums)], kind="stable")] = np.arange(n_tracks)
+    place[np.argsort(of_album[album], kind="stable")] = np.arange(n_tracks)
     knots = [figures.MIN_TRACK_ID, *figures.TRACK_ID_QUARTILES, figures.MAX_TRACK_ID]
     ids = np.interp(np.linspace(0, 1, n_tracks), np.linspace(0, 1, 5), knots).astype(np.int64)
     ids[1:-1] += rng.integers(0, max(int(np.diff(ids).min()), 1), n_tracks - 2)

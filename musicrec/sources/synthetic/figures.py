@@ -5,8 +5,8 @@ from musicrec.sources.synthetic.spread import Spread
 N_USERS, N_TRACKS, N_EVENTS = 1_373_221, 1_000_000, 222_629_898
 N_ALBUMS, N_ARTISTS = 658_724, 153_581
 MAX_USER_ID, MIN_TRACK_ID, MAX_TRACK_ID = 1_374_582, 26, 101_521_819
-# Listens of the most heard track as a share of users.
-MOST_HEARD = 111_062 / N_USERS
+# Listens of the four most heard tracks. Those of the fifth are not published.
+HITS, FIFTH = (111_062, 106_921, 101_924, 99_490), 80_000
 TRACK_ID_QUARTILES = (15_430_000, 34_550_000, 56_930_000)
 
 HISTORY_LENGTHS = Spread(
@@ -17,8 +17,8 @@ HISTORY_LENGTHS = Spread(
 MEAN_HISTORY = N_EVENTS / N_USERS
 LISTENS_PER_TRACK = Spread(
     ((5, 0.0538), (6, 0.1322), (7, 0.1937), (8, 0.2438), (9, 0.2856), (10, 0.3215)),
-    ((0.5, 19), (0.75, 67), (0.9, 300), (0.95, 760), (0.99, 3927), (0.999, 19_165), (1 - 3.5 / N_TRACKS, 99_490),
-     (1 - 2.5 / N_TRACKS, 101_924), (1 - 1.5 / N_TRACKS, 106_921), (1 - 0.5 / N_TRACKS, 111_062)))
+    ((0.5, 19), (0.75, 67), (0.9, 300), (0.95, 760), (0.99, 3927), (0.999, 19_165), (1 - 4.5 / N_TRACKS, FIFTH),
+     *((1 - (place + 0.5) / N_TRACKS, HITS[place]) for place in (3, 2, 1, 0))))
 ALBUMS_PER_TRACK = Spread(((0, 0.000018), (1, 0.56), (2, 0.79), (3, 0.902)),
                           ((0.95, 6), (0.99, 24), (0.999, 130), (0.9999, 600), (1 - 0.5 / N_TRACKS, 2844)))
 TRACKS_PER_ALBUM = Spread(((1, 0.62), (2, 0.69), (3, 0.73), (4, 0.76), (5, 0.78), (6, 0.805)),
