@@ -18,7 +18,7 @@ from scipy import sparse
 from tqdm import tqdm
 
 from musicrec.errors import SourceError, SplitError
-from musicrec.matrix import Batch, Catalogue, History, Plays, plays_from_batches
+from musicrec.matrix import Batch, Catalogue, History, Plays, kept_of_rows, plays_from_batches
 
 _COLUMNS = ["user_id", "item_id", "started_at", "played_share"]
 _US_A_MINUTE = 60_000_000
@@ -142,10 +142,9 @@ def of_users(whole: Plays, user_ids: NDArray[np.int32]) -> Plays:
 
 def _chosen(whole: Plays, entries: NDArray[np.bool_]) -> Plays:
     matrix = whole.matrix
-    before = np.concatenate([[0], np.cumsum(entries)])
-    ends = before[matrix.indptr]
-    there = np.diff(ends) > 0
-    indptr = np.concatenate([ends[:-1][there], ends[-1:]])
+    counts = kept_of_rows(entries, matrix.indptr)
+    there = counts > 0
+    indptr = np.concatenate([[0], np.cumsum(counts[there])])
     chosen = sparse.csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=(int(there.sum()), matrix.shape[1]))
     return Plays(whole.user_ids[there], chosen, whole.minutes[entries])
 

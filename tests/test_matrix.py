@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import DataError
-from musicrec.matrix import Batch, Plays, plays, plays_from_batches
+from musicrec.matrix import Batch, Plays, kept_of_rows, plays, plays_from_batches
 
 ITEMS = np.array([3, 8, 9, 20, 21], np.int32)
 Row = tuple[int, int, int, float]
@@ -88,3 +88,11 @@ def test_sparse_ids_are_found_like_dense_ones() -> None:
     dense = plays_from_batches(_batches(rows, [], False), ITEMS)
     sparse = plays_from_batches(_batches(rows, [], False), np.append(ITEMS, np.int32(2**30)))
     assert dense.matrix.indices.tolist() == sparse.matrix.indices.tolist() == [1, 4, 0]
+
+
+@given(rows=st.lists(st.lists(st.booleans(), max_size=5), max_size=8))
+def test_kept_of_rows_counts_each_row_by_itself(rows: list[list[bool]]) -> None:
+    """Of every row as many as it marks, of an empty one none, wherever it stands."""
+    keep = np.array([one for row in rows for one in row], bool)
+    indptr = np.cumsum([0, *map(len, rows)])
+    assert kept_of_rows(keep, indptr).tolist() == [sum(row) for row in rows]

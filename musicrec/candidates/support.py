@@ -1,10 +1,9 @@
 """The part of a history that is worth counting when items are compared: bounds on both axes keep a large one affordable."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.matrix import History
+from musicrec.matrix import History, kept_of_rows
 
 
 def supported(history: History, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int) -> sparse.csr_matrix:
@@ -19,12 +18,5 @@ def supported(history: History, matrix: sparse.csr_matrix, min_listeners: int, m
         keep[row][oldest_first[: len(oldest_first) - max_items_of_user]] = False
     if keep.all():
         return matrix
-    indptr = np.concatenate([[0], np.cumsum(_kept_of_row(keep, matrix.indptr))])
+    indptr = np.concatenate([[0], np.cumsum(kept_of_rows(keep, matrix.indptr))])
     return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
-
-
-def _kept_of_row(keep: NDArray[np.bool_], indptr: NDArray[np.integer]) -> NDArray[np.int64]:
-    kept, filled = np.zeros(len(indptr) - 1, np.int64), np.diff(indptr) > 0
-    # Sums between the starts of rows: a running sum over all plays would take 8 bytes a play.
-    kept[filled] = np.add.reduceat(keep, indptr[:-1][filled], dtype=np.int64)
-    return kept
