@@ -60,7 +60,7 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
     """
     settings = dataclasses.replace(settings, models=1)
     for place, window in enumerate(windows):
-        others = [table for other, table in enumerate(tables) if other != place and table.target.any()]
+        others = of_other_windows(tables, place)
         if others:
             _judged(work, window, fit_ranker(others, settings), None)
             continue
@@ -68,6 +68,11 @@ def trial(work: Workspace, windows: Sequence[Tried], tables: Sequence[TrainingTa
             learnt_from = _without(tables[place], half)
             _judged(work, window, fit_ranker([learnt_from], settings) if learnt_from.target.any() else None, half)
     return [window.judge for window in windows if len(window.judge.user_ids)]
+
+
+def of_other_windows(tables: Sequence[TrainingTable], place: int) -> list[TrainingTable]:
+    """What a ranker that is judged on the window at `place` may learn from: the tables of all others that have a hit."""
+    return [table for other, table in enumerate(tables) if other != place and table.target.any()]
 
 
 def decision(judges: Sequence[Judge]) -> Decision:

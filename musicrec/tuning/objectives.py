@@ -13,7 +13,7 @@ from musicrec.evaluation.metrics import Float64
 from musicrec.lists import Lists
 from musicrec.matrix import History, Plays
 from musicrec.pipeline.learning import fitted, ranker_settings, rows_of_window
-from musicrec.pipeline.trial import Tried, tried
+from musicrec.pipeline.trial import Tried, of_other_windows, tried
 from musicrec.pipeline.workspace import Tables, Workspace, history, label_windows, labels
 from musicrec.ranking import TrainingTable, fit_ranker, sampled_users, top
 from musicrec.split import Window, of_users
@@ -80,8 +80,8 @@ def ranker_judged(work: Workspace, windows: Sequence[Slice]) -> tuple[dict[str, 
     settings = dataclasses.replace(ranker_settings(work), models=1)
 
     def judged(values: dict[str, Any], place: int) -> Float64:
-        others = [table for other, (table, _) in enumerate(made) if other != place and table.target.any()]
-        ranker, on = fit_ranker(others, dataclasses.replace(settings, **values)), made[place][1]
+        learnt_from = of_other_windows([table for table, _ in made], place)
+        ranker, on = fit_ranker(learnt_from, dataclasses.replace(settings, **values)), made[place][1]
         judge = Judge(on.history, on.future, (LENGTH,))
         for users, found, matrix in on.batches:
             judge.add("ranked", Lists(users, *top(found, ranker.scores_of_rows(matrix), LENGTH)))
