@@ -47,7 +47,8 @@ def _run(work: Workspace, asked: argparse.Namespace) -> None:
         found = tuned(section, SPACES[section], present, partial(_on_the_latest, judged, len(windows)), file,
                       asked.minutes * 60 / len(sections), asked.trials, work.settings.ranking.seed)
         confirmed = confirmation(judged, found.best, {key: present[key] for key in SPACES[section]}, len(windows))
-        print("\n".join([*([confirmed.line()] if confirmed else []), found.lines(), _importances(found)]), flush=True)
+        values = found.lines(refuted=confirmed is not None and confirmed.refuted)
+        print("\n".join([values, *([confirmed.line()] if confirmed else []), _importances(found)]), flush=True)
     draw(sections, file, work.folder / "tuning.png")
     print(f"# Picture of the trials: {work.folder / 'tuning.png'}; trials: {file}.")
 

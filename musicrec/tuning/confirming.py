@@ -21,13 +21,18 @@ class Confirmation:
     p: float
     windows: int
 
+    @property
+    def refuted(self) -> bool:
+        """Whether the best values are surely worse there than those before."""
+        return self.p < SURE and self.best < self.before
+
     def line(self) -> str:
         """One comment line that says whether the gain holds.
 
         >>> Confirmation(0.0712, 0.0701, 0.2, 3).line()
         '# On the 3 windows before, not searched: 0.0712, 0.0701 with the values before, p = 0.2: no difference to be sure of.'
         """
-        verdict = "the gain holds" if self.best > self.before else "keep the values before"
+        verdict = "keep the values before" if self.refuted else "the gain holds"
         if self.p >= SURE:
             verdict = "no difference to be sure of"
         where = "window" if self.windows == 1 else f"{self.windows} windows"
