@@ -68,6 +68,7 @@ def test_trials_that_are_all_alike_change_nothing(tmp_path: Path) -> None:
     found = tuned("one", SPACE, {"depth": 3, "rate": 0.1}, lambda values: 0.0, tmp_path / "t.sqlite", 60, trials=3)
     assert found.best == {"depth": 3, "rate": 0.1}
     assert found.lines().startswith("# [one] stays: none of 3 trials")
+    assert found.importances == {}
 
 
 def test_lines_can_be_pasted(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_the_line_says_what_to_do(best: float, p: float, verdict: str) -> None:
 
 def test_tuning_prints_a_section_and_what_became_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m musicrec.tuning` ends with 0; what it prints is an ini file that speaks of the section asked for, and the picture is there."""
+    """`python -m musicrec.tuning` ends with 0; it prints an ini file that speaks of the section asked for, and the picture is there."""
     logs = taste_logs.write(tmp_path / "logs")
     for key, value in taste_logs.environment(logs, tmp_path).items():
         monkeypatch.setenv(key, value)

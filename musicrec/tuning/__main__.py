@@ -67,7 +67,7 @@ def _sections(work: Workspace, only: list[str] | None) -> list[str]:
 
 def _importances(found: Tuned) -> str:
     shares = ", ".join(f"{key} {share:.0%}" for key, share in found.importances.items())
-    return f"# What mattered: {shares}.\n" if shares else "# Too few trials to tell what mattered.\n"
+    return f"# What mattered: {shares}.\n" if shares else "# Nothing tells what mattered: few trials, or all alike.\n"
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ def tuned(section: str, space: Space, present: dict[str, Any], objective: Object
 
 def _importances(study: optuna.Study) -> dict[str, float]:
     # With few trials, or all alike, there is nothing to explain.
+    if len({trial.value for trial in study.trials}) < 2:
+        return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
