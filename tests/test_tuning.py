@@ -77,6 +77,7 @@ def test_lines_can_be_pasted(tmp_path: Path) -> None:
     parser = configparser.ConfigParser()
     parser.read_string(found.lines())
     assert parser["ranking"]["depth"] == str(found.best["depth"])
+    assert set(parser["ranking"]) == set(SPACE)
     assert all(line.startswith("# ") for line in found.lines(refuted=True).splitlines())
     draw(["ranking"], tmp_path / "tuning.sqlite", tmp_path / "tuning.png")
     assert (tmp_path / "tuning.png").stat().st_size > 1000
@@ -175,5 +176,6 @@ def test_tuning_prints_a_section_and_what_became_of_it(tmp_path: Path, capsys: p
     assert main(["--only", "ranking", "--trials", "2"]) == 0
     said = capsys.readouterr().out
     configparser.ConfigParser().read_string(said)
+    assert "[ranking] stays" in said or all(f"{key} = " in said for key in SPACES["ranking"])
     assert "[ranking]" in said
     assert (tmp_path / "work" / "tuning.png").stat().st_size > 1000
