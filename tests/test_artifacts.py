@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -277,17 +277,48 @@ def test_the_manifest_is_plain_json_for_other_tools(tmp_path: Path) -> None:
     assert raw["info"]["metrics"]["als"]["novelty"] is None
 
 
-def test_pruning_keeps_the_latest_and_the_current_run(place: Storage, tmp_path: Path) -> None:
-    """Older runs go with all their files; the current one stays whatever its age, and so does what is being published now."""
-    folder, day = run_folder(tmp_path / "made"), timedelta(days=1)
-    first, second, third, fourth = (artifacts.publish(place, folder, INFO, datetime(2022, 1, 1, tzinfo=UTC) + day * n) for n in range(4))
-    artifacts.rollback(place, first)
-    place.write("runs/20211231T000000Z-killed/items.parquet", b"left by a killed publisher")
-    place.write("runs/20220105T000000Z-living/items.parquet", b"being sent right now")
-    assert artifacts.prune(place, 1, datetime(2022, 1, 5, 12, tzinfo=UTC)) == ["20211231T000000Z-killed", second, third]
-    assert artifacts.runs(place) == [first, fourth]
-    assert {key.split("/")[1] for key in place.list("runs/")} == {first, fourth, "20220105T000000Z-living"}
-    assert artifacts.prune(place, 0, datetime(2022, 1, 5, 12, tzinfo=UTC)) == [fourth]
+def four_runs(place: Storage, folder: Path) -> list[str]:
+    """Four runs of four days, the last one current."""
+    return [artifacts.publish(place, run_folder(folder), INFO, datetime(2022, 1, day, tzinfo=UTC)) for day in range(1, 5)]
+
+
+@pytest.mark.parametrize(("keep", "gone"), [(5, []), (4, []), (3, []), (2, [1]), (1, [1, 2]), (0, [1, 2, 3])])
+def test_pruning_keeps_the_latest_and_the_current_run(keep: int, gone: list[int], place: Storage, tmp_path: Path) -> None:
+    """Of four runs, the first one current, the older ones above `keep` go with all their files, and a dry run says which."""
+    whole = four_runs(place, tmp_path / "made")
+    artifacts.rollback(place, whole[0])
+    before, wanted = place.list(), [whole[number] for number in gone]
+    assert artifacts.prune(place, keep, dry_run=True) == wanted
+    assert place.list() == before
+    assert artifacts.prune(place, keep) == wanted
+    assert place.list() == [key for key in before if key.split("/")[1:2] not in [[run_id] for run_id in wanted]]
+
+
+def test_pruning_touches_nothing_but_files_of_whole_runs(place: Storage, tmp_path: Path) -> None:
+    """Half published runs, folders and manifests of other programs, damaged runs and notes within an old run stay byte for byte."""
+    first, second, third, _ = four_runs(place, tmp_path / "made")
+    place.delete(f"runs/{second}/items.parquet")
+    others = {"runs/20211231T000000Z-killed/items.parquet": b"half published", "runs/2019-thesis/data.parquet": b"not ours",
+              "runs/model/manifest.json": b'{"name": "of another program"}', "runs/a.txt": b"a note", f"runs/{first}/why.md": b"kept",
+              "runs/copy/manifest.json": place.read(f"runs/{third}/manifest.json"), "runs/deep/er/manifest.json": b"{}"}
+    for key, content in others.items():
+        place.write(key, content)
+    assert artifacts.prune(place, 1) == [first, third]
+    assert {key: place.read(key) for key in others} == others
+    assert f"runs/{second}/similar.parquet" in place.list()
+    assert place.list(f"runs/{first}/") == [f"runs/{first}/why.md"]
+
+
+def test_pruning_removes_nothing_when_it_cannot_know_what_is_served(place: Storage, tmp_path: Path) -> None:
+    """A damaged pointer, and a negative number to keep, are refused in one sentence."""
+    four_runs(place, tmp_path / "made")
+    before = place.list()
+    with pytest.raises(ArtifactError, match="-1 runs cannot be kept"):
+        artifacts.prune(place, -1)
+    place.write(artifacts.CURRENT, b"{ half")
+    with pytest.raises(ArtifactError, match=r"current\.json is damaged"):
+        artifacts.prune(place, 1)
+    assert place.list() == before
 
 
 def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -300,7 +331,7 @@ def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch
     second = artifacts.publish(place, tmp_path / "made", INFO, datetime(2022, 1, 2, tzinfo=UTC))
     assert main(["rollback", first]) == main(["list"]) == main(["check"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"{first} is the current run at artifacts; services load it when they start."
+    assert said[0] == f"{first} is the current run at artifacts; services take it up within [service] poll_s seconds."
     assert said[1].startswith(f"* {first}  2022-01-01T00:00:00+00:00")
     assert said[2].startswith(f"  {second}")
     assert said[3] == f"artifacts can be written, and the 9 files of run {first} are whole."
@@ -311,5 +342,10 @@ def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch
     os.utime(path, ns=(moment, moment))
     assert main(["check"]) == 1
     assert "items.parquet is damaged" in capsys.readouterr().err
-    assert main(["prune", "--keep", "0"]) == 0
-    assert capsys.readouterr().out == f"Removed {second}.\n"
+    place.write("runs/thesis/data.parquet", b"not ours")
+    assert main(["prune", "--keep", "0", "--dry-run"]) == main(["prune", "--keep", "0"]) == main(["list"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [f"Would remove {second}.", f"Removed {second}."]
+    assert said[-1] == "Not whole, or not ours; prune leaves them alone: thesis"
+    assert main(["rollback", "never"]) == 1
+    assert capsys.readouterr().err == f"run never is not at artifacts; there are {first}.\n"

@@ -284,19 +284,3 @@ def test_export(tmp_path: Path) -> None:
     assert tables["events"].select(["user_id", "item_id", "track_seq"]).to_pydict() == \
         {"user_id": [1, 2, 2, 2], "item_id": [10, 10, 20, 10], "track_seq": [1, 1, 2, 3]}
     assert tables["impressions"].num_rows == 1
-
-
-def test_runs_and_rollback(tmp_path: Path) -> None:
-    """`python -m musicrec.serving` lists runs and serves an earlier one; an unknown run is refused in one sentence."""
-    first, second = published(tmp_path), published(tmp_path, personal=range(160, 170))
-    found = services(tmp_path)
-
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "musicrec.serving", *arguments], cwd=PROJECT, env=found.environment,
-                              capture_output=True, text=True, check=False, timeout=60)
-    assert [line.split()[0] for line in command("runs").stdout.splitlines() if line.endswith("served")] == [second]
-    assert [line.split()[0] for line in command("rollback", first).stdout.splitlines() if line.endswith("served")] == [first]
-    refused = command("rollback", "never")
-    assert refused.returncode == 1
-    assert "Traceback" not in refused.stderr
-    assert "never" in refused.stderr

@@ -15,10 +15,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 after one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m musicrec.artifacts", description="Runs at [artifacts] location of config.ini.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="all runs, the latest last; * marks the current one")
+    commands.add_parser("list", help="all whole runs, the latest last; * marks the current one")
     commands.add_parser("check", help="can the place be written, and is every byte of the current run what was published?")
     commands.add_parser("rollback", help="make another run the current one").add_argument("run_id")
-    commands.add_parser("prune", help="remove old runs").add_argument("--keep", type=int, default=5, help="how many (default: 5)")
+    prune = commands.add_parser("prune", help="remove old runs; the current one stays")
+    prune.add_argument("--keep", type=int, default=5, help="how many of the latest runs stay (default: 5)")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     request = parser.parse_args(arguments)
     return exit_code(lambda: _answer(request))
 
@@ -31,9 +33,10 @@ def _answer(request: argparse.Namespace) -> None:
         _check(place)
     elif request.command == "rollback":
         artifacts.rollback(place, request.run_id)
-        print(f"{request.run_id} is the current run at {place.location}; services load it when they start.")
+        print(f"{request.run_id} is the current run at {place.location}; services take it up within [service] poll_s seconds.")
     else:
-        print(f"Removed {', '.join(artifacts.prune(place, request.keep)) or 'nothing'}.")
+        removed = artifacts.prune(place, request.keep, request.dry_run)
+        print(f"{'Would remove' if request.dry_run else 'Removed'} {', '.join(removed) or 'nothing'}.")
 
 
 def _check(place: Storage) -> None:
@@ -47,10 +50,13 @@ def _check(place: Storage) -> None:
 
 def _list(place: Storage) -> None:
     current = artifacts.current(place).run_id
-    for run_id in artifacts.runs(place):
-        run = artifacts.manifest(place, run_id)
+    whole = artifacts.whole_runs(place)
+    for run in whole:
         size = sum(file.bytes for file in run.files.values())
-        print(f"{'*' if run_id == current else ' '} {run_id}  {run.created_at}  {size / 1e6:,.1f} MB in {len(run.files)} files")
+        print(f"{'*' if run.run_id == current else ' '} {run.run_id}  {run.created_at}  {size / 1e6:,.1f} MB in {len(run.files)} files")
+    others = sorted({key.split("/")[1] for key in place.list("runs/")} - {run.run_id for run in whole})
+    if others:
+        print(f"Not whole, or not ours; prune leaves them alone: {', '.join(others)}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.artifacts.checking import described, progress_bar
-from musicrec.artifacts.record import MANIFEST, Manifest, RunInfo, current, key, manifest, runs, write_manifest, write_pointer
+from musicrec.artifacts.record import MANIFEST, Manifest, RunInfo, current, key, manifest, runs, whole_runs, write_manifest, write_pointer
 from musicrec.errors import ArtifactError, StorageError
 from musicrec.storage import Storage
 
@@ -47,20 +47,19 @@ def rollback(storage: Storage, run_id: str) -> None:
     write_pointer(storage, run_id)
 
 
-def prune(storage: Storage, keep: int, now: datetime | None = None) -> list[str]:
-    """Remove all runs but the latest `keep` and the current one; return the ids removed.
+def prune(storage: Storage, keep: int, dry_run: bool = False) -> list[str]:
+    """Remove whole runs but the latest `keep` and the current one; return their ids. With `dry_run` nothing is removed.
 
-    What killed publishers left behind goes as well once it is a day old, so that nobody who is publishing now is disturbed.
+    Only files that a manifest names are removed: half published runs and what other people keep below runs/ stay.
+    Raises ArtifactError for a negative `keep`, and when it cannot be read which run is the current one.
     """
-    whole, spared = runs(storage), {current(storage).run_id}
-    spared.update(whole[len(whole) - keep:] if keep else ())
-    yesterday = f"{(now or datetime.now(UTC)) - timedelta(days=1):%Y%m%dT%H%M%SZ}"
-    keys = storage.list("runs/")
-    found = sorted({place.split("/")[1] for place in keys})
-    removed = [run_id for run_id in found if run_id not in spared and (run_id in whole or run_id < yesterday)]
-    for run_id in removed:
-        storage.delete(key(run_id, MANIFEST))  # first, so that a half removed run does not count as whole
-        for place in keys:
-            if place.startswith(key(run_id, "")):
-                storage.delete(place)
-    return removed
+    if keep < 0:
+        raise ArtifactError(f"{keep} runs cannot be kept; give 0 or more.")
+    served, whole = current(storage).run_id, whole_runs(storage)
+    old = [run for run in whole[:max(0, len(whole) - keep)] if run.run_id != served]
+    for run in () if dry_run else old:
+        if run.run_id == current(storage).run_id:
+            raise ArtifactError(f"run {run.run_id} at {storage.location} was made current meanwhile and stays; prune again.")
+        for name in (MANIFEST, *run.files):  # the manifest first, so that a half removed run does not count as whole
+            storage.delete(key(run.run_id, name))
+    return [run.run_id for run in old]

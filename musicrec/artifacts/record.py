@@ -1,7 +1,8 @@
 """The manifest of a run and the pointer to the current one: what they hold, and how they are read and written."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -59,6 +60,8 @@ def manifest(storage: Storage, run_id: str) -> Manifest:
         known = runs(storage)
         raise ArtifactError(f"run {run_id} is not at {storage.location}; there are {', '.join(known) or 'no runs'}.")
     raw = _parsed(storage, place)
+    if raw.get("run_id") != run_id:
+        raise ArtifactError(f"{storage.location}/{place} is damaged: it is not the manifest of run {run_id}; publish again or roll back.")
     try:
         files = {name: File(**entry) for name, entry in raw["files"].items()}
         return Manifest(raw["run_id"], raw["created_at"], RunInfo(**raw["info"]), files)
@@ -67,8 +70,26 @@ def manifest(storage: Storage, run_id: str) -> Manifest:
 
 
 def runs(storage: Storage) -> list[str]:
-    """Ids of all whole runs, the latest last."""
-    return sorted(place.split("/")[1] for place in storage.list("runs/") if place.endswith(f"/{MANIFEST}"))
+    """Ids of all runs with a manifest, the latest last."""
+    return _ids(storage.list("runs/"))
+
+
+def whole_runs(storage: Storage) -> list[Manifest]:
+    """All runs whose manifest can be read and whose files are all there, the latest last."""
+    keys = set(storage.list("runs/"))
+    found = []
+    for run_id in _ids(keys):
+        with suppress(ArtifactError):
+            run = manifest(storage, run_id)
+            if all(key(run_id, name) in keys for name in run.files):
+                found.append(run)
+    return found
+
+
+def _ids(keys: Iterable[str]) -> list[str]:
+    """Run ids of the manifests among `keys`, ascending."""
+    parts = (place.split("/") for place in keys)
+    return sorted(found[1] for found in parts if len(found) == 3 and found[2] == MANIFEST)
 
 
 def key(run_id: str, name: str) -> str:
