@@ -126,10 +126,11 @@ def main(arguments: Sequence[str]) -> int:
     log.info("python test_service.py %s", " ".join(arguments))
     try:
         config = settings.load()
+        key = config.service.api_key.get_secret_value()
         if command.mode == "add_online":
-            found = added(config.urls, config.service.api_key, command.user_id, command.item_id)
+            found = added(config.urls, key, command.user_id, command.item_id)
         else:
-            found = listed(config.urls, config.service.api_key, command.mode, command.user_id, command.k)
+            found = listed(config.urls, key, command.mode, command.user_id, command.k)
     except (ServiceError, SettingsError, WrongRequest) as cause:
         log.error("%s", cause)
         print(cause, file=sys.stderr)

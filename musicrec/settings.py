@@ -3,6 +3,7 @@
 Order of precedence: environment variable, .env, config.ini. The variable of key `memory_limit` in section `[engine]` is
 MUSICREC_ENGINE_MEMORY_LIMIT; a dot in a section becomes an underscore (MUSICREC_CANDIDATES_ALS_FACTORS).
 Core sections must be whole. Sections of generators, `[candidates.NAME]`, may name any of that generator's fields.
+A key that may hold a secret is a SecretStr, which no message, log or manifest shows.
 """
 
 import configparser
@@ -14,14 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from musicrec.errors import SettingsError
 
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.replace(",", " ").split()) if isinstance(v, str) else v)]
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+# No user or password: addresses are shown in logs, answers and manifests.
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s@][^\s@]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -140,10 +142,10 @@ class Artifacts(Section):
 
 
 class Events(Section):
-    """The store of latest plays."""
+    """The store of latest plays; its path may be an address with a password."""
 
     store: str
-    path: str
+    path: SecretStr
     per_user: Count
     max_age_days: Annotated[float, Field(ge=0)]
     log_rows: Count
@@ -172,8 +174,8 @@ class Service(Section):
     poll_s: Annotated[float, Field(ge=0)]
     impressions: bool
     log_requests: bool
-    api_key: str
-    reload_key: str
+    api_key: SecretStr
+    reload_key: SecretStr
     rate_limit: Annotated[float, Field(ge=0)]
     cors_origins: Names
 
@@ -238,6 +240,10 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
         if not parser.read(path, encoding="utf-8"):
             raise SettingsError(f"{path} does not exist; run from the project folder or copy config.ini there.")
+    except configparser.ParsingError as cause:
+        # Its own message quotes the line, which may hold a secret.
+        line = cause.lineno if isinstance(cause, configparser.MissingSectionHeaderError) else cause.errors[0][0]
+        raise SettingsError(f"{path} is not a readable ini file: line {line} is neither `[section]` nor `key = value`.") from None
     except (configparser.Error, UnicodeDecodeError) as cause:
         raise SettingsError(f"{path} is not a readable ini file: {' '.join(str(cause).split())}.") from None
     return {name: dict(parser[name]) for name in parser.sections()}
@@ -287,4 +293,6 @@ def _sentence(path: Path, section: str, cause: ValidationError) -> SettingsError
     if first["type"] == "missing":
         variable = f"{PREFIX}{section.replace('.', '_')}_{key}".upper()
         return SettingsError(f"{path}: section [{section}] lacks key {key!r}; add it, or set {variable}.")
-    return SettingsError(f"{path}: section [{section}], key {key!r}, value {first['input']!r}: {expected}.")
+    value = repr(first["input"])
+    shown = value if "@" not in value else "(not shown, as it may hold a password)"
+    return SettingsError(f"{path}: section [{section}], key {key!r}, value {shown}: {expected}.")

@@ -24,7 +24,7 @@ def main() -> int:
 
 def _export(chosen: argparse.Namespace) -> None:
     section = settings.load().events
-    store = event_store(section.store, section.path, section.per_user, log_rows=section.log_rows)
+    store = event_store(section.store, section.path.get_secret_value(), section.per_user, log_rows=section.log_rows)
     try:
         table = FORMS[chosen.form](store)
     finally:

@@ -1,5 +1,6 @@
 """Plays in Redis: for events services on several machines. Redis must run with `appendonly yes` to keep plays over its own restart."""
 
+import re
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
@@ -10,6 +11,8 @@ T = TypeVar("T")
 
 _CHUNK = 10_000
 _CONNECTIONS = 64
+# Scheme, user and password, host and port and database (or a socket), options.
+_ADDRESS = re.compile(r"(rediss?://|unix://)(?:[^/?#\s]*@)?([^:/?#@\s][^/?#@\s]*(?:/\d*)?|/[^?#@\s]+)(?:\?[^#@\s]*)?")
 # One script, so that cap, order and log cannot be torn apart. Scores are microseconds, made later than the user's newest play.
 _PUT = """
 local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
@@ -30,7 +33,7 @@ class RedisStore:
             import redis.asyncio
         except ImportError:
             raise EventStoreError("the redis store needs the package redis: run pip install redis.") from None
-        self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = path, per_user, max_age_s, log_rows, clock
+        self.address, self.per_user, self.max_age_s, self.log_rows, self.clock = _address(path), per_user, max_age_s, log_rows, clock
         self._refusal: type[Exception] = redis.RedisError
         try:
             self._sync = redis.Redis.from_url(path, socket_timeout=5)
@@ -38,7 +41,7 @@ class RedisStore:
             self._client: Any = redis.asyncio.Redis.from_pool(pool)
             self._sync.ping()
         except (redis.RedisError, ValueError, OSError) as cause:
-            raise EventStoreError(f"no Redis answers at {path}: {cause}; start redis-server or correct path in [events].") from None
+            raise EventStoreError(f"no Redis answers at {self.address}: {cause}; start redis-server or correct path in [events].") from None
         self._put = self._client.register_script(_PUT)
 
     async def put(self, user_id: int, item_id: int) -> None:
@@ -93,6 +96,17 @@ class RedisStore:
             raise self._refused(cause) from cause
 
     def _refused(self, cause: Exception) -> EventStoreError:
-        return EventStoreError(f"Redis at {self.path} refuses: {cause}; check that it runs, has memory and may write to its disk.")
+        return EventStoreError(f"Redis at {self.address} refuses: {cause}; check that it runs, has memory and may write to its disk.")
 
 
+def _address(url: str) -> str:
+    """`url` without user, password and options, for messages.
+
+    >>> _address("redis://:secret@host:6379/0?password=secret")
+    'redis://host:6379/0'
+    """
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
+        raise EventStoreError("path in [events] is no address of a Redis server; write redis://host:6379/0 or "
+                              "redis://:password@host:6379/0, where a password has %2F for /, %3F for ?, %23 for # and %40 for @.")
+    return "".join(found.groups())

@@ -51,6 +51,8 @@ class SqliteStore:
     """An EventStore in the SQLite file `path`, in WAL mode; a put returns after the commit has reached the disk."""
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+        if "://" in path:
+            raise EventStoreError("path in [events] is the address of a server, but store is sqlite; set store = redis or name a file.")
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
         with self._said("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)

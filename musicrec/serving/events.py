@@ -12,7 +12,7 @@ from starlette.responses import Response
 from musicrec.errors import EventStoreError
 from musicrec.event_stores import EventStore, Impression
 from musicrec.serving.application import add, application
-from musicrec.serving.gate import NO_GUARDS, Guards
+from musicrec.serving.gate import Guards
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, Shown, read
 from musicrec.serving.responses import answer
@@ -38,8 +38,7 @@ class LatestPlaysBatch(BaseModel):
     events: list[list[int]]
 
 
-def create_app(opened: Callable[[], EventStore], guards: Guards = NO_GUARDS, max_k: int = 1000,
-               clock: Callable[[], float] = time.time) -> FastAPI:
+def create_app(opened: Callable[[], EventStore], guards: Guards, max_k: int) -> FastAPI:
     """The app over the store that `opened` opens at the start; a request may ask for at most `max_k` plays."""
     stores: list[EventStore] = []
 
@@ -81,7 +80,7 @@ def create_app(opened: Callable[[], EventStore], guards: Guards = NO_GUARDS, max
     async def impressions(request: Request) -> Response:
         """Store what was shown to whom; answers when it is on disk."""
         rows, = await read(request, shown)
-        now = int(clock() * 1e6)
+        now = int(time.time() * 1e6)
         await store().put_impressions([Impression(user, item, source, position, now) for user, item, source, position in rows])
         return answer({"result": "ok"})
 

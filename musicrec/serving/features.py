@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.serving.application import add, application
-from musicrec.serving.gate import NO_GUARDS, Guards
+from musicrec.serving.gate import Guards
 from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, read
@@ -33,7 +33,7 @@ class SimilarBatch(BaseModel):
     similar: list[Similar]
 
 
-def create_app(place: Place, guards: Guards = NO_GUARDS, max_k: int = 1000, poll_s: float = 10.0, reload_key: str = "") -> FastAPI:
+def create_app(place: Place, guards: Guards, max_k: int, poll_s: float, reload_key: SecretStr) -> FastAPI:
     """The app over the artifacts at `place`. It loads the current run when it starts, and looks for later ones every `poll_s` seconds."""
     served: Served[Grouped] = Served(place, ("similar",), lambda run_id, folders: grouped(folders["similar"], "item_id_2"))
     metrics = Metrics("features")

@@ -47,8 +47,8 @@ def events_app(settings: Settings) -> FastAPI:
     """The events service."""
     section = settings.events
     max_age_s = section.max_age_days * _DAY_S or None
-    return events.create_app(lambda: event_store(section.store, section.path, section.per_user, max_age_s, section.log_rows),
-                             _guards(settings), settings.blending.max_k)
+    return events.create_app(lambda: event_store(section.store, section.path.get_secret_value(), section.per_user, max_age_s,
+                                                 section.log_rows), _guards(settings), settings.blending.max_k)
 
 
 def _guards(settings: Settings) -> Guards:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from pydantic_core import to_json
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -19,12 +20,9 @@ _MOST_CLIENTS = 10_000
 class Guards:
     """Limits of one service: a key that callers must send (empty: none), requests a second from one address (0: any), web origins."""
 
-    api_key: str = ""
-    rate_limit: float = 0.0
-    cors_origins: tuple[str, ...] = ()
-
-
-NO_GUARDS = Guards()
+    api_key: SecretStr
+    rate_limit: float
+    cors_origins: tuple[str, ...]
 
 
 class RateLimit:
@@ -70,10 +68,10 @@ class Gate:
             await self.app(scope, receive, send)
 
 
-def has_key(headers: Headers, key: str, name: str = "x-api-key") -> bool:
+def has_key(headers: Headers, key: SecretStr, name: str = "x-api-key") -> bool:
     """Whether the request carries `key` in the header `name` or as bearer; compared in constant time."""
     sent = headers.get(name) or headers.get("authorization", "").removeprefix("Bearer ")
-    return hmac.compare_digest(sent.encode(), key.encode())
+    return hmac.compare_digest(sent.encode(), key.get_secret_value().encode())
 
 
 def _no(status: int, said: str) -> Response:

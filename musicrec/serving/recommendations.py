@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +15,7 @@ from musicrec.serving.answers import Answer, Answers, Rules
 from musicrec.serving.application import add, application
 from musicrec.serving.breaker import Breaker
 from musicrec.serving.described import Batch, ItemText, Recommendations, batch_entry, batch_response, item_response, response
-from musicrec.serving.gate import NO_GUARDS, Guards
+from musicrec.serving.gate import Guards
 from musicrec.serving.impressions import Impressions
 from musicrec.serving.knowledge import Known, Questions, known
 from musicrec.serving.lookup import Lookup, lookup
@@ -34,9 +35,9 @@ class Neighbours:
 
     features_url: str
     events_url: str
-    api_key: str = ""
-    failures: int = 5
-    pause_s: float = 2.0
+    api_key: SecretStr
+    failures: int
+    pause_s: float
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Options:
 
     rules: Rules
     questions: Questions
-    guards: Guards = NO_GUARDS
-    max_k: int = 1000
-    poll_s: float = 10.0
-    reload_key: str = ""
-    impressions: bool = False
+    guards: Guards
+    max_k: int
+    poll_s: float
+    reload_key: SecretStr
+    impressions: bool
 
 
 class Asking:
@@ -85,7 +86,8 @@ class Asking:
         assert self._session is not None
         failed = self.metrics.failures.labels(name).inc
         breaker = Breaker(self.neighbours.failures, self.neighbours.pause_s, asyncio.get_running_loop().time)
-        headers = {"X-API-Key": self.neighbours.api_key} if self.neighbours.api_key else {}
+        key = self.neighbours.api_key.get_secret_value()
+        headers = {"X-API-Key": key} if key else {}
         return Neighbour(self._session, name, url, breaker, failed, headers)
 
 

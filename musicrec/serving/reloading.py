@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,7 +35,7 @@ async def kept_fresh(served: Served[Any], poll_s: float, metrics: Metrics) -> As
         yield
 
 
-def add_reload(app: FastAPI, served: Served[Any], key: str, metrics: Metrics) -> None:
+def add_reload(app: FastAPI, served: Served[Any], key: SecretStr, metrics: Metrics) -> None:
     """Serve POST /reload, which needs `key` in the header X-Reload-Key; without a key set it refuses."""
     async def reload(request: Request) -> Response:
         """Load the current run now. A run that cannot be loaded is refused with 503, and the served one stays."""

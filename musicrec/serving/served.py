@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -20,7 +20,7 @@ class Place:
     """Where runs are published, the secrets to read them with, and the cache folder of this machine."""
 
     location: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     cache_folder: Path
 
 

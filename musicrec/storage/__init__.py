@@ -27,6 +27,6 @@ def storage(location: str, environment: Mapping[str, str]) -> Storage:
     scheme, mark, _ = location.partition("://")
     kind = STORAGES.get(scheme if mark else "folder")
     if kind is None:
-        raise StorageError(f"location {location!r} starts with {scheme}://, but only a folder or "
+        raise StorageError(f"[artifacts] location starts with {scheme}://, but only a folder or "
                            f"{', '.join(f'{name}://' for name in STORAGES if name != 'folder')} is known.")
     return kind.at(location, environment)

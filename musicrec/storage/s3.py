@@ -39,14 +39,21 @@ class S3Storage:
         """The storage at s3://bucket/prefix; without a bucket (s3:///prefix) S3_BUCKET_NAME names it.
 
         S3_ENDPOINT_URL is the server (Amazon's own without it). Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY boto3
-        looks where it usually does. Raises StorageError when no bucket is named.
+        looks where it usually does. Raises StorageError when no bucket is named, or when location or server hold a password,
+        which messages would show.
         """
+        endpoint = environment.get("S3_ENDPOINT_URL")
+        if "@" in (endpoint or ""):
+            raise StorageError("S3_ENDPOINT_URL holds a user or a password; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         bucket = bucket or environment.get("S3_BUCKET_NAME", "")
+        if "@" in bucket:
+            raise StorageError("[artifacts] location holds a user or a password; keys belong into AWS_ACCESS_KEY_ID and "
+                               "AWS_SECRET_ACCESS_KEY.")
         if not bucket:
             raise StorageError(f"location {location!r} names no bucket; write s3://bucket/prefix or set S3_BUCKET_NAME in .env.")
         prefix = prefix.strip("/")
-        return cls(bucket, f"{prefix}/" if prefix else "", environment.get("S3_ENDPOINT_URL"),
+        return cls(bucket, f"{prefix}/" if prefix else "", endpoint,
                    environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
 
     def preflight(self) -> None:
