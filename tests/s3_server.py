@@ -42,12 +42,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def s3_server(folder: Path, *arguments: str) -> Iterator[S3Server]:
+def s3_server(folder: Path, *arguments: str, port: int | None = None) -> Iterator[S3Server]:
     """The server over `folder`, answering; killed at the end. Skips the test where the rclone program is missing."""
     program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
     if program is None:
         pytest.skip("the rclone program is not installed")
-    port = free_port()
+    port = port or free_port()
     command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}",
                "--config", str(folder / "none.conf"), *arguments, str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -167,8 +167,10 @@ def test_a_file_changed_after_it_was_checked_is_noticed(place: Storage, tmp_path
 @pytest.mark.parametrize(("content", "sentence"), [
     (b"{ half", "is damaged: it is not JSON"), (b"[]", "is of format None"),
     (b'{"format": 99, "run_id": "x"}', "is of format 99, this version reads format 1"),
-    (b'{"format": 1}', "is damaged: it"),
-], ids=["not json", "no object", "foreign format", "no run"])
+    (b'{"format": 1}', "is damaged: it"), (b"[" * 500_000, "is damaged: it is not JSON"),
+    (b"x" * (1 << 20) + b"y", "more than 1,048,576 bytes"),
+    (b'{"format": "' + b"x" * 1000 + b'"}', "is of format x{20},"), (b'{"format": 1, "run_id": 7}', "is damaged: it has no valid run_id"),
+], ids=["not json", "no object", "foreign format", "no run", "nested", "large", "long format", "number for a run"])
 @pytest.mark.parametrize("key", ["pointer", "manifest"])
 def test_a_damaged_or_foreign_manifest_or_pointer_is_one_sentence(key: str, content: bytes, sentence: str, tmp_path: Path) -> None:
     """Half a file, another kind of JSON and a foreign format are told apart."""
@@ -177,6 +179,41 @@ def test_a_damaged_or_foreign_manifest_or_pointer_is_one_sentence(key: str, cont
     place.write(artifacts.CURRENT if key == "pointer" else f"runs/{run_id}/manifest.json", content)
     with pytest.raises(ArtifactError, match=sentence):
         artifacts.current(place)
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "a/b", "a b", "x" * 65, "\N{SNOWMAN}", "a\n", "\0"])
+def test_a_run_id_that_could_be_no_folder_is_refused(run_id: str, place: Storage, tmp_path: Path) -> None:
+    """A run id has up to 64 letters, digits, dots, dashes and underscores, in the pointer and from a person, and leads nowhere else."""
+    artifacts.publish(place, run_folder(tmp_path / "made"), INFO)
+    with pytest.raises(ArtifactError, match="is not at"):
+        artifacts.rollback(place, run_id)
+    place.write(artifacts.CURRENT, json.dumps({"format": 1, "run_id": run_id}).encode())
+    with pytest.raises(ArtifactError, match=r"current\.json is damaged: it has no valid run_id \("):
+        artifacts.current(place)
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("created_at", "yesterday"), ("created_at", 5), ("created_at", "2022-01-01T00:00:00"), ("run_id", "another"), ("info", []),
+    ("info", {"settings": 1}), ("files", {"items.parquet": {"bytes": 1, "sha256": 7, "rows": 1}}),
+    ("files", {"items.parquet": {"bytes": -1, "sha256": "0" * 64, "rows": 1}}), ("files", {"items.parquet": {"bytes": 1}}),
+    ("files", {"../../items.parquet": {"bytes": 1, "sha256": "0" * 64, "rows": 1}}), ("files", None),
+])
+def test_a_manifest_is_checked_field_by_field(field: str, value: object, tmp_path: Path) -> None:
+    """A date that is no date, a checksum that is a number, a file that lies elsewhere and the like are damage, and the field is named."""
+    place = storage(str(tmp_path / "published"), {})
+    key = f"runs/{artifacts.publish(place, run_folder(tmp_path / 'made'), INFO)}/manifest.json"
+    place.write(key, json.dumps({**json.loads(place.read(key)), field: value}).encode())
+    with pytest.raises(ArtifactError, match=rf"manifest\.json is damaged: it .*{'run another' if field == 'run_id' else field}") as told:
+        artifacts.current(place)
+    assert "\n" not in str(told.value)
+
+
+def test_a_manifest_that_nobody_could_read_is_not_published(tmp_path: Path) -> None:
+    """More findings than a manifest may hold are refused before anything is written."""
+    place = storage(str(tmp_path / "published"), {})
+    with pytest.raises(ArtifactError, match=r"the manifest .* would have 1,\d{3},\d{3} bytes"):
+        artifacts.publish(place, run_folder(tmp_path / "made"), RunInfo({"long": "x" * (1 << 20)}))
+    assert place.list() == []
 
 
 def test_publishing_killed_in_the_middle_leaves_the_earlier_run(tmp_path: Path) -> None:
@@ -300,11 +337,14 @@ def test_pruning_touches_nothing_but_files_of_whole_runs(place: Storage, tmp_pat
     place.delete(f"runs/{second}/items.parquet")
     others = {"runs/20211231T000000Z-killed/items.parquet": b"half published", "runs/2019-thesis/data.parquet": b"not ours",
               "runs/model/manifest.json": b'{"name": "of another program"}', "runs/a.txt": b"a note", f"runs/{first}/why.md": b"kept",
+              "runs/large/manifest.json": b" " * 2_000_000,
               "runs/copy/manifest.json": place.read(f"runs/{third}/manifest.json"), "runs/deep/er/manifest.json": b"{}"}
     for key, content in others.items():
         place.write(key, content)
     assert artifacts.prune(place, 1) == [first, third]
-    assert {key: place.read(key) for key in others} == others
+    for key, content in others.items():
+        place.download(key, tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == content
     assert f"runs/{second}/similar.parquet" in place.list()
     assert place.list(f"runs/{first}/") == [f"runs/{first}/why.md"]
 

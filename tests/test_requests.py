@@ -16,7 +16,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.serving.application import application
+from musicrec.serving.application import Readiness, application
 from musicrec.serving.gate import Guards
 from musicrec.serving.logs import Answered, RequestLog
 from musicrec.serving.metrics import Metrics
@@ -57,7 +57,7 @@ def test_a_fault_of_ours_is_said(caplog: pytest.LogCaptureFixture) -> None:
         raise ZeroDivisionError
 
     metrics = Metrics("trial")
-    app = application(metrics, "A trial.", lifespan, dict, lambda: None, Guards(SecretStr(""), 0, ()))
+    app = application(metrics, "A trial.", lifespan, dict, Readiness, Guards(SecretStr(""), 0, ()))
     app.add_api_route("/broken", broken, methods=["POST"], response_model=None)
     answered: list[Any] = []
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.errors import StorageError
-from musicrec.storage import Storage, storage
+from musicrec.errors import ArtifactError, StorageError
+from musicrec.storage import SMALL_BYTES, Storage, storage
 from musicrec.storage.s3 import PART_BYTES
 from tests.s3_server import S3Server, bad_line, free_port, s3_server
 
@@ -39,6 +39,15 @@ def test_a_large_file_travels_in_parts_and_reports_every_byte(place: Storage, tm
     place.download("runs/1/large", tmp_path / "new folder" / "large", down.append)
     assert _digest(tmp_path / "new folder" / "large") == _digest(tmp_path / "large")
     assert sum(up) == sum(down) == PART_BYTES * 2 + 12345
+
+
+def test_read_is_for_small_things(place: Storage) -> None:
+    """A megabyte is read, one byte more is refused by name."""
+    place.write("small", b"x" * SMALL_BYTES)
+    assert len(place.read("small")) == SMALL_BYTES
+    place.write("large", b"x" * (SMALL_BYTES + 1))
+    with pytest.raises(ArtifactError, match="large is damaged: it has more than 1,048,576 bytes"):
+        place.read("large")
 
 
 def test_keys_are_listed_in_order_and_by_prefix(place: Storage) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.artifacts.checking import described, progress_bar
-from musicrec.artifacts.record import MANIFEST, Manifest, RunInfo, current, key, manifest, runs, whole_runs, write_manifest, write_pointer
+from musicrec.artifacts.record import MANIFEST, Manifest, RunInfo, current, key, manifest, manifest_text, runs, whole_runs, write_pointer
 from musicrec.errors import ArtifactError, StorageError
 from musicrec.storage import Storage
 
@@ -21,13 +21,13 @@ def publish(storage: Storage, folder: Path, info: RunInfo, now: datetime | None 
     files = described(folder)
     moment = now or datetime.now(UTC)
     run_id = f"{moment:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-    run = Manifest(run_id, moment.isoformat(timespec="seconds"), info, files)
+    text = manifest_text(Manifest(run_id, moment.isoformat(timespec="seconds"), info, files))
     places = {name: key(run_id, name) for name in files}
     try:
         with progress_bar(f"publish {run_id}", sum(file.bytes for file in files.values())) as bar:
             for name, place in places.items():
                 storage.upload(folder / name, place, bar.update)
-        write_manifest(storage, run)
+        storage.write(key(run_id, MANIFEST), text)
     except BaseException:
         with suppress(StorageError):
             for place in (key(run_id, MANIFEST), *places.values()):

@@ -1,26 +1,50 @@
 """The manifest of a run and the pointer to the current one: what they hold, and how they are read and written."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from musicrec.errors import ArtifactError
-from musicrec.storage import Storage
+from musicrec.storage import SMALL_BYTES, Storage
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 CURRENT = "current.json"
+T = TypeVar("T")
+
+
+def _run_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
+        raise ValueError("a run id has 1 to 64 letters, digits, dots, dashes and underscores")
+    return value
+
+
+def _moment(value: str) -> str:
+    if datetime.fromisoformat(value).tzinfo is None:
+        raise ValueError("a date has a time zone")
+    return value
+
+
+RunId = Annotated[str, AfterValidator(_run_id)]
+Moment = Annotated[str, AfterValidator(_moment)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class File:
     """One published file: size, checksum, and rows where it is a table or JSON lines."""
 
-    bytes: int
-    sha256: str
-    rows: int | None
+    bytes: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    rows: Count | None
 
 
 @dataclass(frozen=True)
@@ -37,36 +61,38 @@ class RunInfo:
 class Manifest:
     """One whole run: its id, when it was published (ISO 8601, UTC), what its maker told, and its files."""
 
-    run_id: str
-    created_at: str
+    run_id: RunId
+    created_at: Moment
     info: RunInfo
-    files: Mapping[str, File]
+    files: Mapping[FileName, File]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which run is the current one."""
+
+    run_id: RunId
+
+
+_MANIFEST, _POINTER = TypeAdapter(Manifest), TypeAdapter(Pointer)
 
 
 def current(storage: Storage) -> Manifest:
     """The manifest of the run that services load. Raises ArtifactError when nothing is published, or the pointer is damaged."""
     if not storage.exists(CURRENT):
         raise ArtifactError(f"nothing is published at {storage.location}; run `make demo` or `make notebook DATA=<folder>` first.")
-    pointer = _parsed(storage, CURRENT)
-    if not isinstance(pointer.get("run_id"), str):
-        raise ArtifactError(f"{storage.location}/{CURRENT} is damaged: it names no run; publish again or roll back.")
-    return manifest(storage, pointer["run_id"])
+    return manifest(storage, _read(storage, CURRENT, _POINTER).run_id)
 
 
 def manifest(storage: Storage, run_id: str) -> Manifest:
     """The manifest of one run. Raises ArtifactError when the run is unknown, or its manifest damaged or of another format."""
     place = key(run_id, MANIFEST)
-    if not storage.exists(place):
-        known = runs(storage)
-        raise ArtifactError(f"run {run_id} is not at {storage.location}; there are {', '.join(known) or 'no runs'}.")
-    raw = _parsed(storage, place)
-    if raw.get("run_id") != run_id:
-        raise ArtifactError(f"{storage.location}/{place} is damaged: it is not the manifest of run {run_id}; publish again or roll back.")
-    try:
-        files = {name: File(**entry) for name, entry in raw["files"].items()}
-        return Manifest(raw["run_id"], raw["created_at"], RunInfo(**raw["info"]), files)
-    except (KeyError, TypeError, AttributeError):
-        raise ArtifactError(f"{storage.location}/{place} is damaged: it lacks what a manifest holds; publish again or roll back.") from None
+    if run_id not in _ids([place]) or not storage.exists(place):
+        raise ArtifactError(f"run {run_id[:64]} is not at {storage.location}; there are {', '.join(runs(storage)) or 'no runs'}.")
+    run = _read(storage, place, _MANIFEST)
+    if run.run_id != run_id:
+        raise _damaged(storage, place, f"it is the manifest of run {run.run_id}")
+    return run
 
 
 def runs(storage: Storage) -> list[str]:
@@ -86,20 +112,18 @@ def whole_runs(storage: Storage) -> list[Manifest]:
     return found
 
 
-def _ids(keys: Iterable[str]) -> list[str]:
-    """Run ids of the manifests among `keys`, ascending."""
-    parts = (place.split("/") for place in keys)
-    return sorted(found[1] for found in parts if len(found) == 3 and found[2] == MANIFEST)
-
-
 def key(run_id: str, name: str) -> str:
     """The key under which a run keeps file `name`."""
     return f"runs/{run_id}/{name}"
 
 
-def write_manifest(storage: Storage, run: Manifest) -> None:
-    """Write the manifest, after which the run counts as whole."""
-    storage.write(key(run.run_id, MANIFEST), _text({"format": FORMAT, **asdict(run)}))
+def manifest_text(run: Manifest) -> bytes:
+    """What is written as the manifest of `run`. Raises ArtifactError when that is more than readers take."""
+    text = _text({"format": FORMAT, **asdict(run)})
+    if len(text) > SMALL_BYTES:
+        raise ArtifactError(f"the manifest of run {run.run_id} would have {len(text):,} bytes of settings, metrics and findings, "
+                            f"and may have {SMALL_BYTES:,}; publish fewer of them.")
+    return text
 
 
 def write_pointer(storage: Storage, run_id: str) -> None:
@@ -107,16 +131,35 @@ def write_pointer(storage: Storage, run_id: str) -> None:
     storage.write(CURRENT, _text({"format": FORMAT, "run_id": run_id}))
 
 
-def _parsed(storage: Storage, place: str) -> dict[str, Any]:
+def _ids(keys: Iterable[str]) -> list[str]:
+    """Run ids of the manifests among `keys`, ascending."""
+    found = []
+    for parts in (place.split("/") for place in keys):
+        if len(parts) == 3 and parts[2] == MANIFEST:
+            with suppress(ValueError):
+                found.append(_run_id(parts[1]))
+    return sorted(found)
+
+
+def _read(storage: Storage, place: str, kind: TypeAdapter[T]) -> T:
     try:
-        raw = json.loads(storage.read(place))
+        raw = from_json(storage.read(place))
     except ValueError:
-        raise ArtifactError(f"{storage.location}/{place} is damaged: it is not JSON; publish again or roll back.") from None
+        raise _damaged(storage, place, "it is not JSON") from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        found = raw.get("format") if isinstance(raw, dict) else None
+        found = str(raw.get("format") if isinstance(raw, dict) else None)[:20]
         raise ArtifactError(f"{storage.location}/{place} is of format {found}, this version reads format {FORMAT}; "
                             "publish again, or use the version that wrote it.")
-    return raw
+    try:
+        return kind.validate_python(raw)
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))[:100]
+        raise _damaged(storage, place, f"it has no valid {where} ({first['msg']})") from None
+
+
+def _damaged(storage: Storage, place: str, why: str) -> ArtifactError:
+    return ArtifactError(f"{storage.location}/{place} is damaged: {why}; publish again or roll back.")
 
 
 def _text(value: Mapping[str, Any]) -> bytes:

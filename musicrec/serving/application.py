@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -29,10 +29,18 @@ _YOUNG_OBJECTS = 10_000
 
 
 class Health(BaseModel):
-    """A service that is up."""
+    """A service that is up; `detail` says what a degraded one lacks."""
 
     service: str
     status: str
+    detail: str | None = None
+
+
+class Readiness(NamedTuple):
+    """Why a service cannot answer now, and what it lacks although it answers."""
+
+    problem: str | None = None
+    degraded: str | None = None
 
 
 class PlainStart:
@@ -51,10 +59,10 @@ class PlainStart:
 
 
 def application(metrics: Metrics, description: str, lifespan: Lifespan, state: Callable[[], Mapping[str, Any]],
-                problem: Callable[[], str | None], guards: Guards) -> FastAPI:
+                readiness: Callable[[], Readiness], guards: Guards) -> FastAPI:
     """A FastAPI app with health routes, metrics, request log, guards, failure handlers and one-sentence start-up failures.
 
-    `state` gives what /stats shows beside the counts of requests; `problem` says why the service cannot answer now, or None.
+    `state` gives what /stats shows beside the counts of requests, `readiness` what /ready answers.
     """
     said: dict[str, str] = {}
     requests = RequestLog(to_stderr)
@@ -79,7 +87,7 @@ def application(metrics: Metrics, description: str, lifespan: Lifespan, state: C
     app = Service(guarded, title=f"musicrec {metrics.service}", description=description, version="1", lifespan=plain,
                   exception_handlers=FAILURES,
                   generate_unique_id_function=lambda route: f"{route.name}_{min(route.methods or {'GET'}).lower()}")
-    _add_health(app, metrics, state, problem)
+    _add_health(app, metrics, state, readiness)
     return app
 
 
@@ -101,15 +109,19 @@ def _settle() -> None:
     sys.setswitchinterval(_SWITCH_S)
 
 
-def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]], problem: Callable[[], str | None]) -> None:
+def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]],
+                readiness: Callable[[], Readiness]) -> None:
     name, started = metrics.service, time.time()
 
     async def health(request: Request) -> Response:
         return answer({"service": name, "status": "ok"})
 
     async def ready(request: Request) -> Response:
-        wrong = problem()
-        return answer({"detail": wrong}, 503) if wrong else answer({"service": name, "status": "ready"})
+        found = readiness()
+        if found.problem:
+            return answer({"detail": found.problem}, 503)
+        return answer({"service": name, "status": "degraded", "detail": found.degraded} if found.degraded else
+                      {"service": name, "status": "ready"})
 
     async def stats(request: Request) -> Response:
         return answer({"service": name, "uptime_s": round(time.time() - started, 1), "requests": metrics.counts(), **state()})

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from musicrec.errors import EventStoreError
 from musicrec.event_stores import EventStore, Impression
-from musicrec.serving.application import add, application
+from musicrec.serving.application import Readiness, add, application
 from musicrec.serving.gate import Guards
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, Shown, read
@@ -85,7 +85,7 @@ def create_app(opened: Callable[[], EventStore], guards: Guards, max_k: int) -> 
         return answer({"result": "ok"})
 
     app = application(Metrics("events"), "Stores plays and answers with the latest.", lifespan, lambda: {"store": type(stores[0]).__name__},
-                      lambda: None if stores else "the event store is not open", guards)
+                      lambda: Readiness(None if stores else "the event store is not open"), guards)
     add(app, "/put", put, Stored, user_id, item_id, methods=("POST",))
     add(app, "/get", get, LatestPlays, user_id, k)
     add(app, "/get/batch", get_batch, LatestPlaysBatch, user_ids, k, methods=("POST",))

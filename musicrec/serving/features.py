@@ -14,9 +14,9 @@ from musicrec.serving.gate import Guards
 from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, read
-from musicrec.serving.reloading import add_reload, kept_fresh
 from musicrec.serving.responses import answer
 from musicrec.serving.served import Place, Served
+from musicrec.serving.watch import Watch, add_reload
 
 
 class Similar(BaseModel):
@@ -37,10 +37,11 @@ def create_app(place: Place, guards: Guards, max_k: int, poll_s: float, reload_k
     """The app over the artifacts at `place`. It loads the current run when it starts, and looks for later ones every `poll_s` seconds."""
     served: Served[Grouped] = Served(place, ("similar",), lambda run_id, folders: grouped(folders["similar"], "item_id_2"))
     metrics = Metrics("features")
+    watch = Watch(served, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with kept_fresh(served, poll_s, metrics):
+        async with watch.kept(poll_s):
             yield
 
     item_id = Number("item_id", "The item asked about.", MAX_ID, aliases=("track_id",), example=99262)
@@ -61,15 +62,14 @@ def create_app(place: Place, guards: Guards, max_k: int, poll_s: float, reload_k
         items, n = await read(request, item_ids, k)
         return answer({"similar": [similar(item, n) for item in items]})
 
-    app = application(metrics, "Similar items of a track.", lifespan, lambda: _state(served),
-                      lambda: None if served.run else "no run is loaded yet", guards)
+    app = application(metrics, "Similar items of a track.", lifespan, lambda: _state(served) | watch.state(),
+                      watch.readiness, guards)
     add(app, "/similar_items", similar_items, Similar, item_id, k)
     add(app, "/similar_items/batch", similar_items_batch, SimilarBatch, item_ids, k, methods=("POST",))
-    add_reload(app, served, reload_key, metrics)
+    add_reload(app, watch, reload_key)
     return app
 
 
 def _state(served: Served[Grouped]) -> dict[str, object]:
     run = served.run
-    return {"run_id": run and run.run_id, "published_at": run and run.created_at, "refused": served.refused,
-            "items": len(served.mapped.keys)}
+    return {"run_id": run and run.run_id, "published_at": run and run.created_at, "items": len(served.mapped.keys)}

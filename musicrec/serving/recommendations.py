@@ -22,8 +22,8 @@ from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.neighbours import Neighbour, Plays, SimilarItems, session
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Flag, Number, Numbers, read
-from musicrec.serving.reloading import add_reload, kept_fresh
 from musicrec.serving.served import Place, Served
+from musicrec.serving.watch import Watch, add_reload
 
 PARTS = ("recommendations", "heard", "popular", "items")
 _USERS_AT_ONCE = 20
@@ -95,18 +95,19 @@ def create_app(place: Place, neighbours: Neighbours, options: Options) -> FastAP
     """The app over the artifacts at `place`. It loads the current run when it starts, and later ones as `options` say."""
     served: Served[Lookup] = Served(place, PARTS, lookup)
     metrics = Metrics("recommendations")
+    watch = Watch(served, metrics)
     asking = Asking(neighbours, options, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with kept_fresh(served, options.poll_s, metrics), asking.ready():
+        async with watch.kept(options.poll_s), asking.ready():
             yield
 
-    app = application(metrics, "Offline, online and blended recommendations of tracks.", lifespan, lambda: _state(served),
-                      lambda: None if served.run else "no run is loaded yet", options.guards)
+    app = application(metrics, "Offline, online and blended recommendations of tracks.", lifespan, lambda: _state(served) | watch.state(),
+                      watch.readiness, options.guards)
     _add_lists(app, served, asking, options)
     _add_batch(app, served, asking, options)
-    add_reload(app, served, options.reload_key, metrics)
+    add_reload(app, watch, options.reload_key)
     return app
 
 
@@ -177,5 +178,5 @@ def _add_batch(app: FastAPI, served: Served[Lookup], asking: Asking, options: Op
 
 def _state(served: Served[Lookup]) -> dict[str, object]:
     run = served.run
-    return {"run_id": run and run.run_id, "published_at": run and run.created_at, "refused": served.refused,
+    return {"run_id": run and run.run_id, "published_at": run and run.created_at,
             "users": len(served.mapped.personal.keys), "items": len(served.mapped.catalogue.item_ids)}

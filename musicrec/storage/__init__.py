@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from musicrec.errors import StorageError
 from musicrec.storage.local import LocalStorage
-from musicrec.storage.protocol import Storage
+from musicrec.storage.protocol import SMALL_BYTES, Storage
 from musicrec.storage.s3 import S3Storage
 
-__all__ = ["STORAGES", "Storage", "storage"]
+__all__ = ["SMALL_BYTES", "STORAGES", "Storage", "storage"]
 
 STORAGES: dict[str, type[Storage]] = {
     "folder": LocalStorage,

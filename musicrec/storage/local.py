@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
 from musicrec.errors import StorageError
-from musicrec.storage.protocol import Progress
+from musicrec.storage.protocol import SMALL_BYTES, Progress, small
 
 _CHUNK = 4 << 20
 _HALF = ".part"
@@ -51,7 +51,7 @@ class LocalStorage:
     def read(self, key: str) -> bytes:
         """All bytes under `key`."""
         with _opened(self._path(key)) as source:
-            return source.read()
+            return small(source.read(SMALL_BYTES + 1), str(self._path(key)))
 
     def write(self, key: str, content: bytes) -> None:
         """Write, sync, then rename over what was there."""

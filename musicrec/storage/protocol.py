@@ -4,8 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
+from musicrec.errors import ArtifactError
+
 Progress = Callable[[int], None]
 """Called with the number of bytes that have moved since the last call; may come from several threads, one at a time."""
+
+
+SMALL_BYTES = 1 << 20
 
 
 class Storage(Protocol):
@@ -37,7 +42,7 @@ class Storage(Protocol):
         ...
 
     def read(self, key: str) -> bytes:
-        """All bytes under `key`; for small things. A missing key raises."""
+        """All bytes under `key`, of which there may be SMALL_BYTES: more raises ArtifactError. A missing key raises."""
         ...
 
     def write(self, key: str, content: bytes) -> None:
@@ -59,3 +64,10 @@ class Storage(Protocol):
     def file(self, key: str) -> Path | None:
         """The file that holds `key` when the storage is a folder of this machine, else None: saves readers a copy."""
         ...
+
+
+def small(content: bytes, place: str) -> bytes:
+    """`content`, read up to one byte beyond SMALL_BYTES from `place`. Raises ArtifactError when that byte is there."""
+    if len(content) > SMALL_BYTES:
+        raise ArtifactError(f"{place} is damaged: it has more than {SMALL_BYTES:,} bytes; publish again or roll back.")
+    return content

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from musicrec.errors import StorageError
-from musicrec.storage.protocol import Progress
+from musicrec.storage.protocol import SMALL_BYTES, Progress, small
 
 PART_BYTES = 16 << 20
 
@@ -82,9 +82,9 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """All bytes under `key`."""
-        with self._sentences("cannot be read", key):
-            content: bytes = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
-            return content
+        with self._sentences("cannot be read", key), self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
+            content: bytes = body.read(SMALL_BYTES + 1)
+        return small(content, f"s3://{self.bucket}/{self.prefix}{key}")
 
     def write(self, key: str, content: bytes) -> None:
         """Put `content` as one object."""

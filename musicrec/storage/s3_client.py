@@ -67,6 +67,8 @@ def sentences(failed: str, server: str) -> Iterator[None]:
         raise StorageError(f"{failed}: {server} {_SILENT}.") from None
     except OSError as cause:
         raise StorageError(f"{failed}: {cause.strerror or cause}; free space or choose another folder.") from None
+    except RecursionError:  # botocore follows a redirect without a region for ever
+        raise StorageError(f"{failed}: {server} redirects without end; check S3_ENDPOINT_URL and the region of the bucket.") from None
     except (BotoCoreError, ValueError) as cause:
         raise StorageError(f"{failed}: {server} cannot be used: {' '.join(str(cause).split()).rstrip('.')}.") from None
 

@@ -1,0 +1,169 @@
+"""The watch for new runs survives whatever it meets, says so once, and takes up the next good run. Real processes."""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from musicrec.artifacts import RunInfo, current, publish
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.watch import Watch
+from musicrec.storage import storage
+from tests.s3_server import s3_server
+from tests.service_world import PERSONAL, USER, Services, published, running, write_run
+
+
+def ready(found: Services) -> dict[str, Any]:
+    """What /ready says, which is 200 throughout."""
+    answer = requests.get(f"{found.url('recommendations')}/ready", timeout=10)
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def stats(found: Services) -> dict[str, Any]:
+    """What /stats says."""
+    return dict(requests.get(f"{found.url('recommendations')}/stats", timeout=10).json())
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Return when it holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def swap(path: Path, content: bytes | int) -> None:
+    """Replace a file in one step by bytes, or by so many zeros."""
+    half = path.with_name("half")
+    with half.open("wb") as target:
+        target.write(content) if isinstance(content, bytes) else target.truncate(content)
+    half.rename(path)
+
+
+@pytest.mark.slow
+def test_no_pointer_and_no_manifest_ends_the_watch(tmp_path: Path) -> None:
+    """After each kind of nonsense the old run answers, /ready is degraded, one line is logged, and a good pointer makes it ready again."""
+    first = published(tmp_path)
+    pointer = tmp_path / "artifacts" / "current.json"
+    good, manifest = pointer.read_bytes(), json.loads((pointer.parent / "runs" / first / "manifest.json").read_bytes())
+    files = manifest["files"]
+    manifests: dict[str, bytes | int] = {"nested": b"[" * 500_000, "large": 300_000_000, "text": b"not json"}
+    changed = {"date": {"created_at": "yesterday"}, "checksum": {"files": {name: {**file, "sha256": 7} for name, file in files.items()}},
+               "elsewhere": {"files": {**files, "../../x": files["items.parquet"]}}, "other": {"run_id": first}, "info": {"info": 5}}
+    for name, change in changed.items():
+        manifests[name] = json.dumps({**manifest, "run_id": name, **change}).encode()
+    pointers: dict[str, bytes | int] = {"nested": b"[" * 500_000, "large": 300_000_000, "id": b'{"format": 1, "run_id": "../../etc"}'}
+    for name, content in manifests.items():
+        (pointer.parent / "runs" / name).mkdir()
+        swap(pointer.parent / "runs" / name / "manifest.json", content)
+        pointers[f"manifest {name}"] = json.dumps({"format": 1, "run_id": name}).encode()
+    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0.1") as found:
+        for name, content in pointers.items():
+            swap(pointer, content)
+            wait_until(lambda: ready(found)["status"] == "degraded", f"{name} was not noticed")
+            assert "is damaged" in ready(found)["detail"], name
+            assert found.recs("/recommendations_offline", user_id=USER, k=1) == [PERSONAL[0]]
+            swap(pointer, good)
+            wait_until(lambda: ready(found) == {"service": "recommendations", "status": "ready"}, f"{name} stayed")
+        swap(pointer, b"{")
+        wait_until(lambda: stats(found)["watch"]["failures"] >= 3, "looks ended")
+        second = published(tmp_path, personal=range(170, 190))
+        wait_until(lambda: stats(found)["run_id"] == second, "the next good run was not taken up")
+        lines = [json.loads(line) for line in found.log("recommendations").splitlines() if line.startswith("{")]
+        assert len([line for line in lines if line["level"] == "ERROR"]) == len(pointers) + 1
+        assert len([line for line in lines if "can be looked up again" in line["message"]]) == len(pointers) + 1
+        assert stats(found)["watch"]["problem"] is None
+        text = requests.get(f"{found.url('recommendations')}/metrics", timeout=5).text
+        assert 'musicrec_run_loads_total{outcome="refused",service="recommendations"}' in text
+
+
+class Moved(BaseHTTPRequestHandler):
+    """Answers 301 to everything, as a load balancer that is being set up does."""
+
+    def do_GET(self) -> None:
+        """301 and nothing else."""
+        self.send_response(301)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        """As GET."""
+        self.do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def moved(port: int) -> Iterator[None]:
+    """A server on `port` that answers 301."""
+    with ThreadingHTTPServer(("127.0.0.1", port), Moved) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.slow
+def test_a_storage_that_redirects_for_a_while_ends_no_watch(tmp_path: Path) -> None:
+    """While S3 answers 301 the service is degraded, and counts; once S3 is back it takes up the next run."""
+    (tmp_path / "s3" / "music").mkdir(parents=True)
+    made = write_run(tmp_path / "made")
+    with s3_server(tmp_path / "s3") as server:
+        place = storage("s3://music/app", server.environment())
+        publish(place, made, RunInfo({}))
+        port = int(server.endpoint.rsplit(":", 1)[1])
+        settings = {**server.environment(), "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app", "MUSICREC_SERVICE_POLL_S": "0.2"}
+        with running(tmp_path, "recommendations", **settings) as found:
+            server.process.kill()
+            server.process.wait()
+            with moved(port):
+                wait_until(lambda: "redirects without end" in ready(found).get("detail", ""), "301 was not noticed")
+                text = requests.get(f"{found.url('recommendations')}/metrics", timeout=5).text
+                assert 'musicrec_run_loads_total{outcome="failed",service="recommendations"}' in text
+            with s3_server(tmp_path / "s3", port=port):
+                publish(place, write_run(made, range(170, 190)), RunInfo({}))
+                wait_until(lambda: stats(found)["run_id"] == current(place).run_id, "the next run was not taken up")
+                assert ready(found)["status"] == "ready"
+
+
+class Faulty:
+    """A served run whose every look fails in a way that nobody foresaw."""
+
+    run, refused = object(), None
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def refresh(self, again: bool) -> bool:
+        """Never well."""
+        self.looks += 1
+        raise (KeyError("x"), MemoryError(), RecursionError("deep"))[self.looks % 3]
+
+
+def test_an_unforeseen_error_ends_no_watch() -> None:
+    """The looks go on, ever more rarely, and /ready says why the run may be out of date."""
+    async def steps() -> None:
+        served, metrics = Faulty(), Metrics("trial")
+        watch = Watch(served, metrics)  # type: ignore[arg-type]
+        work = asyncio.create_task(watch._for_ever(0.001))
+        while served.looks < 6:
+            await asyncio.sleep(0.01)
+            assert not work.done()
+        assert watch.readiness().problem is None
+        assert watch.readiness().degraded
+        assert watch.state()["watch"]["failures"] >= 5
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    asyncio.run(steps())
