@@ -164,6 +164,23 @@ def test_many_at_once(make: Make) -> None:
     assert asyncio.run(steps()) == 500
 
 
+def test_a_check_leaves_nothing_behind(make: Make) -> None:
+    """A store that works passes its check, before and after plays, and neither lists nor logs show it."""
+    store = make()
+
+    async def steps() -> None:
+        await store.check()
+        await store.put(1, 10)
+        await store.check()
+        await store.put(1, 20)
+        assert await store.latest(1, 10) == [20, 10]
+        assert await store.latest(-1, 10) == []
+        assert [(play.user_id, play.item_id) for play in store.plays()] == [(1, 10), (1, 20)]
+        assert list(store.impressions()) == []
+        await store.close()
+    asyncio.run(steps())
+
+
 @pytest.mark.parametrize("name", sorted(EVENT_STORES.keys() - {"memory"}))
 def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """What was put is there after the store is opened again."""

@@ -16,11 +16,12 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.serving.application import Readiness, application
+from musicrec.serving.application import application
 from musicrec.serving.gate import Guards
 from musicrec.serving.logs import Answered, RequestLog
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import Refused, sent
+from musicrec.serving.readiness import Readiness
 
 
 def request(query: bytes = b"", *messages: dict[str, Any]) -> Request:
@@ -56,8 +57,11 @@ def test_a_fault_of_ours_is_said(caplog: pytest.LogCaptureFixture) -> None:
     async def broken(request: Request) -> Response:
         raise ZeroDivisionError
 
+    async def ready() -> Readiness:
+        return Readiness()
+
     metrics = Metrics("trial")
-    app = application(metrics, "A trial.", lifespan, dict, Readiness, Guards(SecretStr(""), 0, ()))
+    app = application(metrics, "A trial.", lifespan, dict, ready, Guards(SecretStr(""), 0, ()))
     app.add_api_route("/broken", broken, methods=["POST"], response_model=None)
     answered: list[Any] = []
 

@@ -23,6 +23,7 @@ import pytest
 import requests
 
 from tests.service_world import PROJECT, USER, Services, published, running, services
+from tests.test_readiness import wait_for_ready
 
 pytestmark = pytest.mark.slow
 # The daily number is small; FUZZ_REQUESTS=100000 makes a night of it.
@@ -133,8 +134,10 @@ def test_full_disk(tmp_path: Path) -> None:
             refused = found.post("events", "/put", user_id=USER + 1, item_id=2)
             assert 503 in (*statuses, refused.status_code)
             assert "cannot be written" in refused.json()["detail"]
+            wait_for_ready(found, 503)
             assert found.post("events", "/get", user_id=USER).json() == {"events": [1]}
             (small / "filler").unlink()
+            wait_for_ready(found, 200)
             assert found.post("events", "/put", user_id=USER, item_id=3).status_code == 200
             assert found.post("events", "/get", user_id=USER).json() == {"events": [3, 1]}
     finally:

@@ -160,8 +160,9 @@ def test_an_unforeseen_error_ends_no_watch() -> None:
         while served.looks < 6:
             await asyncio.sleep(0.01)
             assert not work.done()
-        assert watch.readiness().problem is None
-        assert watch.readiness().degraded
+        readiness = await watch.readiness()
+        assert readiness.problem is None
+        assert readiness.degraded
         assert watch.state()["watch"]["failures"] >= 5
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):

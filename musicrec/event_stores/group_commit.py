@@ -36,6 +36,10 @@ class GroupCommit(Generic[T]):
             self._committing = loop.create_task(self._commit_all())
         await future
 
+    async def between(self, work: Callable[[], None]) -> None:
+        """Run `work` in the writing thread, between two commits."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     async def close(self) -> None:
         """Return when everything that waits is committed and the thread has ended."""
         if self._committing is not None:

@@ -43,5 +43,8 @@ class MemoryStore:
         """The logged impressions."""
         return iter(list(self._impressions))
 
+    async def check(self) -> None:
+        """Memory takes every play."""
+
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -54,6 +54,10 @@ class EventStore(Protocol):
         """Every logged impression, in the order of storing."""
         ...
 
+    async def check(self) -> None:
+        """Return when a put and a read would succeed now: both are tried for real, and leave nothing behind."""
+        ...
+
     async def close(self) -> None:
         """Finish what is being written and let go; the store cannot be used afterwards."""
         ...

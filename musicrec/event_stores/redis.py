@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from musicrec.errors import EventStoreError
@@ -20,8 +21,19 @@ local at = tonumber(ARGV[2])
 if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
+local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
 """
+# The same for nobody, and taken back.
+_CHECK = _PUT + """
+redis.call('XDEL', KEYS[2], row)
+redis.call('DEL', KEYS[1])
+"""
+_NOBODY = -1
+# What answers at an address without being one server that holds all keys.
+_MODES = {
+    "cluster": "belongs to a Redis Cluster, which keeps the two keys of a put on different servers; name a single server",
+    "sentinel": "is a Redis Sentinel, which keeps no plays; name the server it watches, or an address that follows its failovers",
+}
 
 
 class RedisStore:
@@ -40,14 +52,19 @@ class RedisStore:
             pool = redis.asyncio.BlockingConnectionPool.from_url(path, max_connections=_CONNECTIONS, timeout=5, socket_timeout=5)
             self._client: Any = redis.asyncio.Redis.from_pool(pool)
             self._sync.ping()
+            mode = ""
+            with suppress(redis.ResponseError):  # a server may keep INFO to itself
+                mode = self._sync.info("server").get("redis_mode", "")
         except (redis.RedisError, ValueError, OSError) as cause:
             raise EventStoreError(f"no Redis answers at {self.address}: {cause}; start redis-server or correct path in [events].") from None
-        self._put = self._client.register_script(_PUT)
+        if mode in _MODES:
+            self._sync.close()
+            raise EventStoreError(f"{self.address} {_MODES[mode]} in path of [events].")
+        self._put, self._check = self._client.register_script(_PUT), self._client.register_script(_CHECK)
 
     async def put(self, user_id: int, item_id: int) -> None:
         """Return when Redis has acknowledged the play."""
-        arguments = [item_id, int(self.clock() * 1e6), self.per_user, self.log_rows, user_id]
-        await self._answered(self._put(keys=[f"musicrec:latest:{user_id}", "musicrec:plays"], args=arguments))
+        await self._run(self._put, user_id, item_id)
 
     async def latest(self, user_id: int, k: int) -> list[int]:
         """At most k items, newest first."""
@@ -72,6 +89,11 @@ class RedisStore:
             user_id, item_id, position, shown_at = (int(row[name]) for name in (b"user_id", b"item_id", b"position", b"shown_at"))
             yield Impression(user_id, item_id, row[b"source"].decode(), position, shown_at)
 
+    async def check(self) -> None:
+        """Run the script of a put for nobody, and read as `latest` does."""
+        await self._run(self._check, _NOBODY, 0)
+        await self.latest(_NOBODY, 1)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
@@ -88,6 +110,10 @@ class RedisStore:
                 return
             after = f"({rows[-1][0].decode()}"
             yield from (row for _, row in rows)
+
+    async def _run(self, script: Any, user_id: int, item_id: int) -> None:
+        arguments = [item_id, int(self.clock() * 1e6), self.per_user, self.log_rows, user_id]
+        await self._answered(script(keys=[f"musicrec:latest:{user_id}", "musicrec:plays"], args=arguments))
 
     async def _answered(self, answer: Awaitable[T]) -> T:
         try:

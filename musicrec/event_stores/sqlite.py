@@ -45,6 +45,7 @@ INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
 """
 _CHUNK = 10_000
+_NOBODY = -1
 
 
 class SqliteStore:
@@ -83,6 +84,11 @@ class SqliteStore:
         """The logged impressions, read in chunks."""
         return self._logged("impressions", "user_id, item_id, source, position, shown_at", Impression)
 
+    async def check(self) -> None:
+        """Write to the pages that the next put will write to, up to the disk, and read as `latest` does."""
+        await self._commits.between(self._write_and_take_back)
+        await self.latest(_NOBODY, 1)
+
     async def close(self) -> None:
         """Commit what waits and close the file."""
         await self._commits.close()
@@ -98,21 +104,21 @@ class SqliteStore:
     def _write(self, rows: Sequence[Play | Impression]) -> None:
         plays = json.dumps([(*row, self._after_all_before(row.played_at)) for row in rows if isinstance(row, Play)])
         impressions = [row for row in rows if isinstance(row, Impression)]
-        with self._said("written"), self._turn_to_write():
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                self._writer.execute(_LOG_PLAYS, (plays,))
-                self._writer.execute(_MOVE_TO_FRONT, (plays,))
-                self._writer.execute(_CAP, (plays, self.per_user))
-                self._forget_oldest("plays")
-                if impressions:
-                    self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
-                    self._forget_oldest("impressions")
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        with self._transaction():
+            self._writer.execute(_LOG_PLAYS, (plays,))
+            self._writer.execute(_MOVE_TO_FRONT, (plays,))
+            self._writer.execute(_CAP, (plays, self.per_user))
+            self._forget_oldest("plays")
+            if impressions:
+                self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
+                self._forget_oldest("impressions")
+
+    def _write_and_take_back(self) -> None:
+        with self._transaction():
+            row = self._writer.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (?, 0, 0)", (_NOBODY,)).lastrowid
+            self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
+            self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_NOBODY,))
+            self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_NOBODY,))
 
     def _after_all_before(self, moment: int) -> int:
         self._newest = max(moment, self._newest + 1)
@@ -130,6 +136,18 @@ class SqliteStore:
                 return
             after = rows[-1][0]
             yield from (row_of(*row[1:]) for row in rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._said("written"), self._turn_to_write():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def _turn_to_write(self) -> Iterator[None]:

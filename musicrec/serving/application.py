@@ -3,9 +3,9 @@
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musicrec.errors import MusicRecError
 from musicrec.serving.direct import Service
-from musicrec.serving.gate import Gate, Guards
+from musicrec.serving.gate import HEALTH, Gate, Guards
 from musicrec.serving.logs import RequestLog, to_stderr
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.observed import Observed
 from musicrec.serving.parameters import Parameter, documented
+from musicrec.serving.readiness import Readiness
 from musicrec.serving.responses import FAILURES, Failure, Refusal, answer
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -34,13 +35,6 @@ class Health(BaseModel):
     service: str
     status: str
     detail: str | None = None
-
-
-class Readiness(NamedTuple):
-    """Why a service cannot answer now, and what it lacks although it answers."""
-
-    problem: str | None = None
-    degraded: str | None = None
 
 
 class PlainStart:
@@ -59,7 +53,7 @@ class PlainStart:
 
 
 def application(metrics: Metrics, description: str, lifespan: Lifespan, state: Callable[[], Mapping[str, Any]],
-                readiness: Callable[[], Readiness], guards: Guards) -> FastAPI:
+                readiness: Callable[[], Awaitable[Readiness]], guards: Guards) -> FastAPI:
     """A FastAPI app with health routes, metrics, request log, guards, failure handlers and one-sentence start-up failures.
 
     `state` gives what /stats shows beside the counts of requests, `readiness` what /ready answers.
@@ -110,14 +104,14 @@ def _settle() -> None:
 
 
 def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]],
-                readiness: Callable[[], Readiness]) -> None:
+                readiness: Callable[[], Awaitable[Readiness]]) -> None:
     name, started = metrics.service, time.time()
 
     async def health(request: Request) -> Response:
         return answer({"service": name, "status": "ok"})
 
     async def ready(request: Request) -> Response:
-        found = readiness()
+        found = await readiness()
         if found.problem:
             return answer({"detail": found.problem}, 503)
         return answer({"service": name, "status": "degraded", "detail": found.degraded} if found.degraded else
@@ -129,10 +123,12 @@ def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str,
     async def exposition(request: Request) -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)
 
-    for path in ("/", "/health", "/healthy"):
+    for path in HEALTH:
         app.add_api_route(path, health, methods=["GET"], response_model=None, name=f"health{path.strip('/') and '_' + path.strip('/')}",
                           responses={200: {"model": Health}})
     app.add_api_route("/ready", ready, methods=["GET"], response_model=None, responses={200: {"model": Health}, 503: {"model": Failure}})
+    for path, endpoint in (*((path, health) for path in HEALTH), ("/ready", ready)):
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     app.add_api_route("/stats", stats, methods=["GET"], response_model=None)
     app.add_api_route("/metrics", exposition, methods=["GET"], response_class=PlainTextResponse, name="metrics",
                       responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})

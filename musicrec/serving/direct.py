@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from musicrec.serving.gate import route_path
 from musicrec.serving.responses import failed
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -34,7 +35,7 @@ class Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a failure becomes an answer as well."""
-        route = self.routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        route = self.routes.get((scope["method"], route_path(scope))) if scope["type"] == "http" else None
         if route is None:
             await self.app(scope, receive, send)
             return

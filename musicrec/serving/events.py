@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from musicrec.errors import EventStoreError
 from musicrec.event_stores import EventStore, Impression
-from musicrec.serving.application import Readiness, add, application
+from musicrec.serving.application import add, application
 from musicrec.serving.gate import Guards
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import K_ALIASES, MAX_BATCH, MAX_ID, Number, Numbers, Shown, read
+from musicrec.serving.readiness import StoreWork
 from musicrec.serving.responses import answer
 
 
@@ -61,31 +62,34 @@ def create_app(opened: Callable[[], EventStore], guards: Guards, max_k: int) -> 
             raise EventStoreError("the event store is not open; wait until the service is ready.")
         return stores[0]
 
+    work = StoreWork(lambda: store().check())
+
     async def put(request: Request) -> Response:
         """Store a play; answers when it is on disk."""
         user, item = await read(request, user_id, item_id)
-        await store().put(user, item)
+        await work.done("put", store().put(user, item))
         return answer({"result": "ok"})
 
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
         user, n = await read(request, user_id, k)
-        return answer({"events": await store().latest(user, n)})
+        return answer({"events": await work.done("get", store().latest(user, n))})
 
     async def get_batch(request: Request) -> Response:
         """The latest plays of many users, in one call."""
         users, n = await read(request, user_ids, k)
-        return answer({"events": [await store().latest(user, n) for user in users]})
+        return answer({"events": [await work.done("get", store().latest(user, n)) for user in users]})
 
     async def impressions(request: Request) -> Response:
         """Store what was shown to whom; answers when it is on disk."""
         rows, = await read(request, shown)
         now = int(time.time() * 1e6)
-        await store().put_impressions([Impression(user, item, source, position, now) for user, item, source, position in rows])
+        shown_now = [Impression(user, item, source, position, now) for user, item, source, position in rows]
+        await work.done("impressions", store().put_impressions(shown_now))
         return answer({"result": "ok"})
 
     app = application(Metrics("events"), "Stores plays and answers with the latest.", lifespan, lambda: {"store": type(stores[0]).__name__},
-                      lambda: Readiness(None if stores else "the event store is not open"), guards)
+                      work.readiness, guards)
     add(app, "/put", put, Stored, user_id, item_id, methods=("POST",))
     add(app, "/get", get, LatestPlays, user_id, k)
     add(app, "/get/batch", get_batch, LatestPlaysBatch, user_ids, k, methods=("POST",))

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What a load balancer must be able to ask without a key.
-OPEN = frozenset({"/", "/health", "/healthy", "/ready"})
+HEALTH = ("/", "/health", "/healthy")
+OPEN = frozenset({*HEALTH, "/ready"})
 _MOST_CLIENTS = 10_000
 
 
@@ -58,7 +59,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or route_path(scope) in OPEN:
             await self.app(scope, receive, send)
         elif self.guards.api_key and not has_key(Headers(scope=scope), self.guards.api_key):
             await _no(401, "send the key of this service in the header X-API-Key")(scope, receive, send)
@@ -66,6 +67,17 @@ class Gate:
             await _no(429, f"more than {self.guards.rate_limit:g} requests a second; slow down")(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def route_path(scope: Scope) -> str:
+    """The path of a request below `--root-path`, which uvicorn puts in front of it.
+
+    >>> route_path({"path": "/music/ready", "root_path": "/music"}), route_path({"path": "/musical", "root_path": "/music"})
+    ('/ready', '/musical')
+    """
+    path: str = scope["path"]
+    below = path.removeprefix(scope.get("root_path", ""))
+    return below if below.startswith("/") else path
 
 
 def has_key(headers: Headers, key: SecretStr, name: str = "x-api-key") -> bool:

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import ArtifactError, MusicRecError, SchemaError
-from musicrec.serving.application import Readiness
 from musicrec.serving.background import background
 from musicrec.serving.gate import has_key
 from musicrec.serving.logs import log
 from musicrec.serving.metrics import Metrics
+from musicrec.serving.readiness import Readiness
 from musicrec.serving.responses import Failure, answer
 from musicrec.serving.served import Served
 
@@ -70,7 +70,7 @@ class Watch:
             log.warning("run %s is served", self.served.run.run_id)
         return swapped
 
-    def readiness(self) -> Readiness:
+    async def readiness(self) -> Readiness:
         """Ready with a run; degraded while the current run is another one or unknown."""
         return Readiness(None if self.served.run else "no run is loaded yet", self.problem)
 
