@@ -33,7 +33,7 @@ def test_no_secret_is_in_anything_that_is_written(tmp_path: Path) -> None:
         with redis_server(tmp_path, password=REDIS) as redis_url:
             found = services(tmp_path, **bucket.environment(), MUSICREC_ARTIFACTS_LOCATION="s3://music/app", MUSICREC_EVENTS_STORE="redis",
                              MUSICREC_EVENTS_PATH=redis_url, MUSICREC_SERVICE_API_KEY=API, MUSICREC_SERVICE_RELOAD_KEY=RELOAD,
-                             MUSICREC_DATA_WORK_FOLDER=str(tmp_path / "run"), MUSICREC_SERVICE_POLL_S="0.1",
+                             MUSICREC_DATA_WORK_FOLDER=str(tmp_path / "run"), MUSICREC_SERVICE_POLL_S="1",
                              MUSICREC_ARTIFACTS_CACHE_FOLDER=str(tmp_path / "cache"))
             work = pipeline.workspace(settings.load(PROJECT / "config.ini", found.environment))
             write_run(tmp_path / "run")
