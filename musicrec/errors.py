@@ -5,9 +5,9 @@ MusicRecError
  ├── DataError              the logs cannot be used
  │    ├── SourceError       a file is missing, is not of its kind, is cut off, or holds too many bad lines
  │    ├── SchemaError       a table lacks a column or has one of the wrong type
- │    └── SplitError        the cutoffs leave nobody to learn from or to judge on
- ├── GeneratorError         a candidate generator cannot work with this history
- ├── RankingError           a ranker has nothing to learn from, or is given other features than it knows
+ │    └── SplitError        the cutoffs leave no user to learn from or to evaluate on
+ ├── ModelError             a model cannot be fitted to this train set
+ ├── RankingError           a recommender is not fitted, or its ranker cannot learn or does not fit the features
  ├── StorageError           a folder or bucket refuses, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
  ├── EventStoreError        plays cannot be written or read
@@ -37,15 +37,15 @@ class SchemaError(DataError):
 
 
 class SplitError(DataError):
-    """The cutoffs leave nobody to learn from or to judge on."""
+    """The cutoffs leave no user to learn from or to evaluate on."""
 
 
-class GeneratorError(MusicRecError):
-    """A candidate generator cannot work with this history."""
+class ModelError(MusicRecError):
+    """A model cannot be fitted to this train set."""
 
 
 class RankingError(MusicRecError):
-    """A ranker has nothing to learn from, or is given other features than it knows."""
+    """A recommender is not fitted, or its ranker cannot learn or does not fit the features."""
 
 
 class StorageError(MusicRecError):

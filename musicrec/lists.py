@@ -1,4 +1,4 @@
-"""Recommendation lists: k items and scores a user, as two aligned arrays, and their parquet form written batch by batch."""
+"""Recommendation lists: k items and scores per user, as two aligned arrays, and their files, written batch by batch."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicrec.dataset import Float32, Int32, index_of
 from musicrec.files import replaced, writable
-from musicrec.matrix import Float32, Int32, index_of
 from musicrec.schema import PERSONAL
 
 EMPTY = np.int32(-1)
@@ -39,16 +39,16 @@ class Lists:
         return Lists(self.user_ids, self.items[:, :k], self.scores[:, :k])
 
 
-class Recommender(Protocol):
-    """Whatever answers for a batch of users: a fitted generator, a fusion, the ranker."""
+class FittedModel(Protocol):
+    """A model fitted to a train set, which recommends to batches of users."""
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
-        """Item indices int32 (n, k) and scores float32 (n, k) for rows of the history; row -1 is a user without history."""
+        """Item indices int32 (n, k) and scores float32 (n, k) for rows of the train set; row -1 is a cold user."""
         ...
 
 
 def empty(n: int, k: int) -> tuple[Int32, Float32]:
-    """Lists for n users with nothing in them: items all -1, scores all -inf.
+    """Empty lists for n users: items -1, scores -inf.
 
     >>> empty(1, 2)[0].tolist()
     [[-1, -1]]
@@ -57,17 +57,17 @@ def empty(n: int, k: int) -> tuple[Int32, Float32]:
 
 
 def table(lists: Lists, item_ids: Int32) -> pa.Table:
-    """Rows (user_id, item_id, score, rank) of `lists` in their order, ids instead of indices, empty places left out."""
+    """Rows (user_id, item_id, score, rank) of `lists` in their order, with ids instead of indices; ranks begin at 1."""
     n, k = lists.items.shape
-    there = lists.items >= 0
-    users = np.broadcast_to(lists.user_ids[:, None], (n, k))[there]
-    ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), (n, k))[there]
-    columns = [users, item_ids[lists.items[there]], lists.scores[there], ranks]
+    filled = lists.items >= 0
+    users = np.broadcast_to(lists.user_ids[:, None], (n, k))[filled]
+    ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), (n, k))[filled]
+    columns = [users, item_ids[lists.items[filled]], lists.scores[filled], ranks]
     return pa.table([pa.array(column) for column in columns], schema=PERSONAL.arrow)
 
 
 class ListsFile:
-    """A file that appears under its name only when the `with` block ends well; until then, and on failure, an earlier one stays."""
+    """A file that appears when its `with` block ends without an error; until then, and after an error, an earlier file stays."""
 
     def __init__(self, path: Path, item_ids: Int32) -> None:
         self.path, self.item_ids, self.rows = path, item_ids, 0
@@ -75,19 +75,19 @@ class ListsFile:
     def __enter__(self) -> Self:
         with ExitStack() as undone:
             self._open(undone.enter_context(replaced(self.path)))
-            undone.callback(self._close)  # before the file gets its name
+            undone.callback(self._close)  # before the file is renamed
             self._end = undone.pop_all()
         return self
 
     def add(self, lists: Lists) -> None:
-        """Append one batch; users of later batches must have higher ids if the file is to be sorted."""
+        """Append a batch. For a sorted file, the users of later batches must have higher ids."""
         with writable(self.path):
             self.rows += self._append(lists)
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._end.__exit__(kind, problem, trace)
 
-    def _open(self, half: Path) -> None:
+    def _open(self, partial: Path) -> None:
         raise NotImplementedError
 
     def _append(self, lists: Lists) -> int:
@@ -98,19 +98,18 @@ class ListsFile:
 
 
 class Writer(ListsFile):
-    """Writes lists to one parquet file, one row group a batch; a context manager.
+    """Writes lists to a parquet file, one row group per batch; a context manager, see ListsFile.
 
-    The file appears under its name only when the block ends well: an earlier file stays until then, also when writing fails.
-    Raises StorageError when the disk is full or refuses.
+    Raises StorageError when the file cannot be written.
     """
 
-    def _open(self, half: Path) -> None:
-        self._writer = pq.ParquetWriter(half, PERSONAL.arrow, compression="zstd")
+    def _open(self, partial: Path) -> None:
+        self._writer = pq.ParquetWriter(partial, PERSONAL.arrow, compression="zstd")
 
     def _append(self, lists: Lists) -> int:
-        part = table(lists, self.item_ids)
-        self._writer.write_table(part)
-        return int(part.num_rows)
+        rows = table(lists, self.item_ids)
+        self._writer.write_table(rows)
+        return int(rows.num_rows)
 
     def _close(self) -> None:
         self._writer.close()
@@ -119,11 +118,11 @@ class Writer(ListsFile):
 class JsonLinesWriter(ListsFile):
     """Writes lists as JSON lines `{"user": 7, "tracks": [50, 20]}`, best first; otherwise like Writer.
 
-    Users without recommendations get an empty list.
+    Users without recommendations have an empty list.
     """
 
-    def _open(self, half: Path) -> None:
-        self._file = half.open("w", encoding="utf-8")
+    def _open(self, partial: Path) -> None:
+        self._file = partial.open("w", encoding="utf-8")
 
     def _append(self, lists: Lists) -> int:
         for user, items in zip(lists.user_ids.tolist(), lists.items):
@@ -143,18 +142,18 @@ def write(path: Path, batches: Iterable[Lists], item_ids: Int32) -> int:
 
 
 def read(path: Path, item_ids: Int32, k: int) -> Lists:
-    """The lists stored at `path` by write, cut at rank k; users ascending. Items that `item_ids` lacks raise no error but become -1."""
+    """The lists written to `path`, cut at rank k, users ascending. Items that are not in `item_ids` become -1."""
     stored = pq.read_table(path, filters=[("rank", "<=", k)])
     users, rows = np.unique(stored["user_id"].to_numpy(), return_inverse=True)
     items, scores = empty(len(users), k)
-    place = stored["rank"].to_numpy() - 1
-    items[rows, place] = index_of(item_ids, stored["item_id"].to_numpy())
-    scores[rows, place] = stored["score"].to_numpy()
+    column = stored["rank"].to_numpy() - 1
+    items[rows, column] = index_of(item_ids, stored["item_id"].to_numpy())
+    scores[rows, column] = stored["score"].to_numpy()
     return Lists(users.astype(np.int32), items, scores)
 
 
-def batches(recommender: Recommender, user_ids: Int32, user_index: Int32, k: int, size: int) -> Iterator[Lists]:
+def batches(model: FittedModel, user_ids: Int32, user_index: Int32, k: int, size: int) -> Iterator[Lists]:
     """Lists for all users, `size` users at a time, in the order given."""
     for start in range(0, len(user_ids), size):
         part = slice(start, start + size)
-        yield Lists(user_ids[part], *recommender.recommend(user_index[part], k))
+        yield Lists(user_ids[part], *model.recommend(user_index[part], k))

@@ -4,32 +4,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from musicrec.dataset import TrainSet
 from musicrec.features import FEATURES
 from musicrec.features.last_plays import LastPlays
-from musicrec.features.neighbours_heard import NeighboursHeard
-from musicrec.matrix import History
-from tests.worlds import DAY, history, random_world
+from musicrec.features.neighbors_seen import NeighborsSeen
+from tests.worlds import DAY, random_world, train_set
 
-WORLD = history(
-    # user, item, day; the cutoff is day 100; items 4 and 5 are unheard
+WORLD = train_set(
+    # user, item, day; the cutoff is day 100; items 4 and 5 are unseen
     [(1, 0, 10), (1, 1, 50), (1, 2, 99), (2, 0, 95), (2, 3, 96), (3, 0, 60)], 6,
     genres=[[0], [0, 1], [1], [1], [0], []], artists=[[0], [0], [1], [2], [0, 1], []], albums=[[0], [0, 1], [1], [2], [0], []],
     cutoff_day=100)
 
 
-def column(world: History, group: str, name: str, user: int, item: int) -> float:
+def column(world: TrainSet, group: str, name: str, user: int, item: int) -> float:
     """One value of one pair."""
     fitted = FEATURES[group]().fit(world)
     return float(fitted.values(np.array([user], np.int32), np.array([item], np.int32))[0, fitted.names.index(name)])
 
 
 @pytest.mark.parametrize(("group", "name", "user", "item", "expected"), [
-    ("item_catalogue", "num_albums", 0, 1, 2),
-    ("item_catalogue", "num_artists", 0, 5, 0),
-    ("item_catalogue", "genre_score_mean", 0, 1, 0.5),
-    ("item_catalogue", "genre_score_mean", 0, 5, 0),
-    ("item_catalogue", "artist_tracks", 0, 4, 3),
-    ("item_catalogue", "album_tracks", 0, 5, np.nan),
+    ("item_catalog", "num_albums", 0, 1, 2),
+    ("item_catalog", "num_artists", 0, 5, 0),
+    ("item_catalog", "genre_score_mean", 0, 1, 0.5),
+    ("item_catalog", "genre_score_mean", 0, 5, 0),
+    ("item_catalog", "artist_tracks", 0, 4, 3),
+    ("item_catalog", "album_tracks", 0, 5, np.nan),
     ("item_popularity", "listeners_7", 0, 0, 1),
     ("item_popularity", "listeners_30", 0, 3, 1),
     ("item_popularity", "listeners_all", 0, 0, 3),
@@ -38,45 +38,45 @@ def column(world: History, group: str, name: str, user: int, item: int) -> float
     ("item_popularity", "popularity", 0, 0, 1),
     ("item_popularity", "popularity", 0, 5, 0),
     ("item_age", "item_age", 0, 0, 90),
-    ("item_age", "item_quiet", 0, 0, 5),
-    ("item_age", "item_unheard", 0, 4, 1),
+    ("item_age", "item_days_since_last_play", 0, 0, 5),
+    ("item_age", "item_never_played", 0, 4, 1),
     ("item_age", "item_age", 0, 4, np.nan),
     ("artist_popularity", "artist_share_all", 0, 4, 4000 / 6),
     ("artist_popularity", "artist_age", 0, 4, 90),
     ("artist_popularity", "artist_fresh", 0, 4, -1),
-    ("artist_popularity", "artist_unheard", 0, 0, 1 / 3),
+    ("artist_popularity", "artist_never_played", 0, 0, 1 / 3),
     ("album_popularity", "album_fresh", 0, 4, -50),
     ("user_activity", "listening_month", 0, 0, 3),
     ("user_activity", "tracks_listened", 0, 0, 3),
     ("user_activity", "tracks_per_month", 1, 0, 2),
     ("user_activity", "tracks_7", 1, 0, 2),
     ("user_activity", "user_age", 0, 0, 90),
-    ("user_activity", "user_quiet", 2, 0, 40),
+    ("user_activity", "user_days_since_last_play", 2, 0, 40),
     ("user_activity", "tracks_listened", -1, 0, 0),
-    ("user_activity", "user_quiet", -1, 0, np.nan),
+    ("user_activity", "user_days_since_last_play", -1, 0, np.nan),
     ("user_taste", "hit_share", 2, 0, 1),
     ("user_taste", "early_share", 2, 0, 0),
     ("user_taste", "mean_item_age", 2, 0, 50),
     ("user_taste", "artists_per_track", 0, 0, 2 / 3),
     ("user_taste", "mean_popularity", 2, 0, np.log(4)),
-    ("artist_affinity", "artist_tracks_heard", 0, 4, 2),
+    ("artist_affinity", "artist_tracks_seen", 0, 4, 2),
     ("artist_affinity", "artist_affinity", 0, 4, 2 / 3),
     ("artist_affinity", "artist_lift", 0, 4, 2),
-    ("artist_affinity", "artist_heard_of", 0, 4, 2 / 3),
+    ("artist_affinity", "artist_share_seen", 0, 4, 2 / 3),
     ("artist_affinity", "artist_days", 0, 4, 1),
     ("artist_affinity", "artist_days", 2, 3, np.nan),
-    ("album_affinity", "album_heard_of", 0, 4, 2 / 3),
+    ("album_affinity", "album_share_seen", 0, 4, 2 / 3),
     ("genre_affinity", "genre_affinity", 1, 4, 0.5),
-    ("neighbours_heard", "neighbours_heard", 0, 3, 1),
-    ("neighbours_heard", "neighbours_heard", 0, 1, 0),
-    ("neighbours_heard", "neighbours_heard", -1, 0, 0),
-    ("neighbours_heard", "neighbours_share", -1, 0, np.nan),
-    ("neighbours_heard", "neighbours_share", 2, 1, 1 / 3 / (1 / 3 + 5 ** -0.5)),
+    ("neighbors_seen", "neighbors_seen", 0, 3, 1),
+    ("neighbors_seen", "neighbors_seen", 0, 1, 0),
+    ("neighbors_seen", "neighbors_seen", -1, 0, 0),
+    ("neighbors_seen", "neighbors_share", -1, 0, np.nan),
+    ("neighbors_seen", "neighbors_share", 2, 1, 1 / 3 / (1 / 3 + 5 ** -0.5)),
     ("last_plays", "last_similar_best", 0, 4, np.nan),
     ("last_plays", "last_similar_best", -1, 0, np.nan),
     ("last_plays", "last_similar_best", 0, 1, 1),
-    ("order_in_catalogue", "id_above_last", 0, 4, 0.4),
-    ("order_in_catalogue", "id_above_mean", 0, 4, 0.6),
+    ("order_in_catalog", "id_above_last", 0, 4, 0.4),
+    ("order_in_catalog", "id_above_mean", 0, 4, 0.6),
 ])
 def test_values_worked_out_by_hand(group: str, name: str, user: int, item: int, expected: float) -> None:
     """Each value equals what its description says about a small world."""
@@ -87,53 +87,53 @@ def test_values_worked_out_by_hand(group: str, name: str, user: int, item: int, 
 def test_affinities_equal_a_plain_loop(group: str, links: str) -> None:
     """The kernel gives what loops over sets of names give."""
     world = random_world(3)
-    names = [set(row.indices.tolist()) for row in getattr(world.catalogue, links)]
+    names = [set(row.indices.tolist()) for row in getattr(world.catalog, links)]
     plays_of = {name: sum(int(world.n_listeners[i]) for i, own in enumerate(names) if name in own) for name in set().union(*names)}
     share = {name: count / world.matrix.nnz for name, count in plays_of.items()}
     users, items = np.repeat(np.arange(20, dtype=np.int32), 80), np.tile(np.arange(80, dtype=np.int32), 20)
     found = FEATURES[group]().fit(world).values(users, items)
     for user, item, row in zip(users, items, found):
         begin, end = world.matrix.indptr[user:user + 2]
-        heard = list(zip(world.matrix.indices[begin:end].tolist(), world.minutes[begin:end].tolist()))
-        hits = {name: [m for i, m in heard if name in names[i]] for name in names[item]}
-        hits = {name: minutes for name, minutes in hits.items() if minutes}
-        expected = [max((len(m) for m in hits.values()), default=0), max((len(m) / len(heard) for m in hits.values()), default=0),
-                    max((len(m) / len(heard) / share[n] for n, m in hits.items()), default=0),
+        seen = list(zip(world.matrix.indices[begin:end].tolist(), world.last_played[begin:end].tolist()))
+        hits = {name: [m for i, m in seen if name in names[i]] for name in names[item]}
+        hits = {name: times for name, times in hits.items() if times}
+        expected = [max((len(m) for m in hits.values()), default=0), max((len(m) / len(seen) for m in hits.values()), default=0),
+                    max((len(m) / len(seen) / share[n] for n, m in hits.items()), default=0),
                     max((len(m) / sum(n in own for own in names) for n, m in hits.items()), default=0),
                     min(((world.cutoff - max(m)) / DAY for m in hits.values()), default=np.nan)]
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def test_neighbours_equal_a_dense_search() -> None:
-    """Which neighbours heard an item, and their part of the similarity, is what dense matrices give when the search can see all."""
+def test_neighbors_equal_a_dense_search() -> None:
+    """Which neighbors seen an item, and their part of the similarity, is what dense matrices give when the search can see all."""
     world, most = random_world(4), 7
-    heard = world.matrix.toarray() > 0
-    rarity = np.log1p(len(heard) / np.maximum(heard.sum(axis=0), 1)) ** 2
-    norms = np.sqrt(heard @ rarity)
-    similar = (heard * rarity) @ heard.T / np.outer(norms, norms)
+    seen = world.matrix.toarray() > 0
+    idf_power = np.log1p(len(seen) / np.maximum(seen.sum(axis=0), 1)) ** 2
+    norms = np.sqrt(seen @ idf_power)
+    similar = (seen * idf_power) @ seen.T / np.outer(norms, norms)
     np.fill_diagonal(similar, 0)
-    similar[np.arange(len(heard))[:, None], np.argsort(-similar, axis=1, kind="stable")[:, most:]] = 0
-    users, items = np.repeat(np.arange(len(heard), dtype=np.int32), 80), np.tile(np.arange(80, dtype=np.int32), len(heard))
-    found = NeighboursHeard(neighbours=most, search_budget=10_000).fit(world).values(users, items)
-    np.testing.assert_array_equal(found[:, 0].reshape(heard.shape), (similar > 0) @ heard.astype(int))
-    np.testing.assert_allclose(found[:, 1].reshape(heard.shape), similar @ heard / similar.sum(axis=1, keepdims=True), rtol=1e-5)
+    similar[np.arange(len(seen))[:, None], np.argsort(-similar, axis=1, kind="stable")[:, most:]] = 0
+    users, items = np.repeat(np.arange(len(seen), dtype=np.int32), 80), np.tile(np.arange(80, dtype=np.int32), len(seen))
+    found = NeighborsSeen(neighbors=most, search_budget=10_000).fit(world).values(users, items)
+    np.testing.assert_array_equal(found[:, 0].reshape(seen.shape), (similar > 0) @ seen.astype(int))
+    np.testing.assert_allclose(found[:, 1].reshape(seen.shape), similar @ seen / similar.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
-def test_the_search_for_neighbours_is_bounded() -> None:
+def test_the_search_for_neighbors_is_bounded() -> None:
     """Only those who share the rarest items are found, as many items as the budget pays for; an item dearer than it finds nobody."""
-    world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
-    found = NeighboursHeard(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
+    world = train_set([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
+    found = NeighborsSeen(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
     assert found[:, 0].tolist() == [0, 1, 0, 1, 0]
-    world = history([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1)], 4)
-    found = [NeighboursHeard(search_budget=most).fit(world).values(np.zeros(4, np.int32), np.arange(4, dtype=np.int32)) for most in (3, 4)]
+    world = train_set([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1)], 4)
+    found = [NeighborsSeen(search_budget=most).fit(world).values(np.zeros(4, np.int32), np.arange(4, dtype=np.int32)) for most in (3, 4)]
     assert [values[:, 0].tolist() for values in found] == [[1, 0, 1, 0], [1, 1, 1, 1]]
 
 
 def test_last_plays_equal_exact_singular_vectors() -> None:
     """After many passes the cosines are those of an exact decomposition; only the latest tracks count."""
     world, last = random_world(6), 3
-    heard = (world.matrix.toarray() > 0).astype(float)
-    scaled = heard / np.sqrt(np.maximum(heard.sum(axis=1, keepdims=True), 1)) / np.sqrt(np.maximum(heard.sum(axis=0), 1))
+    seen = (world.matrix.toarray() > 0).astype(float)
+    scaled = seen / np.sqrt(np.maximum(seen.sum(axis=1, keepdims=True), 1)) / np.sqrt(np.maximum(seen.sum(axis=0), 1))
     _, strength, directions = np.linalg.svd(scaled, full_matrices=False)
     vectors = directions[:4].T * strength[:4] ** 2
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -141,7 +141,7 @@ def test_last_plays_equal_exact_singular_vectors() -> None:
     item = np.flatnonzero(world.n_listeners)[:20].astype(np.int32)
     for user in range(10):
         begin, end = world.matrix.indptr[user:user + 2]
-        newest = world.matrix.indices[begin:end][np.argsort(-world.minutes[begin:end], kind="stable")[:last]]
+        newest = world.matrix.indices[begin:end][np.argsort(-world.last_played[begin:end], kind="stable")[:last]]
         cosines = unit[item] @ unit[newest].T
         expected = np.stack([cosines.max(axis=1), cosines.mean(axis=1)], axis=1)
         np.testing.assert_allclose(fitted.values(np.full(20, user, np.int32), item), expected, atol=2e-3)
@@ -151,9 +151,9 @@ def test_user_values_equal_pandas() -> None:
     """Months, tracks and means per user equal a group-by."""
     world = random_world(5)
     rows = np.repeat(np.arange(len(world.user_ids)), world.n_items_of_user)
-    when = pd.to_datetime(world.minutes.astype(np.int64), unit="m")
-    events = pd.DataFrame({"user": rows, "item": world.matrix.indices, "when": when, "minutes": world.minutes})
-    events["delay"] = (events.minutes - events.groupby("item").minutes.transform("min")) / DAY
+    when = pd.to_datetime(world.last_played.astype(np.int64), unit="s", origin="2000-01-01")
+    events = pd.DataFrame({"user": rows, "item": world.matrix.indices, "when": when, "last_played": world.last_played})
+    events["delay"] = (events.last_played - events.groupby("item").last_played.transform("min")) / DAY
     events["month"] = events["when"].dt.year * 12 + events["when"].dt.month
     by_user = events.groupby("user")
     users = np.arange(len(world.user_ids), dtype=np.int32)
@@ -161,12 +161,12 @@ def test_user_values_equal_pandas() -> None:
     got = dict(zip(activity.names + taste.names, np.hstack([activity.values(users, users), taste.values(users, users)]).T))
     np.testing.assert_array_equal(got["listening_month"], by_user.month.nunique())
     np.testing.assert_array_equal(got["tracks_listened"], by_user.size())
-    np.testing.assert_array_equal(got["tracks_30"], (events.minutes >= world.cutoff - 30 * DAY).groupby(events.user).sum())
+    np.testing.assert_array_equal(got["tracks_30"], (events.last_played >= world.cutoff - 30 * DAY).groupby(events.user).sum())
     np.testing.assert_allclose(got["mean_item_age"], by_user.delay.mean(), rtol=1e-5)
     np.testing.assert_allclose(got["early_share"], (events.delay <= 7).groupby(events.user).mean(), rtol=1e-5)
 
 
-def test_catalogue_features_ignore_plays() -> None:
-    """Two histories over one catalogue give the same item_catalogue, so it can know nothing of the future."""
-    empty = history([], 6, [[0], [0, 1], [1], [1], [0], []], [[0], [0], [1], [2], [0, 1], []], [[0], [0, 1], [1], [2], [0], []])
-    np.testing.assert_array_equal(*(FEATURES["item_catalogue"]().fit(world).table for world in (WORLD, empty)))
+def test_catalog_features_ignore_plays() -> None:
+    """Two interactions of users over one catalog give the same item_catalog, so it can know nothing of the future."""
+    empty = train_set([], 6, [[0], [0, 1], [1], [1], [0], []], [[0], [0], [1], [2], [0, 1], []], [[0], [0, 1], [1], [2], [0], []])
+    np.testing.assert_array_equal(*(FEATURES["item_catalog"]().fit(world).table for world in (WORLD, empty)))

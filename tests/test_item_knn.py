@@ -7,11 +7,11 @@ import pytest
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from scipy import sparse
 
-from musicrec.candidates.item_knn import ItemKnn
-from musicrec.candidates.support import supported
-from musicrec.errors import GeneratorError
-from musicrec.matrix import History
-from tests.worlds import history, random_world
+from musicrec.dataset import TrainSet
+from musicrec.errors import ModelError
+from musicrec.models.item_knn import ItemKNN
+from musicrec.models.pruning import pruned
+from tests.worlds import random_world, train_set
 
 ORACLES = {
     "bm25": lambda k: BM25Recommender(K=k, K1=0.7, B=0.4, num_threads=1),
@@ -26,38 +26,38 @@ def _without_diagonal(similarity: sparse.csr_matrix) -> np.ndarray:
     return dense
 
 
-def _with_weight(world: History, weight: float) -> History:
+def _with_weight(world: TrainSet, weight: float) -> TrainSet:
     data = world.matrix.data.copy()
     data[0] = weight
     matrix = sparse.csr_matrix((data, world.matrix.indices, world.matrix.indptr), shape=world.matrix.shape)
-    return History(world.user_ids, matrix, world.minutes, world.catalogue, world.cutoff)
+    return TrainSet(world.user_ids, matrix, world.last_played, catalog=world.catalog, cutoff=world.cutoff)
 
 
 @pytest.mark.parametrize("weighting", ORACLES)
 def test_similarities_are_those_of_implicit(weighting: str) -> None:
     """All similarities of all three weightings equal implicit's, apart from items with themselves, which ours leaves out."""
     world = random_world()
-    n_items = len(world.catalogue)
+    n_items = len(world.catalog)
     model = ORACLES[weighting](n_items)
     with warnings.catch_warnings(action="ignore"):  # it warns of its own conversions to CSR
         model.fit(world.matrix.astype(np.float64), show_progress=False)
-    ours = ItemKnn(weighting=weighting, neighbours=n_items, k1=0.7, b=0.4).fit(world).similarity  # type: ignore[arg-type]
+    ours = ItemKNN(weighting=weighting, neighbors=n_items, k1=0.7, b=0.4).fit(world).similarity  # type: ignore[arg-type]
     np.testing.assert_allclose(ours.toarray(), _without_diagonal(model.similarity), rtol=2e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("weighting", ORACLES)
-def test_each_item_keeps_its_best_neighbours(weighting: str) -> None:
-    """With few neighbours, what remains of a row are its largest similarities."""
+def test_each_item_keeps_its_best_neighbors(weighting: str) -> None:
+    """With few neighbors, what remains of a row are its largest similarities."""
     world = random_world(3)
-    full, few = (ItemKnn(weighting=weighting, neighbours=n).fit(world).similarity.toarray() for n in (80, 5))  # type: ignore[arg-type]
+    full, few = (ItemKNN(weighting=weighting, neighbors=n).fit(world).similarity.toarray() for n in (80, 5))  # type: ignore[arg-type]
     np.testing.assert_array_equal(-np.sort(-few, axis=1)[:, :5], -np.sort(-full, axis=1)[:, :5])
     assert ((few > 0).sum(axis=1) <= 5).all()
 
 
 def test_scores_are_weights_times_similarities() -> None:
-    """The lists are those of the dense product of plays and similarities with heard items struck out."""
+    """The lists are those of the dense product of weights and similarities without seen items."""
     world = random_world(5)
-    fitted = ItemKnn(neighbours=20, half_life_days=0).fit(world)
+    fitted = ItemKNN(neighbors=20, half_life_days=0).fit(world)
     dense = world.matrix.toarray().astype(np.float64) @ fitted.similarity.toarray()
     dense[world.matrix.toarray() > 0] = 0
     items, scores = fitted.recommend(np.arange(len(world.user_ids), dtype=np.int32), 10)
@@ -67,47 +67,47 @@ def test_scores_are_weights_times_similarities() -> None:
 
 
 def test_the_latest_play_decides_with_a_short_half_life() -> None:
-    """With recency, neighbours of what was played last come first; without, those of what was played more."""
+    """With recency, neighbors of what was played last come first; without, those of what was played more."""
     rows = [(1, 0, 10), (1, 1, 900), (1, 5, 10), (2, 0, 1), (2, 2, 1), (2, 5, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 2, 1), (4, 4, 2)]
-    world = history(rows, 6, cutoff_day=901)
+    world = train_set(rows, 6, cutoff_day=901)
     user = np.array([0], np.int32)
-    settings = {"weighting": "cosine", "neighbours": 6}
-    assert ItemKnn(**settings, half_life_days=0).fit(world).recommend(user, 1)[0][0, 0] == 2
-    assert ItemKnn(**settings, half_life_days=30, floor=0).fit(world).recommend(user, 1)[0][0, 0] == 3
+    settings = {"weighting": "cosine", "neighbors": 6}
+    assert ItemKNN(**settings, half_life_days=0).fit(world).recommend(user, 1)[0][0, 0] == 2
+    assert ItemKNN(**settings, half_life_days=30, min_weight=0).fit(world).recommend(user, 1)[0][0, 0] == 3
 
 
 def test_rare_items_are_left_out() -> None:
-    """min_listeners leaves rarer items without neighbours and out of every list."""
+    """min_listeners leaves rarer items without neighbors and out of every list."""
     world = random_world()
-    fitted = ItemKnn(min_listeners=6).fit(world)
+    fitted = ItemKNN(min_listeners=6).fit(world)
     items, _ = fitted.recommend(np.arange(len(world.user_ids), dtype=np.int32), 80)
     assert world.n_listeners[items[items >= 0]].min() >= 6
     assert np.diff(fitted.similarity.indptr)[world.n_listeners < 6].sum() == 0
 
 
-def test_long_histories_count_by_their_latest_items() -> None:
-    """supported keeps the latest items of a user above the bound and all of the others."""
-    world = history([(1, 0, 5), (1, 1, 3), (1, 2, 4), (2, 0, 1), (2, 3, 1)], 4)
-    kept = supported(world, world.matrix, 1, 2)
+def test_users_with_many_items_count_by_their_latest_items() -> None:
+    """pruned keeps the latest items of a user above the bound and all of the others."""
+    world = train_set([(1, 0, 5), (1, 1, 3), (1, 2, 4), (2, 0, 1), (2, 3, 1)], 4)
+    kept = pruned(world, world.matrix, 1, 2)
     assert kept.toarray().astype(bool).tolist() == [[True, False, True, False], [True, False, False, True]]
 
 
-def test_a_weight_of_zero_is_heard_and_says_nothing() -> None:
-    """Zeroing one play gives the scores of a history without it, and the item is still not offered."""
-    world = history([(1, 0, 5), (1, 1, 5), (2, 0, 5), (2, 2, 5), (3, 1, 5), (3, 3, 5)], 4)
-    silent = ItemKnn(weighting="cosine").fit(_with_weight(world, 0))
+def test_nothing_is_learned_from_a_weight_of_zero_and_the_item_stays_seen() -> None:
+    """Zeroing one play gives the scores of a train set without it, and the item is still not recommended."""
+    world = train_set([(1, 0, 5), (1, 1, 5), (2, 0, 5), (2, 2, 5), (3, 1, 5), (3, 3, 5)], 4)
+    silent = ItemKNN(weighting="cosine").fit(_with_weight(world, 0))
     assert silent.recommend(np.array([0], np.int32), 3)[0].tolist() == [[3, -1, -1]]
 
 
 @pytest.mark.parametrize("weight", [np.nan, np.inf, -1])
 def test_impossible_weights_are_refused(weight: float) -> None:
     """NaN, infinite and negative weights raise one sentence that names user and item."""
-    with pytest.raises(GeneratorError, match="for user 7 and item 10"):
-        ItemKnn().fit(_with_weight(random_world(), weight))
+    with pytest.raises(ModelError, match="for user 7 and item 10"):
+        ItemKNN().fit(_with_weight(random_world(), weight))
 
 
-@pytest.mark.parametrize("settings", [{"neighbours": 0}, {"half_life_days": -1}, {"floor": 2}, {"half_life_days": float("nan")}])
+@pytest.mark.parametrize("settings", [{"neighbors": 0}, {"half_life_days": -1}, {"min_weight": 2}, {"half_life_days": float("nan")}])
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     """The sentence names the setting."""
-    with pytest.raises(GeneratorError, match=next(iter(settings))):
-        ItemKnn(**settings).fit(random_world())  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=next(iter(settings))):
+        ItemKNN(**settings).fit(random_world())  # type: ignore[arg-type]

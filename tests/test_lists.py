@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from musicrec import lists
+from musicrec.dataset import Int32
 from musicrec.errors import StorageError
 from musicrec.lists import JsonLinesWriter, Lists, Writer
-from musicrec.matrix import Int32
 from musicrec.schema import PERSONAL, check
 
 ITEM_IDS = np.arange(1, 51, dtype=np.int32) * 10
@@ -68,7 +68,7 @@ def test_reading_fewer_is_a_prefix(tmp_path: Path) -> None:
     np.testing.assert_array_equal(lists.read(tmp_path / "a.parquet", ITEM_IDS, 2).items, whole.top(2).items)
 
 
-def test_an_item_that_the_catalogue_lost_becomes_an_empty_place(tmp_path: Path) -> None:
+def test_an_item_that_the_catalog_lost_becomes_an_empty_place(tmp_path: Path) -> None:
     """Reading with fewer items raises no error."""
     two = Lists(np.array([7], np.int32), np.array([[49, 0]], np.int32), np.ones((1, 2), np.float32))
     lists.write(tmp_path / "a.parquet", [two], ITEM_IDS)
@@ -139,7 +139,7 @@ def test_batches_ask_for_all_users_once_in_order() -> None:
     asked: list[list[int]] = []
 
     class Echo:
-        """Recommends to a user the item of his own index."""
+        """Recommends to each user the item of their own index."""
 
         def recommend(self, user_index: Int32, k: int) -> tuple[Int32, np.ndarray]:
             asked.append(user_index.tolist())

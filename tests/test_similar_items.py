@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.errors import GeneratorError, StorageError
-from musicrec.matrix import History
+from musicrec.dataset import TrainSet
+from musicrec.errors import ModelError, StorageError
 from musicrec.schema import SIMILAR, check
 from musicrec.similar_items import SOURCES, similar_items, write
+from musicrec.similar_items.calibration import calibrated
 from musicrec.similar_items.co_listening import co_listening
-from musicrec.similar_items.content import WEIGHTS, content_neighbours
+from musicrec.similar_items.content import WEIGHTS, content_neighbors
 from musicrec.similar_items.nearest import nearest, unit
-from musicrec.similar_items.scale import on_scale_of
-from tests.worlds import history, random_world
+from tests.worlds import random_world, train_set
 
 
 def dense_cosine(left: np.ndarray) -> np.ndarray:
@@ -25,9 +25,9 @@ def dense_cosine(left: np.ndarray) -> np.ndarray:
     return (left / norms) @ (left / norms).T
 
 
-def factors(world: History, seed: int = 0) -> np.ndarray:
+def factors(world: TrainSet, seed: int = 0) -> np.ndarray:
     """Item vectors that nobody trained."""
-    return np.random.default_rng(seed).normal(size=(len(world.catalogue), 5)).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=(len(world.catalog), 5)).astype(np.float32)
 
 
 def test_nearest_is_dense_cosine() -> None:
@@ -41,7 +41,7 @@ def test_nearest_is_dense_cosine() -> None:
 
 
 def test_equal_vectors_never_name_themselves() -> None:
-    """Where all vectors are equal, no row is its own neighbour."""
+    """Where all vectors are equal, no row is its own neighbor."""
     found, _ = nearest(np.ones((50, 4), np.float32), 5)
     assert not (found == np.arange(50)[:, None]).any()
     assert all(len(set(row)) == 5 for row in found.tolist())
@@ -57,7 +57,7 @@ def test_few_vectors_leave_places_empty(n: int) -> None:
 
 
 def test_large_sets_are_searched_nearly_exactly() -> None:
-    """Above the exact bound the inverted file finds at least 97 % of the ten true neighbours of clustered vectors."""
+    """Above the exact bound the inverted file finds at least 97 % of the ten true neighbors of clustered vectors."""
     rng = np.random.default_rng(1)
     vectors = (rng.normal(size=(300, 8))[rng.integers(0, 300, 31_000)] + 0.3 * rng.normal(size=(31_000, 8))).astype(np.float32)
     asked, points = np.arange(0, 31_000, 155), unit(vectors)
@@ -85,9 +85,9 @@ def test_co_listening_is_dense_shrunk_cosine() -> None:
 def test_content_is_a_weighted_sum_of_three_cosines() -> None:
     """Scores lie within the 5 % that popularity takes from the dense formula."""
     world = random_world(6)
-    dense = sum(weight * dense_cosine(getattr(world.catalogue, name).toarray()) for name, weight in WEIGHTS.items())
+    dense = sum(weight * dense_cosine(getattr(world.catalog, name).toarray()) for name, weight in WEIGHTS.items())
     rows = np.array([3, 70, 41], np.int32)
-    items, scores = content_neighbours(world, rows, 4)
+    items, scores = content_neighbors(world, rows, 4)
     for row, its, values in zip(rows, items, scores):
         there = its >= 0
         assert row not in its
@@ -103,7 +103,7 @@ def test_mapped_scores_keep_their_order_and_lie_on_the_scale() -> None:
     items = rng.integers(0, 400, (400, 10)).astype(np.int32)
     raw = (np.einsum("if,ijf->ij", points, points[items]) / 10).astype(np.float32)
     everything = np.arange(400, dtype=np.int32)
-    mapped = on_scale_of(points, everything, everything, items, raw, raw)
+    mapped = calibrated(points, everything, everything, items, raw, raw)
     assert np.abs(mapped - raw * 10).mean() < 0.02
     order = np.argsort(raw.ravel(), kind="stable")
     assert (np.diff(mapped.ravel()[order]) >= 0).all()
@@ -129,23 +129,23 @@ def test_lists_are_well_formed(seed: int, k: int, with_factors: bool) -> None:
 
 def test_a_track_without_listeners_gets_its_album_mates() -> None:
     """Content speaks for a track that nobody played, the more popular mate first."""
-    world = history([(1, 0, 1), (2, 0, 1), (1, 1, 1)], 4, genres=[[0]] * 4, artists=[[0], [0], [0], [1]], albums=[[0], [0], [0], [1]])
+    world = train_set([(1, 0, 1), (2, 0, 1), (1, 1, 1)], 4, genres=[[0]] * 4, artists=[[0], [0], [0], [1]], albums=[[0], [0], [0], [1]])
     items, _, sources = similar_items(world, None, 3)
     assert items[2].tolist() == [0, 1, 3]
     assert {SOURCES[source] for source in sources[2]} == {"content"}
 
 
-def test_an_empty_history_has_only_content() -> None:
+def test_an_empty_train_set_has_only_content() -> None:
     """Without plays nothing fails."""
-    world = history([], 3, genres=[[0], [0], [1]], artists=[[0], [0], [1]], albums=[[0], [1], [2]])
+    world = train_set([], 3, genres=[[0], [0], [1]], artists=[[0], [0], [1]], albums=[[0], [1], [2]])
     items, _, _ = similar_items(world, np.zeros((3, 4), np.float32), 2)
     assert items.tolist() == [[1, -1], [0, -1], [-1, -1]]
 
 
-def test_factors_of_another_catalogue_are_refused() -> None:
-    """The number of rows must be that of the catalogue."""
+def test_factors_of_another_catalog_are_refused() -> None:
+    """The number of rows must be that of the catalog."""
 
-    with pytest.raises(GeneratorError, match="factors of 79 items"):
+    with pytest.raises(ModelError, match="factors of 79 items"):
         similar_items(random_world(), factors(random_world())[:79], 3)
 
 
@@ -171,10 +171,10 @@ def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_listeners_finds_the_same_groups() -> None:
-    """With bounds below the longest rows, neighbours stay in their group and scores near those of all listeners."""
+    """With bounds below the longest rows, neighbors stay in their group and scores near those of all listeners."""
     rng = np.random.default_rng(8)
     rows = [(user, user % 2 * 30 + int(item), 1) for user in range(1000) for item in rng.choice(30, 15, replace=False)]
-    world = history(rows, 60)
+    world = train_set(rows, 60)
     items, scores = co_listening(world, 29, 0.0, max_listeners=150, max_tracks=10)
     assert (items // 30 == np.arange(60)[:, None] // 30).all()
     assert 0.7 < scores.mean() / co_listening(world, 29, 0.0)[1].mean() < 1.1

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import ElasticNet
 
-from musicrec.candidates.slim import Slim, most_heard
-from musicrec.errors import GeneratorError
-from tests.worlds import checkerboard, history, random_world
+from musicrec.errors import ModelError
+from musicrec.models.slim import SLIM, most_seen
+from tests.worlds import checkerboard, random_world, train_set
 
 
 @pytest.mark.parametrize(("l1", "l2"), [(0.5, 5), (1.5, 0.5), (0.01, 20)])
 def test_weights_solve_the_elastic_net_of_each_item(l1: float, l2: float) -> None:
-    """With room for all candidates, every column equals scikit-learn's positive elastic net on the binary history."""
+    """With room for all candidates, every column equals scikit-learn's positive elastic net on the binary matrix."""
     world = random_world(4, 50, 30, 700)
     binary = (world.matrix.toarray() > 0).astype(np.float64)
     n, n_items = binary.shape
-    weights = Slim(l1=l1, l2=l2, candidates=n_items, min_listeners=1).fit(world).similarity.toarray()
+    weights = SLIM(l1=l1, l2=l2, candidates=n_items, min_listeners=1).fit(world).similarity.toarray()
     assert (weights >= 0).all()
     for item in np.flatnonzero(binary.any(axis=0)):
         others = binary.copy()
@@ -24,24 +24,24 @@ def test_weights_solve_the_elastic_net_of_each_item(l1: float, l2: float) -> Non
         np.testing.assert_allclose(weights[:, item], model.fit(others, binary[:, item]).coef_, atol=2e-3)
 
 
-def test_the_left_out_item_of_the_own_colour_comes_first() -> None:
-    """On the checkerboard every user gets the item of his colour that he lacks."""
+def test_the_missing_item_of_the_checkerboard_comes_first() -> None:
+    """On the checkerboard every user gets their one missing item of the own kind first."""
     world = checkerboard()
-    items, _ = Slim().fit(world).recommend(np.arange(40, dtype=np.int32), 1)
+    items, _ = SLIM().fit(world).recommend(np.arange(40, dtype=np.int32), 1)
     assert items[:, 0].tolist() == [(user + 2) % 40 for user in range(40)]
 
 
-def test_only_the_most_heard_items_take_part() -> None:
+def test_only_the_most_seen_items_take_part() -> None:
     """max_items keeps the items with most listeners, ties to the lower index; min_listeners drops the rare ones."""
-    world = history([(1, 3, 1), (2, 3, 1), (1, 2, 1), (1, 0, 1), (2, 0, 1), (3, 1, 1), (3, 0, 1), (1, 1, 1)], 5)
-    assert most_heard(world, 1, 2).tolist() == [0, 1]
-    assert most_heard(world, 2, 9).tolist() == [0, 1, 3]
-    fitted = Slim(l1=0.1, l2=1, min_listeners=1, max_items=2).fit(world)
+    world = train_set([(1, 3, 1), (2, 3, 1), (1, 2, 1), (1, 0, 1), (2, 0, 1), (3, 1, 1), (3, 0, 1), (1, 1, 1)], 5)
+    assert most_seen(world, 1, 2).tolist() == [0, 1]
+    assert most_seen(world, 2, 9).tolist() == [0, 1, 3]
+    fitted = SLIM(l1=0.1, l2=1, min_listeners=1, max_items=2).fit(world)
     assert set(fitted.similarity.indices.tolist()) <= {0, 1}
 
 
-@pytest.mark.parametrize("bad", [Slim(l1=-1), Slim(l1=0, l2=0), Slim(candidates=0), Slim(max_items=0), Slim(l2=float("nan"))])
-def test_settings_out_of_range_are_refused(bad: Slim) -> None:
+@pytest.mark.parametrize("bad", [SLIM(l1=-1), SLIM(l1=0, l2=0), SLIM(candidates=0), SLIM(max_items=0), SLIM(l2=float("nan"))])
+def test_settings_out_of_range_are_refused(bad: SLIM) -> None:
     """One sentence with all values."""
-    with pytest.raises(GeneratorError, match="slim has l1"):
+    with pytest.raises(ModelError, match="slim has l1"):
         bad.fit(random_world())

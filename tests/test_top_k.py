@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from musicrec.candidates.top_k import rows_of, top_k, top_k_sparse
+from musicrec.models.top_k import rows_of, top_k, top_k_sparse
 
 
-def brute_force(scores: np.ndarray, heard: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def brute_force(scores: np.ndarray, seen: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Lists by a full sort of every row."""
     items, best = np.full((len(scores), k), -1, np.int32), np.full((len(scores), k), -np.inf, np.float32)
     for row, values in enumerate(scores):
-        offered = np.flatnonzero(np.isfinite(values) & ~heard[row])
+        offered = np.flatnonzero(np.isfinite(values) & ~seen[row])
         order = offered[np.lexsort((offered, -values[offered]))][:k]
         items[row, : len(order)], best[row, : len(order)] = order, values[order]
     return items, best
@@ -21,15 +21,15 @@ def brute_force(scores: np.ndarray, heard: np.ndarray, k: int) -> tuple[np.ndarr
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(0, 70), n_items=st.integers(1, 40), k=st.integers(1, 50), levels=st.integers(1, 30))
 def test_lists_are_those_of_a_full_sort(seed: int, n: int, n_items: int, k: int, levels: int) -> None:
-    """Dense rows with ties, NaN and infinite scores, and heard items give what sorting gives."""
+    """Dense rows with ties, NaN and infinite scores, and seen items give what sorting gives."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(-levels, levels, (n, n_items)).astype(np.float32)
     scores[rng.random((n, n_items)) < 0.05] = np.nan
     scores[rng.random((n, n_items)) < 0.05] = np.inf
-    heard = rng.random((n, n_items)) < 0.3
-    known = sparse.csr_matrix(heard)
+    seen = rng.random((n, n_items)) < 0.3
+    known = sparse.csr_matrix(seen)
     items, best = top_k(scores, known.indptr, known.indices, k)
-    expected = brute_force(scores, heard, k)
+    expected = brute_force(scores, seen, k)
     np.testing.assert_array_equal(items, expected[0])
     np.testing.assert_array_equal(best, expected[1])
 
@@ -40,14 +40,14 @@ def test_sparse_rows_offer_positive_scores_in_any_column_order(seed: int, n: int
     """Sparse rows with shuffled columns give what a full sort of the positive scores gives."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(-3, 6, (n, n_items)).astype(np.float32)
-    heard = rng.random((n, n_items)) < 0.3
-    known, shuffled = sparse.csr_matrix(heard), sparse.csr_matrix(scores)
+    seen = rng.random((n, n_items)) < 0.3
+    known, shuffled = sparse.csr_matrix(seen), sparse.csr_matrix(scores)
     for row in range(n):
         part = slice(shuffled.indptr[row], shuffled.indptr[row + 1])
         order = rng.permutation(part.stop - part.start)
         shuffled.indices[part], shuffled.data[part] = shuffled.indices[part][order], shuffled.data[part][order]
     items, best = top_k_sparse(shuffled, known.indptr, known.indices, k)
-    expected = brute_force(np.where(scores > 0, scores, np.nan), heard, k)
+    expected = brute_force(np.where(scores > 0, scores, np.nan), seen, k)
     np.testing.assert_array_equal(items, expected[0])
     np.testing.assert_array_equal(best, expected[1])
 
@@ -59,7 +59,7 @@ def test_zero_items_wanted() -> None:
 
 
 def test_unknown_users_have_empty_rows() -> None:
-    """Row -1 is empty, other rows are copies, in the order asked."""
+    """Row -1 is empty, other rows are copies, in the order of user_index."""
     matrix = sparse.random(9, 7, 0.4, format="csr", dtype=np.float32, random_state=0)
     asked = np.array([3, -1, 8, 3, -1], np.int32)
     expected = matrix.toarray()[asked] * (asked >= 0)[:, None]

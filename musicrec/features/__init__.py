@@ -1,62 +1,62 @@
-"""Features of (user, item) pairs. One group a file; a group is added by one file and one line in FEATURES.
+"""Features of (user, item) pairs, one group per file; a group is added by one file and one line in FEATURES.
 
-A group is a frozen dataclass of its settings. Class attributes: `key` says what its values depend on, `names` names its columns
-(unique over all groups). `fit(history)` receives the history and nothing else, so it cannot see the future; the catalogue is part of
-the history. What it returns answers `values(user_index (m,), item_index (m,)) -> float32 (m, len(names))`; user_index -1 is a user
-without history; NaN means "does not apply". Pairs of one user standing together are answered fastest.
+A group is a frozen dataclass of its settings, with class attributes `key`, what its values depend on ("item", "user" or "user x item"),
+and `names`, its columns, unique over all groups. `fit` receives the train set and nothing else, so it cannot see the test set; the catalog
+is part of the train set. The fitted group computes `values(user_index (m,), item_index (m,))`, float32 (m, len(names)). User index -1
+stands for a cold user; NaN means that a feature does not apply. Pairs should be sorted by user: consecutive pairs of a user share work.
 """
 
 from typing import ClassVar, Protocol
 
-from musicrec.features.affinity import AlbumAffinity, ArtistAffinity, GenreAffinity
+from musicrec.dataset import Float32, Int32, TrainSet
+from musicrec.features.affinity import UserAlbumAffinity, UserArtistAffinity, UserGenreAffinity
 from musicrec.features.item_age import ItemAge
-from musicrec.features.item_catalogue import ItemCatalogue
+from musicrec.features.item_catalog import ItemCatalog
 from musicrec.features.item_popularity import ItemPopularity
 from musicrec.features.last_plays import LastPlays
 from musicrec.features.name_popularity import AlbumPopularity, ArtistPopularity
-from musicrec.features.neighbours_heard import NeighboursHeard
-from musicrec.features.order_in_catalogue import OrderInCatalogue
+from musicrec.features.neighbors_seen import NeighborsSeen
+from musicrec.features.order_in_catalog import OrderInCatalog
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
-from musicrec.matrix import Float32, History, Int32
 
 
-class Fitted(Protocol):
-    """A group fitted to one history."""
+class FittedFeatureGroup(Protocol):
+    """A feature group fitted to a train set."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its columns."""
+        """The names of the columns."""
         ...
 
     def values(self, user_index: Int32, item_index: Int32) -> Float32:
-        """One row a pair, one column a name of the group."""
+        """One row per pair, one column per name."""
         ...
 
 
 class FeatureGroup(Protocol):
-    """Settings of one group; `fit` turns a history into a Fitted."""
+    """The settings of a feature group."""
 
     key: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
 
-    def fit(self, history: History) -> Fitted:
+    def fit(self, train: TrainSet) -> FittedFeatureGroup:
         """The fitted group."""
         ...
 
 
 FEATURES: dict[str, type[FeatureGroup]] = {
-    "item_catalogue": ItemCatalogue,
+    "item_catalog": ItemCatalog,
     "item_popularity": ItemPopularity,
     "item_age": ItemAge,
     "artist_popularity": ArtistPopularity,
     "album_popularity": AlbumPopularity,
     "user_activity": UserActivity,
     "user_taste": UserTaste,
-    "artist_affinity": ArtistAffinity,
-    "album_affinity": AlbumAffinity,
-    "genre_affinity": GenreAffinity,
-    "neighbours_heard": NeighboursHeard,
+    "artist_affinity": UserArtistAffinity,
+    "album_affinity": UserAlbumAffinity,
+    "genre_affinity": UserGenreAffinity,
+    "neighbors_seen": NeighborsSeen,
     "last_plays": LastPlays,
-    "order_in_catalogue": OrderInCatalogue,
+    "order_in_catalog": OrderInCatalog,
 }

@@ -1,24 +1,24 @@
-"""How long an item has been heard, and how lately."""
+"""When an item was first and last played."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from musicrec.dataset import TrainSet
 from musicrec.features.tables import NEVER, ItemTable, columns, days_before, first_and_last
-from musicrec.matrix import History
 
 
 @dataclass(frozen=True)
 class ItemAge:
-    """Days before the cutoff.
+    """Days from the first and the last play of the item to the cutoff.
 
-    item_age: since the earliest kept play (of each user's plays of the item only the latest is kept). item_quiet: since the
-    latest play. item_unheard: 1 when nobody has heard it; the other two are NaN then.
+    item_age: from the earliest of the users' latest plays of the item. item_days_since_last_play: from the last play. item_never_played: 1
+    where nobody has played it, and the other two are NaN.
     """
 
     key: ClassVar[str] = "item"
-    names: ClassVar[tuple[str, ...]] = ("item_age", "item_quiet", "item_unheard")
+    names: ClassVar[tuple[str, ...]] = ("item_age", "item_days_since_last_play", "item_never_played")
 
-    def fit(self, history: History) -> ItemTable:
-        """One row an item. O(plays)."""
-        first, last = first_and_last(history)
-        return ItemTable(self.names, columns(days_before(history.cutoff, first), days_before(history.cutoff, last), first == NEVER))
+    def fit(self, train: TrainSet) -> ItemTable:
+        """O(nnz)."""
+        first, last = first_and_last(train)
+        return ItemTable(self.names, columns(days_before(train.cutoff, first), days_before(train.cutoff, last), first == NEVER))

@@ -1,8 +1,8 @@
-"""Item-to-item neighbours: ALS cosine, co-listening, and content for tracks too rare for either, joined into one list a track.
+"""Similar items from three sources: cosine of item factors, co-listening, and content for tracks with too few listeners for either.
 
-All scores are on one scale, 0..1: the cosine of ALS item factors. The raw scores of the other two sources are mapped to it by what
-pairs of well-known tracks with the same raw score have as ALS cosine on average (`on_scale_of`), so 0.8 means the same wherever
-it comes from. Without factors the scale is that of co-listening, and raw content scores stand beside it as they are.
+All scores are on the scale of the cosine of item factors, 0..1. Raw scores of the other two sources are calibrated: a raw score becomes
+the mean cosine of pairs of well-known tracks with that raw score (`calibrated`), so that scores of all sources are comparable. Without
+factors the raw scores of co-listening and content are used as they are.
 """
 
 from pathlib import Path
@@ -13,23 +13,23 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.candidates.top_k import in_parts, pushed, sort_heap
-from musicrec.errors import GeneratorError
+from musicrec.dataset import Float32, Int32, TrainSet
+from musicrec.errors import ModelError
 from musicrec.files import write_parquet
 from musicrec.lists import empty
-from musicrec.matrix import Float32, History, Int32
+from musicrec.models.top_k import heap_push, parallel_for, sort_heap
 from musicrec.schema import SIMILAR
+from musicrec.similar_items.calibration import calibrated
 from musicrec.similar_items.co_listening import co_listening
-from musicrec.similar_items.content import content_neighbours
+from musicrec.similar_items.content import content_neighbors
 from musicrec.similar_items.nearest import nearest, unit
-from musicrec.similar_items.scale import on_scale_of
 
 SOURCES = ("als", "co-listening", "content")
 CALIBRATION_ITEMS = 20_000
 
 
-class Similar(NamedTuple):
-    """Neighbours of all items.
+class ItemNeighbors(NamedTuple):
+    """The most similar items of all items.
 
     items: int32 (n_items, k), -1 where fewer exist, never the item itself. scores: float32 (n_items, k) in 0..1, descending, ties by
     ascending item index, -inf beside -1. sources: int8 (n_items, k), positions in SOURCES.
@@ -40,32 +40,32 @@ class Similar(NamedTuple):
     sources: NDArray[np.int8]
 
 
-def similar_items(history: History, item_factors: Float32 | None, k: int = 10, *,
-                  min_listeners: int = 20, shrinkage: float = 5.0) -> Similar:
-    """The k items most like each item of the catalogue.
+def similar_items(train: TrainSet, item_factors: Float32 | None, k: int = 10, *,
+                  min_listeners: int = 20, shrinkage: float = 5.0) -> ItemNeighbors:
+    """The k items most similar to each item of the catalog.
 
-    item_factors: float32 (n_items, factors) of ALS, or None. ALS is asked about items with at least `min_listeners` listeners, among
-    themselves; co-listening about all that somebody played; content about items below min_listeners and for lists that are still short.
-    Raises GeneratorError when the factors are those of another catalogue.
+    item_factors: float32 (n_items, factors), or None. Item factors are used among items with at least `min_listeners` listeners,
+    co-listening for all items with a play, content for items below min_listeners and where the other two give fewer than 2 k items.
+    Raises ModelError when the number of factors is not that of the items.
     """
-    if item_factors is not None and len(item_factors) != len(history.catalogue):
-        raise GeneratorError(f"factors of {len(item_factors)} items cannot serve a catalogue of {len(history.catalogue)}; "
-                             "train als on this history.")
-    als = _als(history, item_factors, k, min_listeners)
-    together = co_listening(history, k, shrinkage)
-    short = np.flatnonzero((history.n_listeners < min_listeners) | ((als[0] >= 0).sum(axis=1) + (together[0] >= 0).sum(axis=1) < 2 * k))
-    content = empty(len(history.catalogue), k)
-    content[0][short], content[1][short] = content_neighbours(history, short.astype(np.int32), k)
-    known = np.flatnonzero(history.n_listeners >= min_listeners).astype(np.int32)
-    if item_factors is not None and len(known):
-        points, sample = unit(item_factors), known[:: max(1, len(known) // CALIBRATION_ITEMS)]
-        together = together[0], on_scale_of(points, sample, known, together[0][sample], together[1][sample], together[1])
-        content = content[0], on_scale_of(points, sample, known, *content_neighbours(history, sample, k), content[1])
-    return _joined((als, together, content), k)
+    if item_factors is not None and len(item_factors) != len(train.catalog):
+        raise ModelError(f"factors of {len(item_factors)} items do not belong to a catalog of {len(train.catalog)}; fit als on this train "
+                         "set.")
+    factors = _by_factors(train, item_factors, k, min_listeners)
+    together = co_listening(train, k, shrinkage)
+    short = np.flatnonzero((train.n_listeners < min_listeners) | ((factors[0] >= 0).sum(axis=1) + (together[0] >= 0).sum(axis=1) < 2 * k))
+    content = empty(len(train.catalog), k)
+    content[0][short], content[1][short] = content_neighbors(train, short.astype(np.int32), k)
+    well_known = np.flatnonzero(train.n_listeners >= min_listeners).astype(np.int32)
+    if item_factors is not None and len(well_known):
+        points, sample = unit(item_factors), well_known[:: max(1, len(well_known) // CALIBRATION_ITEMS)]
+        together = together[0], calibrated(points, sample, well_known, together[0][sample], together[1][sample], together[1])
+        content = content[0], calibrated(points, sample, well_known, *content_neighbors(train, sample, k), content[1])
+    return _merged((factors, together, content), k)
 
 
-def table(similar: Similar, item_ids: Int32) -> pa.Table:
-    """Rows (item_id_1, item_id_2, score, source), ascending item_id_1, then descending score; empty places left out."""
+def table(similar: ItemNeighbors, item_ids: Int32) -> pa.Table:
+    """Rows (item_id_1, item_id_2, score, source), ascending item_id_1, then descending score."""
     there = similar.items >= 0
     first = np.broadcast_to(item_ids[:, None], similar.items.shape)[there]
     sources = pa.DictionaryArray.from_arrays(pa.array(similar.sources[there]), pa.array(SOURCES)).cast(pa.string())
@@ -73,20 +73,20 @@ def table(similar: Similar, item_ids: Int32) -> pa.Table:
     return pa.table([*columns, sources], schema=SIMILAR.arrow.append(pa.field("source", pa.string())))
 
 
-def write(path: Path, similar: Similar, item_ids: Int32) -> int:
-    """Write the table to `path` as parquet and return its number of rows; the file appears under its name when it is whole.
+def write(path: Path, similar: ItemNeighbors, item_ids: Int32) -> int:
+    """Write the table to `path` as parquet and return its number of rows; the file appears when it is complete.
 
-    Raises StorageError when the disk is full or refuses.
+    Raises StorageError when it cannot be written.
     """
     rows = table(similar, item_ids)
     write_parquet(rows, path, row_group_size=1 << 20)
     return int(rows.num_rows)
 
 
-def _als(history: History, item_factors: Float32 | None, k: int, min_listeners: int) -> tuple[Int32, Float32]:
-    items, scores = empty(len(history.catalogue), k)
+def _by_factors(train: TrainSet, item_factors: Float32 | None, k: int, min_listeners: int) -> tuple[Int32, Float32]:
+    items, scores = empty(len(train.catalog), k)
     if item_factors is not None:
-        known = np.flatnonzero((history.n_listeners >= min_listeners) & item_factors.any(axis=1)).astype(np.int32)
+        known = np.flatnonzero((train.n_listeners >= min_listeners) & item_factors.any(axis=1)).astype(np.int32)
         found, cosines = nearest(item_factors[known], k)
         there = (found >= 0) & (cosines > 0)
         items[known] = np.where(there, known[found] if len(known) else found, -1)
@@ -94,30 +94,30 @@ def _als(history: History, item_factors: Float32 | None, k: int, min_listeners: 
     return items, scores
 
 
-def _joined(lists: tuple[tuple[Int32, Float32], ...], k: int) -> Similar:
-    candidates, values = (np.concatenate(parts, axis=1) for parts in zip(*lists))
+def _merged(lists: tuple[tuple[Int32, Float32], ...], k: int) -> ItemNeighbors:
+    candidates, values = (np.concatenate(arrays, axis=1) for arrays in zip(*lists))
     items, scores = empty(len(candidates), k)
     sources = np.zeros((len(candidates), k), np.int8)
-    in_parts(len(candidates), lambda start, stop: _join(candidates, values, items, scores, sources, start, stop))
-    return Similar(items, scores, sources)
+    parallel_for(len(candidates), lambda start, stop: _merge(candidates, values, items, scores, sources, start, stop))
+    return ItemNeighbors(items, scores, sources)
 
 
 @njit(cache=True, nogil=True)
-def _join(candidates, values, items, scores, sources, start, stop):  # type: ignore[no-untyped-def]
+def _merge(candidates, values, items, scores, sources, start, stop):  # type: ignore[no-untyped-def]
     k, width = items.shape[1], candidates.shape[1]
     best_items, best_scores = np.empty(width, np.int32), np.empty(width, np.float32)
     for row in range(start, stop):
         size = 0
         for place in range(width):
             if candidates[row, place] >= 0:
-                size = pushed(best_items, best_scores, size, candidates[row, place], values[row, place])
+                size = heap_push(best_items, best_scores, size, candidates[row, place], values[row, place])
         sort_heap(best_items, best_scores, size)
         taken = 0
         for rank in range(size):
-            item, known = best_items[rank], False
+            item, repeated = best_items[rank], False
             for earlier in range(taken):
-                known = known or items[row, earlier] == item
-            if known or taken == k:
+                repeated = repeated or items[row, earlier] == item
+            if repeated or taken == k:
                 continue
             items[row, taken], scores[row, taken] = item, best_scores[rank]
             for place in range(width):

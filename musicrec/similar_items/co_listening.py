@@ -1,4 +1,4 @@
-"""Tracks that are played by the same people."""
+"""Tracks that are played by the same users."""
 
 import numpy as np
 from numba import njit
@@ -6,36 +6,36 @@ from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
 
-from musicrec.candidates.product import diagonal, top_of_product
+from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
-from musicrec.matrix import Float32, History, Int32
+from musicrec.models.sparse_top_k import diagonal, sparse_top_k
 
-ROWS_A_STEP = 1 << 16
+ROWS_PER_STEP = 1 << 16
 
 
-def co_listening(history: History, k: int, shrinkage: float, *,
+def co_listening(train: TrainSet, k: int, shrinkage: float, *,
                  max_listeners: int = 300, max_tracks: int = 200) -> tuple[Int32, Float32]:
-    """The k items that most of an item's listeners share: shared / (sqrt(listeners x listeners of the other) + shrinkage), in 0..1.
+    """The k items most similar to each item by shared listeners / (sqrt(listeners x listeners of the other item) + shrinkage), 0..1.
 
-    Of an item with more than max_listeners listeners that many, drawn at random, are asked; of a user with more than max_tracks
-    items so many count, also drawn. O(min(listeners, max_listeners) x max_tracks) an item.
+    Items with more listeners than max_listeners, and users with more items than max_tracks, are sampled down to these numbers.
+    O(min(listeners, max_listeners) x max_tracks) per item.
     """
-    tracks = _thinned(history.matrix, max_tracks)
-    asked = _thinned(sparse.csr_matrix(history.matrix.T), max_listeners)
-    whole, part = history.n_listeners, np.diff(asked.indptr)
+    tracks = _sampled(train.matrix, max_tracks)
+    listeners = _sampled(sparse.csr_matrix(train.matrix.T), max_listeners)
+    whole, part = train.n_listeners, np.diff(listeners.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
     tracks.data /= column_norms[tracks.indices].astype(np.float32)
     own, (items, scores) = diagonal(len(whole)), empty(len(whole), k)
-    for start in tqdm(range(0, len(whole), ROWS_A_STEP), desc="co-listening", disable=None if len(whole) > ROWS_A_STEP else True):
-        rows = slice(start, start + ROWS_A_STEP)
-        items[rows], scores[rows] = top_of_product(asked[rows], tracks, own[rows], k, row_norms=row_norms[rows],
-                                                   shrunk=shrinkage / column_norms)
+    for start in tqdm(range(0, len(whole), ROWS_PER_STEP), desc="co-listening", disable=None if len(whole) > ROWS_PER_STEP else True):
+        rows = slice(start, start + ROWS_PER_STEP)
+        items[rows], scores[rows] = sparse_top_k(listeners[rows], tracks, own[rows], k, row_norms=row_norms[rows],
+                                                   column_shrinkage=shrinkage / column_norms)
     return items, scores
 
 
-def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
-    """1 for every stored entry of `matrix`, of rows that hold more than `most` for that many, drawn at random."""
+def _sampled(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
+    """1 for every stored entry of `matrix`, and for `most` random entries of rows with more."""
     counts = np.diff(matrix.indptr)
     if counts.max(initial=0) <= most:
         return sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
@@ -47,7 +47,7 @@ def _thinned(matrix: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
 
 @njit(cache=True, nogil=True)
 def _sample(rng: np.random.Generator, indptr: NDArray[np.int64], indices: Int32, kept_indptr: NDArray[np.int64], kept: Int32) -> None:
-    # Selection sampling (Knuth, volume 2, algorithm S): any stride would favour some places of ascending rows.
+    # Selection sampling (Knuth, volume 2, algorithm S); every n-th entry would be biased, since columns ascend within a row.
     for row in range(len(indptr) - 1):
         place = kept_indptr[row]
         for entry in range(indptr[row], indptr[row + 1]):

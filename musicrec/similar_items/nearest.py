@@ -1,41 +1,41 @@
-"""Nearest neighbours by cosine among dense vectors, through faiss."""
+"""Nearest neighbors of dense vectors by cosine, with faiss."""
 
 import faiss
 import numpy as np
 from tqdm import tqdm
 
-from musicrec.matrix import Float32, Int32
+from musicrec.dataset import Float32, Int32
 
 EXACT_BELOW = 30_000
-# The inverted file is searched as wide as a sample of rows needs for this recall of the true neighbours.
+# The inverted file is searched in as many cells as a sample of rows needs for this recall of the exact neighbors.
 RECALL, SAMPLE = 0.995, 500
-ROWS_A_STEP = 1 << 15
+ROWS_PER_STEP = 1 << 15
 
 
 def unit(vectors: Float32) -> Float32:
-    """The rows scaled to length 1, float32; rows of zeros stay zeros."""
+    """The rows scaled to length 1, float32; rows of zeros stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Float32 = np.ascontiguousarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
     return scaled
 
 
 def nearest(vectors: Float32, k: int, *, rows: Int32 | None = None, seed: int = 0) -> tuple[Int32, Float32]:
-    """For each of `rows` (all when None) the k other rows with the largest cosine, descending: int32 (m, k), and cosines float32 (m, k).
+    """The k other rows with the largest cosine with each of `rows` (all when None), descending: int32 (m, k), and cosines float32 (m, k).
 
-    -1 and -inf where fewer exist. Exact below EXACT_BELOW rows, O(n^2 x width); above it an inverted file (Jegou et al., 2011) of
-    about 2 sqrt(n) cells is searched in as many cells as find RECALL of the true neighbours of SAMPLE rows.
+    -1 and -inf where fewer exist. Exact below EXACT_BELOW rows, O(n^2 x width). Above, an inverted file (Jegou et al., 2011) with about
+    2 sqrt(n) cells is searched, in as many cells as are needed to find RECALL of the exact neighbors of SAMPLE rows.
     """
     points, n = unit(vectors), len(vectors)
-    asked = np.arange(n, dtype=np.int32) if rows is None else rows
-    if len(asked) == 0:
+    queries = np.arange(n, dtype=np.int32) if rows is None else rows
+    if len(queries) == 0:
         return np.empty((0, k), np.int32), np.empty((0, k), np.float32)
-    wanted, m = min(k + 1, n), len(asked)
+    wanted, m = min(k + 1, n), len(queries)
     index = _flat(points) if n < EXACT_BELOW else _inverted_file(points, wanted, seed)
     cosines, found = np.empty((m, wanted), np.float32), np.empty((m, wanted), np.int64)
-    for start in tqdm(range(0, m, ROWS_A_STEP), desc="nearest items", disable=None if m > ROWS_A_STEP else True):
-        part = slice(start, start + ROWS_A_STEP)
-        cosines[part], found[part] = index.search(points[asked[part]], wanted)
-    return _without_self(asked, found, cosines, k)
+    for start in tqdm(range(0, m, ROWS_PER_STEP), desc="nearest items", disable=None if m > ROWS_PER_STEP else True):
+        part = slice(start, start + ROWS_PER_STEP)
+        cosines[part], found[part] = index.search(points[queries[part]], wanted)
+    return _without_self(queries, found, cosines, k)
 
 
 def _flat(points: Float32) -> faiss.Index:
@@ -50,22 +50,22 @@ def _inverted_file(points: Float32, wanted: int, seed: int) -> faiss.Index:
     index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = seed + 1, 6, 64
     index.train(points)
     index.add(points)
-    asked = points[np.linspace(0, len(points) - 1, SAMPLE).astype(int)]
-    least = _flat(points).search(asked, wanted)[0][:, -1:]
+    sample = points[np.linspace(0, len(points) - 1, SAMPLE).astype(int)]
+    lowest = _flat(points).search(sample, wanted)[0][:, -1:]
     index.nprobe = 8
-    # A neighbour is true when its cosine reaches the last true one, so equal vectors do not count as misses.
-    while index.nprobe < cells and (index.search(asked, wanted)[0] >= least - 1e-6).mean() < RECALL:
+    # A neighbor counts as found when its cosine reaches the last exact one, so that equal vectors are no misses.
+    while index.nprobe < cells and (index.search(sample, wanted)[0] >= lowest - 1e-6).mean() < RECALL:
         index.nprobe = min(2 * index.nprobe, cells)
     return index
 
 
-def _without_self(asked: Int32, found: np.ndarray, cosines: np.ndarray, k: int) -> tuple[Int32, Float32]:
+def _without_self(queries: Int32, found: np.ndarray, cosines: np.ndarray, k: int) -> tuple[Int32, Float32]:
     n, wanted = found.shape
-    # Where a row is not among its own neighbours (many equal vectors), its last neighbour is left out instead.
-    own = found == asked[:, None]
+    # With many equal vectors a row may not be among its own neighbors; its last neighbor is left out instead.
+    own = found == queries[:, None]
     own[~own.any(axis=1), -1] = True
-    rows, places = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-    rows[:, : wanted - 1] = found[~own].reshape(n, wanted - 1)
-    places[:, : wanted - 1] = cosines[~own].reshape(n, wanted - 1)
-    places[rows < 0] = -np.inf
-    return rows, places
+    neighbors, values = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+    neighbors[:, : wanted - 1] = found[~own].reshape(n, wanted - 1)
+    values[:, : wanted - 1] = cosines[~own].reshape(n, wanted - 1)
+    values[neighbors < 0] = -np.inf
+    return neighbors, values

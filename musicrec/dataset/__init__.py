@@ -1,0 +1,18 @@
+"""Interactions as a sparse user x item matrix, the catalog that describes its columns, and splits in time.
+
+The items of a train set are those that existed at its cutoff, and its users those who played something before it: plays and catalog
+rows that came later change nothing in it.
+"""
+
+from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_row, index_of
+from musicrec.dataset.building import Batch, Builder, interactions, interactions_from_batches
+from musicrec.dataset.catalog import Catalog, catalog
+from musicrec.dataset.cutoffs import Fold, Timeline, cutoff, folds_before, folds_of_days, latest_folds
+from musicrec.dataset.interactions import DAY, Interactions, Repeats, TrainSet, moment, second
+from musicrec.dataset.split import Dataset, of_users, random_holdout, train_set_of_users
+
+__all__ = [
+    "DAY", "Batch", "Builder", "Catalog", "Dataset", "Float32", "Fold", "Int32", "Interactions", "Places", "Repeats", "Timeline",
+    "TrainSet", "catalog", "chunks", "counts_by_row", "cutoff", "folds_before", "folds_of_days", "index_of", "interactions",
+    "interactions_from_batches", "latest_folds", "moment", "of_users", "random_holdout", "second", "train_set_of_users",
+]

@@ -1,0 +1,226 @@
+"""ALS: matrix factorization of implicit feedback by alternating least squares (Hu, Koren, Volinsky, 2008), trained by `implicit`.
+
+A played pair has preference 1 and confidence 1 + alpha x weight, every other pair preference 0 and confidence 1. Genres and artists can be
+added as rows of the matrix that have "played" their tracks with confidence 1 + the weight of their kind (collective matrix factorization,
+Singh and Gordon, 2008; with implicit feedback, Fang and Si, 2011): tracks of the same genre or artist get similar factors, and tracks
+that nobody has played get factors at all.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+from tqdm import TqdmWarning, tqdm
+
+from musicrec.dataset import Float32, Int32, TrainSet, index_of
+from musicrec.errors import ArtifactError, ModelError
+from musicrec.files import replaced
+from musicrec.models.mips import MipsIndex
+from musicrec.models.protocols import Arrays
+from musicrec.models.top_k import rows_of
+from musicrec.models.weights import check_recency, checked_weights, decayed_rows
+
+with warnings.catch_warnings():
+    # Without ipywidgets the import warns in a notebook about a progress bar that is never shown.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from implicit.cpu.als import AlternatingLeastSquares
+
+# With fewer pairs than this, threads cost more time than they save.
+SMALL = 200_000
+# With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known item factors.
+LARGE = 20_000_000
+
+
+@dataclass(frozen=True)
+class ALS:
+    """Alternating least squares.
+
+    genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
+    half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
+    refit_iterations: iterations of a warm start, which is used for train sets with at least LARGE pairs.
+    verbose: show the progress bar also where stderr is not a terminal, and the loss, which costs another pass over the plays per iteration.
+    """
+
+    lists_file: ClassVar[str] = "personal_als.parquet"
+    model_file: ClassVar[str] = "als_model.npz"
+    factors: int = 64
+    iterations: int = 10
+    refit_iterations: int = 3
+    regularization: float = 3.0
+    alpha: float = 2.0
+    genre_weight: float = 10.0
+    artist_weight: float = 10.0
+    half_life_days: float = 0.0
+    min_weight: float = 0.1
+    seed: int = 0
+    verbose: bool = False
+
+    def fit(self, train: TrainSet) -> "FittedALS":
+        """The trained factors. O(iterations x (nnz x factors + (n_users + n_items) x factors^2)).
+
+        Nothing is learned from pairs of weight 0, which stay seen. Raises ModelError for weights that are negative, infinite or NaN, for
+        settings out of range, and for factors that diverge.
+        """
+        return self.fit_from(None, train)
+
+    def fit_from(self, item_factors: Float32 | None, train: TrainSet) -> "FittedALS":
+        """As fit, in refit_iterations iterations that start from these item factors (n_items, factors); from random ones when None."""
+        self._check()
+        users, items = self._factors(sparse.vstack([self._confidence(train), *self._rows_of_names(train)], format="csr"), item_factors)
+        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+            raise ModelError(f"als diverged with alpha {self.alpha} and regularization {self.regularization}; raise regularization or "
+                             "lower alpha.")
+        return FittedALS(train, users[: len(train.user_ids)], items, self)
+
+    def _check(self) -> None:
+        if min(self.factors, self.iterations, self.refit_iterations) < 1:
+            raise ModelError(f"als needs factors, iterations and refit_iterations of at least 1, not {self.factors}, {self.iterations} and "
+                             f"{self.refit_iterations}.")
+        check_recency(self.half_life_days, self.min_weight)
+        if not (self.genre_weight >= 0 and self.artist_weight >= 0 and np.isfinite(self.genre_weight + self.artist_weight)):
+            raise ModelError(f"als needs genre_weight and artist_weight of at least 0, not {self.genre_weight} and {self.artist_weight}.")
+        if not (self.regularization >= 0 and np.isfinite(self.regularization) and self.alpha > 0 and np.isfinite(self.alpha)):
+            raise ModelError(f"als needs regularization of at least 0 and alpha above 0, not {self.regularization} and {self.alpha}.")
+
+    def _confidence(self, train: TrainSet) -> sparse.csr_matrix:
+        weights, matrix = checked_weights(train), train.matrix
+        values = weights * np.float32(self.alpha)
+        values += 1
+        confidence = sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+        if not weights.all():
+            # implicit treats a stored 0 as less confidence than that of a pair that was never played.
+            confidence = confidence.copy()
+            confidence.data[weights == 0] = 0
+            confidence.eliminate_zeros()
+        return confidence
+
+    def _rows_of_names(self, train: TrainSet) -> list[sparse.csr_matrix]:
+        kinds = ((self.genre_weight, train.catalog.genres), (self.artist_weight, train.catalog.artists))
+        return [_confidence_of_names(links, weight) for weight, links in kinds if weight > 0]
+
+    def _factors(self, confidence: sparse.csr_matrix, start: Float32 | None) -> tuple[Float32, Float32]:
+        if confidence.nnz == 0:
+            return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
+        iterations = self.iterations if start is None else self.refit_iterations
+        # BLAS threads within the threads of implicit make training ten times slower.
+        with threadpool_limits(1, user_api="blas"), tqdm(total=iterations, desc="als", disable=False if self.verbose else None) as bar:
+            model = AlternatingLeastSquares(self.factors, self.regularization, iterations=iterations, dtype=np.float32,
+                                            random_state=self.seed, calculate_training_loss=self.verbose,
+                                            num_threads=1 if confidence.nnz < SMALL else 0)
+            # An iteration begins with the user factors, so a start needs item factors only.
+            model.item_factors = None if start is None else start.copy()
+
+            def step(_: int, __: float, loss: float | None) -> None:
+                bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"})
+                bar.update()
+
+            try:
+                model.fit(confidence, show_progress=False, callback=step)
+            except Exception as cause:
+                raise ModelError(f"als could not be trained with regularization {self.regularization} and alpha {self.alpha}: "
+                                 f"{cause}.") from cause
+        return model.user_factors, model.item_factors
+
+
+class FittedALS:
+    """Factors of users (n_users, factors) and items (n_items, factors), float32; the score of a pair is their inner product."""
+
+    def __init__(self, train: TrainSet, user_factors: Float32, item_factors: Float32, settings: ALS) -> None:
+        self.train, self.user_factors, self.item_factors, self.settings = train, user_factors, item_factors, settings
+        self.index = MipsIndex(item_factors)
+
+    def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
+        """Items int32 (n, k) and scores float32 (n, k), exact; nothing for row -1."""
+        return self.index.top_k(self.factors_of(user_index), rows_of(self.train.matrix, user_index), k)
+
+    def recommend_with_seen(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
+        """As recommend, with seen items in the lists."""
+        nothing = sparse.csr_matrix((len(user_index), len(self.item_factors)), dtype=np.float32)
+        return self.index.top_k(self.factors_of(user_index), nothing, k)
+
+    def warm_start(self) -> "WarmALS":
+        """The model for a later train set, which starts from these item factors."""
+        return WarmALS(self.settings, self.train.item_ids, self.item_factors)
+
+    def factors_of(self, user_index: Int32) -> Float32:
+        """User factors float32 (n, factors): the trained ones, or with half_life_days those recomputed from decayed plays.
+
+        Zeros for row -1. Recomputing solves one linear system per user, O(pairs x factors^2 + factors^3).
+        """
+        if self.settings.half_life_days > 0 and len(user_index) and len(self.user_factors):
+            return self._recomputed(user_index)
+        factors = np.zeros((len(user_index), self.user_factors.shape[1]), np.float32)
+        known = user_index >= 0
+        factors[known] = self.user_factors[user_index[known]]
+        return factors
+
+    def _recomputed(self, user_index: Int32) -> Float32:
+        settings = self.settings
+        rows = decayed_rows(self.train, self.train.matrix, user_index, settings.half_life_days, settings.min_weight)
+        rows.eliminate_zeros()
+        rows.data = 1 + np.float32(settings.alpha) * rows.data
+        with threadpool_limits(1, user_api="blas"):
+            factors: Float32 = self._model.recalculate_user(np.arange(len(user_index)), rows)
+        return factors
+
+    @cached_property
+    def _model(self) -> AlternatingLeastSquares:
+        model = AlternatingLeastSquares(self.settings.factors, self.settings.regularization, dtype=np.float32)
+        model.item_factors = self.item_factors
+        return model
+
+    def arrays(self) -> Arrays:
+        """The factors of users and items."""
+        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+
+    @classmethod
+    def restored(cls, train: TrainSet, settings: ALS, arrays: Arrays) -> Self:
+        """The model with these factors. Raises ArtifactError when they belong to another number of users or items than `train` has."""
+        users, items = arrays["user_factors"], arrays["item_factors"]
+        if (len(users), len(items)) != train.matrix.shape:
+            raise ArtifactError(f"als: factors of {len(users)} users and {len(items)} items do not belong to this train set of "
+                                f"{train.matrix.shape[0]} users and {train.matrix.shape[1]} items; fit als on it.")
+        return cls(train, users, items, settings)
+
+    def save_npz(self, path: Path) -> None:
+        """Write user_ids, item_ids, user_factors and item_factors to `path` as npz without pickle; the file appears when it is complete.
+
+        Raises StorageError when the file cannot be written.
+        """
+        with replaced(path) as half, half.open("wb") as file:
+            np.savez(file, user_ids=self.train.user_ids, item_ids=self.train.item_ids, user_factors=self.user_factors,
+                     item_factors=self.item_factors)
+
+
+@dataclass(frozen=True)
+class WarmALS:
+    """ALS that starts from the item factors of an earlier train set, matched by item id."""
+
+    settings: ALS
+    item_ids: Int32
+    item_factors: Float32
+
+    def fit(self, train: TrainSet) -> FittedALS:
+        """With at least LARGE pairs refit_iterations from the known factors, else the same as ALS.fit. Raises as ALS.fit does.
+
+        Items that are new since then start near zero, at random.
+        """
+        return self.settings.fit_from(self._start(train) if train.matrix.nnz >= LARGE else None, train)
+
+    def _start(self, train: TrainSet) -> Float32:
+        earlier = index_of(self.item_ids, train.item_ids)
+        rng = np.random.default_rng(self.settings.seed)
+        start = rng.uniform(-0.01, 0.01, (len(earlier), self.item_factors.shape[1])).astype(np.float32)
+        start[earlier >= 0] = self.item_factors[earlier[earlier >= 0]]
+        return start
+
+
+def _confidence_of_names(links: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:
+    rows = sparse.csr_matrix(links.T)
+    rows = rows[np.diff(rows.indptr) > 1]
+    return sparse.csr_matrix((np.full(rows.nnz, 1 + weight, np.float32), rows.indices, rows.indptr), rows.shape)

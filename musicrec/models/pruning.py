@@ -1,0 +1,23 @@
+"""Bounds on what is counted when items are compared, so that the cost stays affordable on large train sets."""
+
+import numpy as np
+from scipy import sparse
+
+from musicrec.dataset import TrainSet, counts_by_row
+
+
+def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int) -> sparse.csr_matrix:
+    """`matrix` (pattern of train.matrix) without items below min_listeners and without all but each user's latest max_items_of_user items.
+
+    The latest items are those with the latest last play, ties by higher item index. The shape stays, zeros are dropped. O(nnz), and a sort
+    for each user above the bound.
+    """
+    keep = (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
+    for user in np.flatnonzero(train.n_items_of_user > max_items_of_user):
+        row = slice(matrix.indptr[user], matrix.indptr[user + 1])
+        oldest_first = np.argsort(train.last_played[row], kind="stable")
+        keep[row][oldest_first[: len(oldest_first) - max_items_of_user]] = False
+    if keep.all():
+        return matrix
+    indptr = np.concatenate([[0], np.cumsum(counts_by_row(keep, matrix.indptr))])
+    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)

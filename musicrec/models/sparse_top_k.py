@@ -1,0 +1,128 @@
+"""The k largest entries of each row of a product of sparse matrices, without storing the product.
+
+Rows are computed one by one in a sparse accumulator (Gustavson, "Two fast algorithms for sparse matrices", 1978) and cut to the k best
+at once, so memory is k entries per row and one row per thread. The nearest neighbors of items and users, and the scores computed from
+them, are such products.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import sparse
+
+from musicrec.dataset import Float32, Int32
+from musicrec.lists import empty
+from musicrec.models.sparse_accumulator import SparseAccumulator, accumulator, add_scaled, clear, hash_mask, push_columns
+from musicrec.models.top_k import parallel_for, sort_heap
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+Csr = tuple[Int64, Int32, NDArray[np.floating]]
+
+
+def sparse_top_k(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: sparse.csr_matrix, k: int, *,
+                 row_norms: Float64 | None = None, column_shrinkage: Float64 | None = None,
+                 title: str | None = None) -> tuple[Int32, Float32]:
+    """The k largest positive entries of each row of left @ right, without the columns that the same row of `excluded` stores.
+
+    An entry is divided by (row norm + column shrinkage). Where the columns of `right` have length 1 this gives cosines, and with
+    column_shrinkage = shrinkage / column norm it gives dot / (norm x norm + shrinkage). Sums are float64. Returns columns int32 (n, k)
+    and entries float32 (n, k), descending, ties by ascending column, -1 and -inf where fewer exist. `excluded` must have ascending
+    columns. title: of a progress bar. O(multiplications) time, O(n x k + threads x columns) memory.
+
+    >>> ones = sparse.csr_matrix(np.array([[1, 0], [1, 1]], np.float32))
+    >>> sparse_top_k(ones, ones, sparse.csr_matrix((2, 2)), 2)[0].tolist()
+    [[0, -1], [0, 1]]
+    """
+    n = left.shape[0]
+    items, best = empty(n, k)
+    arrays = csr_arrays(left), csr_arrays(right), csr_arrays(excluded)[:2]
+    rows = np.ones(n) if row_norms is None else np.asarray(row_norms, np.float64)
+    columns = np.empty(0) if column_shrinkage is None else np.asarray(column_shrinkage, np.float64)
+    parallel_for(n, lambda start, stop: _rows(*arrays, rows, columns, right.shape[1], items, best, start, stop), title)
+    return items, best
+
+
+def chained_top_k(left: sparse.csr_matrix, middle: sparse.csr_matrix, right: sparse.csr_matrix, skipped: Int32,
+                  excluded: sparse.csr_matrix, k: int) -> tuple[Int32, Float32]:
+    """As sparse_top_k for left @ middle @ right, where row i ignores column skipped[i] of left @ middle (none for -1).
+
+    Negative entries of left @ middle count; of the result, only positive entries are kept. O(multiplications) time.
+    """
+    n = left.shape[0]
+    items, best = empty(n, k)
+    arrays = csr_arrays(left), csr_arrays(middle), csr_arrays(right), csr_arrays(excluded)[:2]
+    parallel_for(n, lambda start, stop: _chained_rows(*arrays, skipped, right.shape[1], items, best, start, stop))
+    return items, best
+
+
+def csr_of(columns: Int32, values: Float32, width: int) -> sparse.csr_matrix:
+    """Lists (n, k), as sparse_top_k returns them, as a CSR matrix (n, width) with ascending columns."""
+    filled = columns >= 0
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int64)
+    matrix = sparse.csr_matrix((values[filled], columns[filled], indptr), shape=(len(columns), width))
+    matrix.sort_indices()
+    return matrix
+
+
+def diagonal(n: int) -> sparse.csr_matrix:
+    """The identity matrix (n, n): as `excluded` it leaves out column i of row i."""
+    return sparse.csr_matrix((np.ones(n, np.float32), np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int64)), shape=(n, n))
+
+
+def csr_arrays(matrix: sparse.csr_matrix) -> tuple[Int64, Int32, Float32]:
+    """indptr, indices and data of a matrix in the types that kernels expect; copied only where the type differs."""
+    return (np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32),
+            np.ascontiguousarray(matrix.data, np.float32))
+
+
+@njit(cache=True, nogil=True)
+def _sum_row(left: Csr, right: Csr, row: int, skipped: int, sums: SparseAccumulator) -> int:
+    """Compute row `row` of left @ right, without column `skipped` of left, in `sums`; returns the number of slots in use."""
+    (l_indptr, l_indices, l_data), (r_indptr, r_indices, r_data) = left, right
+    additions = 0
+    for position in range(l_indptr[row], l_indptr[row + 1]):
+        additions += r_indptr[l_indices[position] + 1] - r_indptr[l_indices[position]]
+    mask, used = hash_mask(additions, len(sums.keys)), 0
+    for position in range(l_indptr[row], l_indptr[row + 1]):
+        other = l_indices[position]
+        if l_data[position] != 0 and other != skipped:
+            row_of_right = slice(r_indptr[other], r_indptr[other + 1])
+            used = add_scaled(sums, mask, used, r_indices[row_of_right], l_data[position], r_data[row_of_right])
+    return used
+
+
+@njit(cache=True, nogil=True)
+def _keep_best(row_norm: float, column_shrinkage: Float64, sums: SparseAccumulator, used: int, excluded: Int32, items: Int32,
+               best: Float32) -> None:
+    scores = np.empty(used, np.float32)
+    for position in range(used):
+        slot = sums.slots[position]
+        score = np.float32(sums.values[slot] / (row_norm + (column_shrinkage[sums.keys[slot]] if len(column_shrinkage) else 0.0)))
+        scores[position] = score if 0 < score < np.inf else 0
+    size = push_columns(sums, scores, excluded, items, best)
+    clear(sums, used)
+    sort_heap(items, best, size)
+
+
+@njit(cache=True, nogil=True)
+def _rows(left: Csr, right: Csr, excluded: tuple[Int64, Int32], row_norms: Float64, column_shrinkage: Float64, width: int,
+          items: Int32, best: Float32, start: int, stop: int) -> None:
+    sums, (x_indptr, x_indices) = accumulator(width), excluded
+    for row in range(start, stop):
+        used = _sum_row(left, right, row, -1, sums)
+        _keep_best(row_norms[row], column_shrinkage, sums, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])
+
+
+@njit(cache=True, nogil=True)
+def _chained_rows(left: Csr, middle: Csr, right: Csr, excluded: tuple[Int64, Int32], skipped: Int32, width: int,
+                  items: Int32, best: Float32, start: int, stop: int) -> None:
+    between, sums, (x_indptr, x_indices) = accumulator(len(right[0]) - 1), accumulator(width), excluded
+    nothing, one_row = np.empty(0), np.zeros(2, np.int64)
+    for row in range(start, stop):
+        n = _sum_row(left, middle, row, -1, between)
+        one_row[1] = n
+        chain = one_row, between.keys[between.slots[:n]], between.values[between.slots[:n]]
+        used = _sum_row(chain, right, 0, skipped[row], sums)
+        clear(between, n)
+        _keep_best(1.0, nothing, sums, used, x_indices[x_indptr[row]:x_indptr[row + 1]], items[row], best[row])

@@ -1,0 +1,78 @@
+"""Weights of (user, item) pairs: checks, recency, and what follows from both for users and items."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from musicrec.dataset import DAY, Float32, Int32, TrainSet, chunks
+from musicrec.errors import ModelError
+from musicrec.models.top_k import rows_of
+
+
+def checked_weights(train: TrainSet) -> Float32:
+    """The weights of the pairs, float32 (nnz,), not copied. A pair of weight 0 is seen, but nothing is learned from it.
+
+    Raises ModelError, naming user and item, when a weight is negative, infinite or NaN.
+    """
+    weights: Float32 = train.matrix.data
+    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(bad):
+        row = int(np.searchsorted(train.matrix.indptr, bad[0], side="right")) - 1
+        user, item = train.user_ids[row], train.item_ids[train.matrix.indices[bad[0]]]
+        raise ModelError(f"{len(bad)} weights of the train set are not finite numbers of at least 0, the first {weights[bad[0]]} "
+                         f"for user {user} and item {item}; correct played_share in the events.")
+    return weights
+
+
+def presence(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """1 for every stored weight above 0, else 0, in the pattern of `matrix`; `matrix` itself where all weights are 1.
+
+    >>> presence(sparse.csr_matrix(np.array([[2.0, 1.0]], np.float32))).data.tolist()
+    [1.0, 1.0]
+    """
+    if (matrix.data == 1).all():
+        return matrix
+    return sparse.csr_matrix(((matrix.data > 0).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def recency(times: Int32, cutoff: int, half_life_days: float, min_weight: float = 0.0) -> NDArray[np.float64]:
+    """min_weight + (1 - min_weight) x 2 ** (-age in days / half_life_days) for each time, age at the cutoff; all 1 with half_life_days 0.
+
+    >>> recency(np.array([0, DAY], np.int32), cutoff=DAY, half_life_days=1.0).tolist()
+    [0.5, 1.0]
+    """
+    if half_life_days <= 0:
+        return np.ones(len(times))
+    age = np.maximum(cutoff - times.astype(np.float64), 0) / DAY
+    decayed: NDArray[np.float64] = min_weight + (1 - min_weight) * np.exp2(-age / half_life_days)
+    return decayed
+
+
+def check_recency(half_life_days: float, min_weight: float) -> None:
+    """Raise ModelError, naming the setting, where recency is not defined for these settings."""
+    if not half_life_days >= 0:
+        raise ModelError(f"half_life_days is {half_life_days}; give a number of days above 0, or 0 for no decay.")
+    if not 0 <= min_weight <= 1:
+        raise ModelError(f"min_weight is {min_weight}; give the weight, from 0 to 1, that the oldest plays keep.")
+
+
+def decayed_rows(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, half_life_days: float,
+                 min_weight: float) -> sparse.csr_matrix:
+    """Rows of `matrix` (pattern of train.matrix) for these users, every value times the recency of the pair. Row -1 is empty.
+
+    The age of a pair is that of its latest play. O(pairs of these users).
+    """
+    rows = rows_of(matrix, user_index)
+    if half_life_days > 0:
+        times = sparse.csr_matrix((train.last_played, train.matrix.indices, train.matrix.indptr), shape=matrix.shape)
+        rows.data *= recency(rows_of(times, user_index).data, train.cutoff, half_life_days, min_weight).astype(np.float32)
+    return rows
+
+
+def decayed_listeners(train: TrainSet, half_life_days: float) -> NDArray[np.float64]:
+    """Sum of the recency of each item's listeners, float64 (n_items,); their age is that of their latest play of the item. O(nnz)."""
+    counts = np.zeros(len(train.catalog))
+    for chunk in chunks(train.matrix.nnz):
+        weight = recency(train.last_played[chunk], train.cutoff, half_life_days)
+        counts += np.bincount(train.matrix.indices[chunk], weight, minlength=len(counts))
+    return counts
