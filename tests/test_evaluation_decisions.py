@@ -1,18 +1,16 @@
-"""Intervals, tests, Holm's correction, the gate and the results table."""
+"""Intervals, tests, Holm's correction and the results table."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp
 
 from musicrec.artifacts import Manifest, RunInfo
-from musicrec.evaluation import gate
 from musicrec.evaluation.results_table import BEGIN, END, main
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
 
@@ -57,7 +55,7 @@ def test_sign_flip_test_agrees_with_scipy() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(values=st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=30))
-def test_sign_flip_test_does_not_care_for_signs_or_equal_users(values: list[float]) -> None:
+def test_sign_flip_test_ignores_signs_and_equal_users(values: list[float]) -> None:
     """Swapping the two methods, or adding users on whom they agree, leaves p as it is; p lies in (0, 1]."""
     differences = np.array(values)
     p = sign_flip_p(differences, 500)
@@ -67,7 +65,7 @@ def test_sign_flip_test_does_not_care_for_signs_or_equal_users(values: list[floa
 
 
 def test_identical_differences_in_one_direction_are_significant() -> None:
-    """Ties with the pattern seen are counted although sums differ in the last bits: 10 equal gains have p near 2 / 2**10."""
+    """Ties with the observed pattern count although sums differ in the last bits: 10 equal gains have p near 2 / 2**10."""
     assert sign_flip_p(np.full(10, 0.1), 50_000) == pytest.approx(2 / 2**10, rel=0.35)
 
 
@@ -89,55 +87,6 @@ def test_holm_leaves_out_what_was_not_tested() -> None:
     assert holm([0.02, np.nan, 0.01])[[0, 2]].tolist() == [0.02, 0.02]
 
 
-def tables(ranked: float, fusion: float, single: float, n: int = 400) -> dict[str, pd.DataFrame]:
-    """Per-user tables whose means are about the three given."""
-    rng = np.random.default_rng(5)
-    common = rng.random(n) * 0.1
-    return {name: pd.DataFrame({"user_id": np.arange(n), "ndcg@10": common + mean + rng.normal(0, 0.02, n)})
-            for name, mean in (("ranked", ranked), ("fusion", fusion), ("als", single))}
-
-
-@pytest.mark.parametrize(("means", "winner"), [((0.3, 0.2, 0.1), "ranked"), ((0.2, 0.2001, 0.1), "fusion"), ((0.2, 0.1, 0.3), "als"),
-                                               ((0.2, 0.2, 0.1), "fusion"), ((0.2, 0.19, 0.2), "als"), ((0.3, 0.2, 0.2), "ranked")])
-def test_the_gate_opens_only_for_a_ranked_list_that_beats_all_plainer_ones(means: tuple[float, float, float], winner: str) -> None:
-    """The ranked list must beat fusion and single generator significantly; without a clear gain the better of those is published."""
-    decision = gate(tables(*means))
-    assert decision.publish == winner
-    assert decision.reason.startswith(f"{winner} is published because")
-    assert "400 users" in decision.reason
-
-
-def test_of_equal_plainer_lists_the_plainest_is_published() -> None:
-    """Where fusion and generator are the same, the generator is published."""
-    found = tables(0.1, 0.2, 0.2)
-    assert gate({**found, "fusion": found["als"]}).publish == "als"
-
-
-@pytest.mark.parametrize(("means", "winner"), [((0.1, 0.2, 0.2), "als"), ((0.2, 0.3, 0.19), "fusion"), ((0.3, 0.2, 0.1), "ranked")])
-def test_a_second_list_may_have_to_prove_itself(means: tuple[float, float, float], winner: str) -> None:
-    """With two lists to prove themselves the second one too is published only for a clear gain over all after it, a better mean is none."""
-    found = tables(*means)
-    assert gate(found, prove=2).publish == winner
-    if winner == "als":
-        assert gate(found, prove=1).publish == "fusion"
-
-
-def test_the_gate_takes_stacked_windows_and_a_single_list() -> None:
-    """Differences too small for one window are clear over nine; one list alone is published."""
-    small = tables(0.2010, 0.2, 0.2, n=200)
-    stacked = {name: pd.concat([small[name]] * 9) for name in small}
-    assert gate({name: stacked[name] for name in ("ranked", "als")}).reason.count("1,800 users") == 1
-    assert gate({"als": small["als"]}).publish == "als"
-
-
-def test_the_gate_refuses_tables_over_different_users() -> None:
-    """A paired test needs pairs."""
-    uneven = tables(0.3, 0.2, 0.1)
-    uneven["als"] = uneven["als"][1:]
-    with pytest.raises(ValueError, match="different users"):
-        gate(uneven)
-
-
 def published(artifacts: Path, info: RunInfo) -> Path:
     """The manifest file of a run as artifacts.publish lays it down, without the files of the run."""
     manifest = Manifest("20221216T000000Z-abcdef", "2022-12-16T00:00:00+00:00", info, {})
@@ -148,9 +97,9 @@ def published(artifacts: Path, info: RunInfo) -> Path:
     return path
 
 
-def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_results_table_replaces_the_text_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text around the marks stays; a second run changes nothing; missing marks or keys are named in one line."""
-    row = {"generator": "als", "users": 1234, "ndcg@10": 0.09, "artist_diversity@10": float("nan")}
+    row = {"model": "als", "users": 1234, "ndcg@10": 0.09, "artist_diversity@10": float("nan")}
     info = RunInfo({}, {"warm": [row], "reason": "als is published because it is alone."})
     artifacts, readme = tmp_path / "artifacts", tmp_path / "README.md"
     manifest = published(artifacts, info)
@@ -161,7 +110,7 @@ def test_the_results_table_replaces_what_stands_between_its_marks(tmp_path: Path
     assert once.endswith("after\n")
     assert "| als | - | - | 0.0900 |" in once
     assert "nan" not in once
-    assert "Judged on 1,234 users with a history; als is published" in once
+    assert "Evaluated on 1,234 users who had played before the cutoff; als is published" in once
     assert main([str(artifacts), str(readme)]) == 0, "the current run of a folder is the same run"
     assert readme.read_text() == once
     readme.write_text("no marks")

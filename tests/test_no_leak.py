@@ -1,7 +1,7 @@
 """No leak: whatever happens at or after a cutoff, all that was made from the events before it stays the same, bit for bit."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -11,18 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec import split
-from musicrec.candidates import GENERATORS
+from musicrec.dataset import Dataset, Interactions, TrainSet, catalog, second
 from musicrec.engine import connect
-from musicrec.evaluation import Judge, gate
+from musicrec.evaluation import Evaluator, decision
 from musicrec.features import FEATURES
-from musicrec.lists import Lists
-from musicrec.matrix import Catalogue, History, Plays, catalogue
+from musicrec.models import MODELS
 from musicrec.prepare import prepared, write
-from musicrec.ranking import RankerSettings, TrainingTable, answers, fit_ranker, pairs, training_table
+from musicrec.ranking import RankerSettings, TrainingTable, fit_ranker
+from musicrec.recommender import TwoStageRecommender
 from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
 
-CUTOFF, WINDOW = datetime(2022, 7, 1), datetime(2022, 6, 1)
+CUTOFF, FOLD_START = datetime(2022, 7, 1), datetime(2022, 6, 1)
 N_TRACKS, N_USERS = 60, 40
 Rows = pd.DataFrame
 
@@ -53,15 +52,15 @@ def altered(rows: Rows) -> Rows:
 
 
 def added(rows: Rows) -> Rows:
-    """New users with small and large ids play everything from the very first instant of the future on."""
+    """New users with small and large ids play everything from the cutoff itself on."""
     users, tracks = (part.ravel() for part in np.meshgrid([0, 7, 9000], np.arange(100, 100 + N_TRACKS)))
     times = [CUTOFF + timedelta(hours=int(hour)) for hour in np.arange(len(users)) // 2]
     return pd.concat([rows, pd.DataFrame({"user_id": users, "track_id": tracks, "started_at": times})], ignore_index=True)
 
 
 def earlier(rows: Rows) -> Rows:
-    """One more play on the last day before the label window: this one may and must be seen."""
-    one = pd.DataFrame({"user_id": [3], "track_id": [159], "started_at": [WINDOW - timedelta(days=1)]})
+    """One more play on the last day before the fold, which must be seen."""
+    one = pd.DataFrame({"user_id": [3], "track_id": [159], "started_at": [FOLD_START - timedelta(days=1)]})
     return pd.concat([rows, one], ignore_index=True)
 
 
@@ -69,7 +68,7 @@ FUTURES: dict[str, Callable[[Rows], Rows]] = {"deleted": deleted, "altered": alt
 
 
 def raw(rows: Rows) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Tracks, catalogue names and these interactions in the three-file form."""
+    """Tracks, catalog names and these interactions in the three-file form."""
     ids = np.arange(100, 100 + N_TRACKS)
     tracks = {"track_id": ids, "albums": [[i // 4] for i in ids], "artists": [[i % 2, 2 + i // 6] for i in ids],
               "genres": [[i % 2] for i in ids]}
@@ -83,71 +82,78 @@ def raw(rows: Rows) -> tuple[pa.Table, pa.Table, pa.Table]:
                 pa.schema([field for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])))
 
 
-Past = tuple[History, History, Plays]
+Past = tuple[TrainSet, TrainSet, Interactions]
 
 
-def past_of(rows: Rows, folder: Path) -> Past:
-    """The history before the cutoff, the history before the label window, and the labels of the window, through prepare and split."""
+def dataset_of(rows: Rows, folder: Path) -> Dataset:
+    """These interactions through prepare."""
     connection = connect("duckdb", memory_limit="1GB", threads=1, temp_folder=folder / "spill")
     files = dict(zip(("tracks", "names", "interactions"), raw(rows)))
     for name, table in files.items():
         pq.write_table(table, folder / f"raw_{name}.parquet")
     tables = (connection.read_parquet(folder / f"raw_{name}.parquet") for name in files)
     write(prepared(*tables), folder)
-    made: Catalogue = catalogue(pq.read_table(folder / "items.parquet"))
-    events = folder / "events.parquet"
-    return (split.history(events, made, CUTOFF.date()), split.history(events, made, WINDOW.date()),
-            split.labels(events, made, WINDOW.date(), CUTOFF.date()))
+    return Dataset(folder / "events.parquet", catalog(pq.read_table(folder / "items.parquet")))
+
+
+def past_of(rows: Rows, folder: Path) -> Past:
+    """The train set before the cutoff, the train set before a fold that ends at the cutoff, and the test set of the fold."""
+    dataset = dataset_of(rows, folder)
+    return (dataset.train_set(second(CUTOFF)), *dataset.split(second(FOLD_START), second(CUTOFF)))
 
 
 @pytest.fixture(scope="module")
 def pasts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Past]:
-    """The past as it is, and under every other future."""
+    """The past as it is, with every other future, and with one more play before the fold."""
     worlds = {"as it is": listens(), **{name: change(listens()) for name, change in FUTURES.items()}, "earlier": earlier(listens())}
     return {name: past_of(rows, tmp_path_factory.mktemp("world")) for name, rows in worlds.items()}
 
 
-def parts(past: History) -> dict[str, np.ndarray]:
-    """All arrays of a history."""
-    of_catalogue = {f"{name}.{part}": getattr(getattr(past.catalogue, name), part)
+def parts(past: TrainSet) -> dict[str, np.ndarray]:
+    """All arrays of a train set."""
+    of_catalog = {f"{name}.{part}": getattr(getattr(past.catalog, name), part)
                     for name in ("genres", "artists", "albums") for part in ("indptr", "indices", "data")}
-    return {"user_ids": past.user_ids, "item_ids": past.item_ids, "minutes": past.minutes, "cutoff": np.array(past.cutoff),
-            "indptr": past.matrix.indptr, "indices": past.matrix.indices, "data": past.matrix.data, **of_catalogue}
+    repeats = {f"repeats.{name}": getattr(past.repeats, name) for name in ("pairs", "starts", "times")}
+    return {"user_ids": past.user_ids, "item_ids": past.item_ids, "last_played": past.last_played, "cutoff": np.array(past.cutoff),
+            "indptr": past.matrix.indptr, "indices": past.matrix.indices, "data": past.matrix.data, **of_catalog, **repeats}
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     """Whether all arrays agree in every bit."""
-    return all(one[name].tobytes() == other[name].tobytes() for name in one)
+    return all(one[name].dtype == other[name].dtype and one[name].tobytes() == other[name].tobytes() for name in one)
 
 
-def rows_of(past: History) -> np.ndarray:
-    """Every user and the one without history."""
+def rows_of(past: TrainSet) -> np.ndarray:
+    """Every user, and a cold one."""
     return np.arange(-1, len(past.user_ids), dtype=np.int32)
 
 
-def lists_of(past: History, name: str) -> dict[str, np.ndarray]:
-    """What a generator offers everybody."""
-    items, scores = GENERATORS[name]().fit(past).recommend(rows_of(past), 20)
+def lists_of(past: TrainSet, name: str) -> dict[str, np.ndarray]:
+    """The lists of a model for everybody."""
+    items, scores = MODELS[name]().fit(past).recommend(rows_of(past), 20)
     return {"items": items, "scores": scores}
 
 
-def values_of(past: History, name: str) -> dict[str, np.ndarray]:
-    """What a feature group says about all pairs."""
-    users, items = np.repeat(rows_of(past), N_TRACKS), np.tile(np.arange(N_TRACKS, dtype=np.int32), len(rows_of(past)))
+def values_of(past: TrainSet, name: str) -> dict[str, np.ndarray]:
+    """The values of a feature group for all pairs."""
+    users, items = np.repeat(rows_of(past), len(past.item_ids)), np.tile(np.arange(len(past.item_ids), dtype=np.int32), len(rows_of(past)))
     return {"values": FEATURES[name]().fit(past).values(users, items)}
 
 
-def training_of(past: History, labels: Plays) -> TrainingTable:
-    """The table that the ranker learns from: two generators, all feature groups, labels of the window."""
-    recommenders = {name: GENERATORS[name]().fit(past) for name in ("popular", "item_knn")}
-    rows = past.user_index(labels.user_ids)
-    found = pairs(answers(recommenders, rows, 30), rows, 40)
-    return training_table(found, labels.user_ids, labels, {name: group().fit(past) for name, group in FEATURES.items()}, 20, seed=0)
+def two_stage() -> TwoStageRecommender:
+    """Two models and all feature groups."""
+    models = {name: MODELS[name]() for name in ("popular", "item_knn")}
+    return TwoStageRecommender(models, {name: group() for name, group in FEATURES.items()}, candidates_per_model=30, max_candidates=40)
+
+
+def training_of(past: TrainSet, test: Interactions) -> TrainingTable:
+    """The rows of a fold that the ranker learns from."""
+    return two_stage().fit(past).training_table(test.user_ids, test, negatives=20)
 
 
 @pytest.mark.parametrize("future", FUTURES)
-def test_history_and_labels_do_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
-    """Ids, plays, times, names and cutoffs before the cutoff are the same under another future, and so are the labels before it."""
+def test_train_and_test_sets_before_the_cutoff_do_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
+    """Ids, plays, times, names and cutoffs before the cutoff are the same with another future, and so is the test set of the fold."""
     for mine, other in zip(pasts["as it is"][:2], pasts[future][:2]):
         assert same(parts(mine), parts(other))
     mine, other = pasts["as it is"][2], pasts[future][2]
@@ -156,22 +162,22 @@ def test_history_and_labels_do_not_know_the_future(pasts: dict[str, Past], futur
 
 
 @pytest.mark.parametrize("future", FUTURES)
-@pytest.mark.parametrize("name", GENERATORS)
-def test_candidates_do_not_know_the_future(pasts: dict[str, Past], name: str, future: str) -> None:
-    """Every generator's items and scores are the same under another future."""
+@pytest.mark.parametrize("name", MODELS)
+def test_models_do_not_know_the_future(pasts: dict[str, Past], name: str, future: str) -> None:
+    """Every model's items and scores are the same with another future."""
     assert same(lists_of(pasts["as it is"][0], name), lists_of(pasts[future][0], name))
 
 
 @pytest.mark.parametrize("future", FUTURES)
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_do_not_know_the_future(pasts: dict[str, Past], name: str, future: str) -> None:
-    """Every feature of every pair is the same under another future."""
+    """Every feature of every pair is the same with another future."""
     assert same(values_of(pasts["as it is"][0], name), values_of(pasts[future][0], name))
 
 
 @pytest.mark.parametrize("future", FUTURES)
-def test_what_the_ranker_learns_from_does_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
-    """Features, targets and groups of the training table are the same under another future."""
+def test_training_rows_do_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
+    """Features, targets and groups of the training table are the same with another future."""
     mine, other = (training_of(*pasts[name][1:]) for name in ("as it is", future))
     assert len(mine) > 100
     for part in ("features", "target", "group"):
@@ -179,35 +185,31 @@ def test_what_the_ranker_learns_from_does_not_know_the_future(pasts: dict[str, P
 
 
 def test_an_earlier_event_is_seen(pasts: dict[str, Past]) -> None:
-    """The comparison can fail: one more play before the label window changes histories and training table."""
+    """The comparison can fail: one more play before the fold changes train set and training rows."""
     assert not same(parts(pasts["as it is"][0]), parts(pasts["earlier"][0]))
     assert training_of(*pasts["as it is"][1:]).features.tobytes() != training_of(*pasts["earlier"][1:]).features.tobytes()
 
 
-def test_shuffled_labels_teach_the_ranker_nothing(tmp_path: Path) -> None:
-    """A ranker trained on shuffled labels is not published over its generators, and falls behind the one trained on true labels."""
-    past, before, labels = past_of(listens(n_users=300), tmp_path)
-    future = split.labels(tmp_path / "events.parquet", past.catalogue, CUTOFF.date(), date(2022, 8, 1))
-    table = training_of(before, labels)
-    shuffled = TrainingTable(table.features, table.names, np.random.default_rng(0).permutation(table.target), table.group)
-    recommenders = {name: GENERATORS[name]().fit(past) for name in ("popular", "item_knn")}
-    features = {name: group().fit(past) for name, group in FEATURES.items()}
-    judge = Judge(past, future)
-    offered = answers(recommenders, judge.history_rows, 30)
-    found = pairs(offered, judge.history_rows, 40)
+def test_shuffled_targets_teach_the_ranker_nothing(tmp_path: Path) -> None:
+    """A ranker trained on shuffled targets is not published over its models, and falls behind the one trained on true targets."""
+    dataset = dataset_of(listens(n_users=300), tmp_path)
+    table = training_of(*dataset.split(second(FOLD_START), second(CUTOFF)))
+    shuffled = TrainingTable(table.features, table.columns, np.random.default_rng(0).permutation(table.target), table.group)
+    train, test = dataset.split(second(CUTOFF), second(datetime(2022, 8, 1)))
+    fitted, evaluator = two_stage().fit(train), Evaluator(train, test)
     for name, rows in (("true", table), ("shuffled", shuffled)):
-        ranker = fit_ranker([rows], RankerSettings(iterations=60, depth=4))
-        judge.add(name, Lists(judge.user_ids, *ranker.rank(found, features, 10)))
-    for name, (items, scores) in offered.items():
-        judge.add(name, Lists(judge.user_ids, items[:, :10], scores[:, :10]))
-    means = {name: judge.table(name)["ndcg@10"].mean() for name in judge.names}
-    best = max(recommenders, key=lambda name: means[name])
-    assert gate({name: judge.table(name) for name in ("shuffled", best)}).publish == best
+        ranked = fitted.with_ranker(fit_ranker([rows], RankerSettings(iterations=60, depth=4)))
+        evaluator.add(name, ranked.lists(evaluator.user_ids, 10, ["ranked"])["ranked"])
+    for name, lists in fitted.lists(evaluator.user_ids, 10, list(fitted.models)).items():
+        evaluator.add(name, lists)
+    means = {name: evaluator.table(name)["ndcg@10"].mean() for name in evaluator.names}
+    best = max(fitted.models, key=lambda name: means[name])
+    assert decision({name: evaluator.table(name) for name in ("shuffled", best)}, "rrf").publish == best
     assert means["shuffled"] < means["true"]
 
 
-def test_an_in_memory_table_of_events_tells_the_same_past(tmp_path: Path) -> None:
-    """The engine's table leaks no more than the file: cut at the same moment it gives the same history."""
-    past, _, _ = past_of(listens(), tmp_path)
+def test_an_in_memory_table_of_events_gives_the_same_train_set(tmp_path: Path) -> None:
+    """The engine's table leaks no more than the file: the train sets of one cutoff are the same."""
+    dataset = dataset_of(listens(), tmp_path)
     events = ibis.memtable(pq.read_table(tmp_path / "events.parquet"))
-    assert same(parts(past), parts(split.history(events, past.catalogue, CUTOFF.date())))
+    assert same(parts(dataset.train_set(second(CUTOFF))), parts(Dataset(events, dataset.catalog).train_set(second(CUTOFF))))

@@ -14,7 +14,7 @@ from musicrec import plots
 matplotlib.use("Agg")
 
 MONTHS = pd.date_range("2022-01-01", periods=6, freq="MS")
-METRICS = pd.DataFrame({"generator": ["random", "als", "popular"], "ndcg@10": [0.01, 0.3, 0.2], "ndcg@10_low": [0.0, 0.28, 0.19],
+METRICS = pd.DataFrame({"model": ["random", "als", "popular"], "ndcg@10": [0.01, 0.3, 0.2], "ndcg@10_low": [0.0, 0.28, 0.19],
                         "ndcg@10_high": [0.02, 0.33, 0.22], "recall@5": [0.0, 0.1, 0.05], "recall@10": [0.01, 0.2, 0.1]})
 TABLES: dict[str, tuple[Any, ...]] = {
     "monthly_plays": (pd.DataFrame({"month": MONTHS, "plays": [1, 5, 2, 8, 9, 4]}),),
@@ -29,16 +29,16 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "top_tracks": (pd.DataFrame({"name": ["a " * 60, "b"], "artists": ["x", ""], "plays": [9, 3]}),),
     "genres": (pd.DataFrame({"genre": ["pop", "rock"], "share_of_tracks": [0.4, 0.6], "share_of_plays": [0.7, 0.3]}),),
     "list_lengths": (pd.DataFrame({"list": ["albums", "albums", "genres"], "length": [0, 3, 1], "tracks": [5, 2, 7]}),),
-    "generators": (METRICS, "ndcg@10", ("popular",)),
+    "models": (METRICS, "ndcg@10", ("popular",)),
     "metric_by_k": (METRICS, "recall", (5, 10)),
     "feature_importance": ({"rank": 60.0, "plays": 40.0},),
     "shap": (pd.DataFrame({"rank": [0.4, -0.2, 0.1], "plays": [0.0, 0.3, 0.1]}), [[1, 5], [9, 2], [np.nan, 7]], ["rank", "plays"]),
-    "quality_and_speed": (pd.DataFrame({"generator": ["als", "neighbours", "random"], "users_per_second": [1e4, 1.1e4, 2e5],
+    "quality_and_speed": (pd.DataFrame({"model": ["als", "neighbors", "random"], "users_per_second": [1e4, 1.1e4, 2e5],
                                         "ndcg@10": [0.09, 0.09, 0.002]}),),
-    "segments": (pd.DataFrame({"generator": ["als", "als", "popular", "popular"], "of": ["users"] * 4, "segment": ["cold", "warm"] * 2,
+    "segments": (pd.DataFrame({"model": ["als", "als", "popular", "popular"], "of": ["users"] * 4, "segment": ["cold", "warm"] * 2,
                                "count": [3, 9] * 2, "recall@10": [0, 0.4, 0.1, 0.2]}),),
 }
-WITHOUT_Y = {"top_tracks", "genres", "generators", "feature_importance", "shap"}
+WITHOUT_Y = {"top_tracks", "genres", "models", "feature_importance", "shap"}
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +86,9 @@ def test_bars_have_the_heights_of_the_table() -> None:
     assert all(20 < bar.get_width() < 32 for bar in ax.patches)
 
 
-def test_generators_come_best_first_with_their_intervals() -> None:
+def test_models_come_best_first_with_their_intervals() -> None:
     """The longest bar is on top, and error bars end at the interval's ends."""
-    ax = plots.generators(METRICS, "ndcg@10")
+    ax = plots.models(METRICS, "ndcg@10")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["als", "popular", "random"]
     assert ax.yaxis_inverted()
     ends = np.array([segment[:, 0] for segment in ax.collections[0].get_segments()])

@@ -1,4 +1,4 @@
-"""Pairs, fusion, training tables, the ranker and its rules."""
+"""Candidates, training tables, the blender, the ranker and constraints."""
 
 import dataclasses
 from pathlib import Path
@@ -9,43 +9,40 @@ from catboost import CatBoostClassifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.candidates import GENERATORS
+from musicrec.dataset import Interactions, TrainSet, interactions
 from musicrec.errors import ArtifactError, RankingError
 from musicrec.features import FEATURES
-from musicrec.matrix import History, Plays, plays
+from musicrec.models import MODELS
 from musicrec.ranking import (
-    Fusion,
-    Pairs,
-    Ranked,
+    Candidates,
+    Constraints,
     Ranker,
     RankerSettings,
-    Ruled,
-    Rules,
     TrainingTable,
-    answers,
+    best_candidates,
+    candidates,
+    columns,
+    constrained,
     feature_matrix,
-    feature_names,
+    fit_blender,
     fit_ranker,
-    fit_weighted,
-    loaded,
-    pairs,
-    reciprocal_rank_fusion,
+    lists_of_models,
+    load_ranker,
     sampled_users,
     tail,
-    top,
     training_table,
     tree_count,
 )
-from tests.worlds import DAY, history, random_world
+from tests.worlds import random_world, train_set
 
 QUICK = RankerSettings(iterations=60, learning_rate=0.2, depth=4)
 
 
 class Stand:
-    """A stand-in recommender: per user a fixed order of the items that he has not heard."""
+    """A stand-in model: per user a fixed order of the unseen items."""
 
-    def __init__(self, world: History, scores: np.ndarray) -> None:
-        self.scores = np.where(np.vstack([world.matrix.toarray(), np.zeros((1, len(world.catalogue)))]) > 0, -np.inf, scores)
+    def __init__(self, world: TrainSet, scores: np.ndarray) -> None:
+        self.scores = np.where(np.vstack([world.matrix.toarray(), np.zeros((1, len(world.catalog)))]) > 0, -np.inf, scores)
 
     def recommend(self, user_index: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best by the fixed scores."""
@@ -55,14 +52,14 @@ class Stand:
         return np.where(np.isfinite(kept), order, -1).astype(np.int32), kept.astype(np.float32)
 
 
-def stands(world: History, seed: int = 0) -> dict[str, Stand]:
-    """Two recommenders with scores of their own."""
+def stands(world: TrainSet, seed: int = 0) -> dict[str, Stand]:
+    """Two models with random scores."""
     rng = np.random.default_rng(seed)
-    return {name: Stand(world, rng.random((len(world.user_ids) + 1, len(world.catalogue)))) for name in ("one", "two")}
+    return {name: Stand(world, rng.random((len(world.user_ids) + 1, len(world.catalog)))) for name in ("one", "two")}
 
 
-def features(world: History, *names: str) -> dict:
-    """Fitted groups, all when none is named."""
+def features(world: TrainSet, *names: str) -> dict:
+    """Fitted feature groups, all without names."""
     return {name: FEATURES[name]().fit(world) for name in names or FEATURES}
 
 
@@ -75,45 +72,58 @@ def some_lists(seed: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(there, items, -1).astype(np.int32), np.where(there, scores, -np.inf).astype(np.float32)
 
 
+def some_candidates(world: TrainSet, users: np.ndarray, k: int = 40, models: dict | None = None) -> Candidates:
+    """The candidates of these rows by both stand-ins."""
+    return candidates(lists_of_models(models or stands(world), users, k), users, 300)
+
+
+def rrf_lists(world: TrainSet, users: np.ndarray, k: int) -> np.ndarray:
+    """The k best candidates by reciprocal rank fusion."""
+    found = some_candidates(world, users)
+    return best_candidates(found, found.rrf, k)[0]
+
+
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), per_user=st.integers(0, 30))
-def test_pairs_are_the_union_of_the_lists(seed: int, per_user: int) -> None:
-    """Items, ranks, scores and fused values of every user equal a plain loop over his lists."""
-    offered = {"a": some_lists(seed, 6, 8), "b": some_lists(seed + 1, 6, 5)}
-    found = pairs(offered, np.arange(6, dtype=np.int32), per_user)
+@given(seed=st.integers(0, 10_000), max_candidates=st.integers(0, 30))
+def test_candidates_are_the_union_of_the_lists(seed: int, max_candidates: int) -> None:
+    """Items, ranks, scores and rrf of every user equal a plain loop over the user's lists, at most max_candidates with the highest rrf."""
+    lists = {"a": some_lists(seed, 6, 8), "b": some_lists(seed + 1, 6, 5)}
+    found = candidates(lists, np.arange(6, dtype=np.int32), max_candidates)
     for user in range(6):
-        expected = {}
-        for g, (items, scores) in enumerate(offered.values()):
+        expected: dict[int, dict[int, tuple[int, float]]] = {}
+        for g, (items, scores) in enumerate(lists.values()):
             for rank, (item, score) in enumerate(zip(items[user], scores[user]), 1):
                 if item >= 0:
                     expected.setdefault(int(item), {})[g] = (rank, float(score))
-        fused = {item: sum(1 / (60 + rank) for rank, _ in said.values()) for item, said in expected.items()}
-        best = sorted(sorted(expected, key=lambda item: (-round(fused[item], 9), item))[:per_user])
+        rrf = {item: sum(1 / (60 + rank) for rank, _ in ranks.values()) for item, ranks in expected.items()}
+        order = sorted(expected, key=lambda item: (-round(rrf[item], 9), item))
+        best = sorted(order[:max_candidates])
         part = slice(found.indptr[user], found.indptr[user + 1])
         assert found.item_index[part].tolist() == best
-        np.testing.assert_allclose(found.fused[part], [fused[item] for item in best], rtol=1e-6)
+        assert found.rrf_rank[part].tolist() == [order.index(item) + 1 for item in best]
+        np.testing.assert_allclose(found.rrf[part], [rrf[item] for item in best], rtol=1e-6)
         for row, item in zip(range(part.start, part.stop), best):
             for g in range(2):
                 rank, score = expected[item].get(g, (np.nan, np.nan))
                 np.testing.assert_equal((found.ranks[row, g], found.scores[row, g]), (np.float32(rank), np.float32(score)))
 
 
-def test_places_are_standard_scores() -> None:
-    """Within each list places have mean 0 and deviation 1; a list of equal scores has places 0."""
+def test_zscores_are_standard_scores_within_a_list() -> None:
+    """Within each list zscores have mean 0 and deviation 1; a list of equal scores has zscores 0."""
     items = np.array([[3, 1, 2], [5, 6, 7]], np.int32)
-    found = pairs({"a": (items, np.array([[9, 4, 2], [1, 1, 1]], np.float32))}, np.array([0, 1], np.int32), 9)
-    places = found.places[:, 0].reshape(2, 3)
-    np.testing.assert_allclose(places.mean(axis=1), 0, atol=1e-6)
-    np.testing.assert_allclose(places.std(axis=1), [1, 0], atol=1e-6)
+    found = candidates({"a": (items, np.array([[9, 4, 2], [1, 1, 1]], np.float32))}, np.array([0, 1], np.int32), 9)
+    zscores = found.zscores[:, 0].reshape(2, 3)
+    np.testing.assert_allclose(zscores.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(zscores.std(axis=1), [1, 0], atol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 40))
-def test_top_sorts_by_score_then_item(seed: int, k: int) -> None:
-    """The k best pairs, ties by ascending item index, -1 and -inf where none is left."""
-    found = pairs({"a": some_lists(seed, 5, 9), "b": some_lists(seed + 7, 5, 9)}, np.arange(5, dtype=np.int32), 99)
+def test_best_candidates_are_sorted_by_score_then_item(seed: int, k: int) -> None:
+    """The k best candidates, ties by ascending item index, -1 and -inf where none is left."""
+    found = candidates({"a": some_lists(seed, 5, 9), "b": some_lists(seed + 7, 5, 9)}, np.arange(5, dtype=np.int32), 99)
     scores = np.random.default_rng(seed).integers(0, 4, len(found)).astype(np.float32)
-    items, values = top(found, scores, k)
+    items, values = best_candidates(found, scores, k)
     for user in range(5):
         part = slice(found.indptr[user], found.indptr[user + 1])
         best = sorted(zip(-scores[part], found.item_index[part]))[:k]
@@ -121,89 +131,110 @@ def test_top_sorts_by_score_then_item(seed: int, k: int) -> None:
         assert values[user].tolist() == [-score for score, _ in best] + [-np.inf] * (k - len(best))
 
 
-def test_a_pair_subset_keeps_users() -> None:
-    """Leaving out pairs keeps the rows of the others and the users, also those left without pairs."""
-    found = pairs({"a": some_lists(3, 5, 9)}, np.arange(5, dtype=np.int32), 99)
+def test_a_part_of_the_candidates_keeps_users() -> None:
+    """Leaving out candidates keeps the rows of the others and all users, also those left without candidates."""
+    found = candidates({"a": some_lists(3, 5, 9)}, np.arange(5, dtype=np.int32), 99)
     part = found.where(found.item_index % 2 == 0)
     assert len(part.indptr) == 6
     assert (part.item_index % 2 == 0).all()
-    np.testing.assert_array_equal(part.user_of_pair, found.user_of_pair[found.item_index % 2 == 0])
+    np.testing.assert_array_equal(part.user_of_candidate, found.user_of_candidate[found.item_index % 2 == 0])
 
 
-def test_fusion_ignores_scores() -> None:
-    """Scaling and shifting the scores of one list changes nothing."""
-    one, two = some_lists(1, 8, 9), some_lists(2, 8, 9)
-    plain = reciprocal_rank_fusion({"one": one, "two": two}, 12)
-    scaled = reciprocal_rank_fusion({"one": one, "two": (two[0], two[1] * 1000 - 5)}, 12)
-    np.testing.assert_array_equal(plain[0], scaled[0])
-    np.testing.assert_array_equal(plain[1], scaled[1])
+def test_rrf_ignores_scores() -> None:
+    """Scaling and shifting the scores of one list changes no rrf."""
+    one, two, users = some_lists(1, 8, 9), some_lists(2, 8, 9), np.arange(8, dtype=np.int32)
+    plain = candidates({"one": one, "two": two}, users, 12)
+    scaled = candidates({"one": one, "two": (two[0], two[1] * 1000 - 5)}, users, 12)
+    np.testing.assert_array_equal(plain.item_index, scaled.item_index)
+    np.testing.assert_array_equal(plain.rrf, scaled.rrf)
 
 
-def test_fusion_of_one_is_that_one() -> None:
+def test_rrf_of_one_list_is_its_order() -> None:
     """A single list comes back in its order."""
     world = random_world()
     stand, users = stands(world)["one"], np.arange(-1, 20, dtype=np.int32)
-    np.testing.assert_array_equal(Fusion({"one": stand}).recommend(users, 10)[0], stand.recommend(users, 10)[0])
+    found = some_candidates(world, users, models={"one": stand})
+    np.testing.assert_array_equal(best_candidates(found, found.rrf, 10)[0], stand.recommend(users, 10)[0])
 
 
 def test_matrix_columns_follow_their_names() -> None:
-    """Each named column holds what the pairs or the group say."""
+    """Each named column holds the value of the candidates or of the feature group."""
     world = random_world()
     users = np.arange(-1, 30, dtype=np.int32)
-    found, groups = pairs(answers(stands(world), users, 15), users, 300), features(world)
-    names, matrix = feature_names(found, groups), feature_matrix(found, groups)
+    found, groups = some_candidates(world, users, 15), features(world)
+    names, matrix = columns(found.models, groups).names, feature_matrix(found, groups)
     assert len(names) == matrix.shape[1] == len(set(names))
     assert matrix.dtype == np.float32
-    np.testing.assert_array_equal(matrix[:, names.index("two.rank")], found.ranks[:, 1])
-    np.testing.assert_array_equal(matrix[:, names.index("generators_agreeing")], (~np.isnan(found.ranks)).sum(axis=1))
-    first = matrix[:, names.index("fused_rank")] == 1
-    np.testing.assert_array_equal(found.item_index[first], Fusion(stands(world), 15).recommend(users, 1)[0][:, 0])
+    np.testing.assert_array_equal(matrix[:, names.index("two_rank")], found.ranks[:, 1])
+    np.testing.assert_array_equal(matrix[:, names.index("one_score")], found.scores[:, 0])
+    np.testing.assert_array_equal(matrix[:, names.index("two_zscore")], found.zscores[:, 1])
+    np.testing.assert_array_equal(matrix[:, names.index("n_models")], (~np.isnan(found.ranks)).sum(axis=1))
+    np.testing.assert_array_equal(matrix[:, names.index("best_rank")], np.nanmin(found.ranks, axis=1))
+    first = matrix[:, names.index("rrf_rank")] == 1
+    np.testing.assert_array_equal(found.item_index[first], best_candidates(found, found.rrf, 1)[0][:, 0])
     activity = groups["user_activity"]
     start = names.index("listening_month")
-    np.testing.assert_array_equal(matrix[:, start:start + len(activity.names)], activity.values(found.user_of_pair, found.item_index))
+    np.testing.assert_array_equal(matrix[:, start:start + len(activity.names)],
+                                  activity.values(found.user_of_candidate, found.item_index))
 
 
-def future(world: History, chosen: np.ndarray) -> Plays:
-    """Labels: each user but the first plays the items of his row of `chosen`, so rows of labels are not rows of the history."""
+def test_columns_without_a_group_are_the_others() -> None:
+    """Leaving out a feature group leaves the columns of the others with the values that they had."""
+    world = random_world()
+    found, groups = some_candidates(world, np.arange(9, dtype=np.int32)), features(world, "item_popularity", "user_activity")
+    whole = columns(found.models, groups)
+    remaining, positions = whole.without("item_popularity")
+    del groups["item_popularity"]
+    assert remaining == columns(found.models, groups)
+    np.testing.assert_array_equal(feature_matrix(found, features(world, "item_popularity", "user_activity"))[:, positions],
+                                  feature_matrix(found, groups))
+
+
+def later_plays(world: TrainSet, chosen: np.ndarray) -> Interactions:
+    """A test set in which each user but the first plays the items of a row of `chosen`, so its rows are not those of the train set."""
     users = np.repeat(world.user_ids[1:], chosen.shape[1])
     items = chosen[1:].ravel()
     there = items >= 0
-    return plays(users[there], items[there], np.zeros(there.sum(), np.int32), None, len(world.catalogue))
+    return interactions(users[there], items[there], np.zeros(there.sum(), np.int32), None, len(world.catalog))
 
 
-def window(world: History, labels: Plays, negatives: int = 1000, seed: int = 0) -> TrainingTable:
+def rows_of_fold(world: TrainSet, test: Interactions, negatives: int = 1000, seed: int = 0) -> TrainingTable:
     """The training table of all users over both stand-ins."""
-    users = np.arange(len(world.user_ids), dtype=np.int32)
-    found = pairs(answers(stands(world), users, 40), users, 300)
-    return training_table(found, world.user_ids, labels, features(world, "item_popularity", "user_activity"), negatives, seed)
+    found = some_candidates(world, np.arange(len(world.user_ids), dtype=np.int32))
+    return training_table(found, world.user_ids, test, features(world, "item_popularity", "user_activity"), negatives, seed)
 
 
-def test_targets_are_the_labels_among_the_candidates() -> None:
-    """Positives of a user are his labels that some generator offered, nothing else."""
+def top_of(world: TrainSet, name: str, k: int) -> np.ndarray:
+    """The k best items of every user by one of the stand-ins."""
+    return stands(world)[name].recommend(np.arange(len(world.user_ids)), k)[0]
+
+
+def test_targets_are_the_later_plays_among_the_candidates() -> None:
+    """Hits of a user are the candidates that the user played in the test set, nothing else."""
     world = random_world()
-    chosen = stands(world)["one"].recommend(np.arange(len(world.user_ids)), 3)[0]
-    table = window(world, future(world, chosen))
+    chosen = top_of(world, "one", 3)
+    table = rows_of_fold(world, later_plays(world, chosen))
     assert world.user_ids[0] not in table.group
     assert table.target.sum() == 3 * (len(world.user_ids) - 1)
-    ranks = table.features[table.target == 1, table.names.index("one.rank")]
+    ranks = table.features[table.target == 1, table.columns.names.index("one_rank")]
     assert sorted(set(ranks.tolist())) == [1, 2, 3]
 
 
 def test_training_rows_look_like_those_at_prediction() -> None:
-    """Features of the rows kept for training are those of the same pairs among all candidates: leaving out negatives shifts nothing."""
+    """Features of the rows kept for training are those of the same pairs among all candidates."""
     world = random_world()
     users, groups = np.arange(len(world.user_ids), dtype=np.int32), features(world, "item_popularity", "user_activity")
-    labels = future(world, stands(world)["one"].recommend(users, 2)[0])
-    whole = {row.tobytes() for row in feature_matrix(pairs(answers(stands(world), users, 40), users, 300), groups)}
-    assert {row.tobytes() for row in window(world, labels, negatives=5).features} < whole
+    test = later_plays(world, top_of(world, "one", 2))
+    whole = {row.tobytes() for row in feature_matrix(some_candidates(world, users), groups)}
+    assert {row.tobytes() for row in rows_of_fold(world, test, negatives=5).features} < whole
 
 
 @pytest.mark.parametrize("negatives", [0, 1, 7])
 def test_negatives_follow_the_positives(negatives: int) -> None:
-    """Every positive stays; of the others so many for each positive of the user, the same ones for the same seed."""
+    """Every played candidate stays, and for each of them so many of the user's others, the same ones for the same seed."""
     world = random_world()
-    labels = future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0])
-    table, again = window(world, labels, negatives), window(world, labels, negatives)
+    test = later_plays(world, top_of(world, "one", 2))
+    table, again = rows_of_fold(world, test, negatives), rows_of_fold(world, test, negatives)
     _, counts = np.unique(table.group, return_counts=True)
     assert (counts == 2 * (1 + negatives)).all()
     np.testing.assert_array_equal(table.features, again.features)
@@ -211,16 +242,16 @@ def test_negatives_follow_the_positives(negatives: int) -> None:
 
 def test_users_are_sampled_by_seed() -> None:
     """The sample is of the size asked, ascending, and differs between seeds."""
-    labels = plays(np.arange(100) * 3, np.zeros(100, int), np.zeros(100, int), None, 2)
-    first, second = sampled_users(labels, 10, 0), sampled_users(labels, 10, 1)
+    test = interactions(np.arange(100) * 3, np.zeros(100, int), np.zeros(100, int), None, 2)
+    first, second = sampled_users(test, 10, 0), sampled_users(test, 10, 1)
     assert len(first) == 10
     assert (np.diff(first) > 0).all()
     assert set(first.tolist()) != set(second.tolist())
 
 
-def _ranked(world: History, table: TrainingTable | list[TrainingTable], settings: RankerSettings = QUICK) -> Ranked:
-    tables = table if isinstance(table, list) else [table]
-    return Ranked(stands(world), features(world, "item_popularity", "user_activity"), fit_ranker(tables, settings), 40)
+def _ranked(world: TrainSet, ranker: Ranker, users: np.ndarray, k: int) -> np.ndarray:
+    found = some_candidates(world, users)
+    return best_candidates(found, ranker.scores(found, features(world, "item_popularity", "user_activity")), k)[0]
 
 
 def _hits(found: np.ndarray, chosen: np.ndarray) -> float:
@@ -228,209 +259,222 @@ def _hits(found: np.ndarray, chosen: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("loss", ["Logloss", "YetiRank"])
-@pytest.mark.parametrize("n_windows", [1, 3])
-def test_the_ranker_finds_what_decides(loss: str, n_windows: int) -> None:
-    """Where one generator is right and the other noise, the ranked list beats their fusion and follows the right one."""
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_the_ranker_finds_which_model_is_right(loss: str, n_folds: int) -> None:
+    """Where one model is right and the other noise, the ranked list beats rrf and follows the right one."""
     world = random_world()
-    users = np.arange(len(world.user_ids), dtype=np.int32)
-    chosen = stands(world)["two"].recommend(users, 5)[0]
-    ranked = _ranked(world, [window(world, future(world, chosen))] * n_windows, dataclasses.replace(QUICK, loss=loss))
-    fused = Fusion(stands(world), 40).recommend(users, 5)[0]
-    assert _hits(ranked.recommend(users, 5)[0], chosen) > 4.9 > _hits(fused, chosen)
-    assert next(iter(ranked.ranker.importance())).startswith("two.")
+    users, chosen = np.arange(len(world.user_ids), dtype=np.int32), top_of(world, "two", 5)
+    ranker = fit_ranker([rows_of_fold(world, later_plays(world, chosen))] * n_folds, dataclasses.replace(QUICK, loss=loss))
+    assert _hits(_ranked(world, ranker, users, 5), chosen) > 4.9 > _hits(rrf_lists(world, users, 5), chosen)
+    assert ranker.importance().index[0].startswith("two_")
 
 
-def test_shuffled_labels_bring_it_down_to_its_generators() -> None:
-    """With labels drawn at random among the candidates the ranked list hits the true future no more often than the fusion does."""
+def test_shuffled_targets_bring_the_ranker_down_to_rrf() -> None:
+    """With targets drawn at random among the candidates the ranked list hits the later plays no more often than rrf does."""
     world = random_world()
-    users = np.arange(len(world.user_ids), dtype=np.int32)
-    chosen = stands(world)["two"].recommend(users, 5)[0]
-    table = window(world, future(world, chosen))
-    rng = np.random.default_rng(0)
-    shuffled = TrainingTable(table.features, table.names, rng.permutation(table.target), table.group)
-    fused = Fusion(stands(world), 40).recommend(users, 5)[0]
-    assert _hits(_ranked(world, shuffled).recommend(users, 5)[0], chosen) <= _hits(fused, chosen) + 0.1
+    users, chosen = np.arange(len(world.user_ids), dtype=np.int32), top_of(world, "two", 5)
+    table = rows_of_fold(world, later_plays(world, chosen))
+    shuffled = dataclasses.replace(table, target=np.random.default_rng(0).permutation(table.target))
+    ranked = _ranked(world, fit_ranker([shuffled], QUICK), users, 5)
+    assert _hits(ranked, chosen) <= _hits(rrf_lists(world, users, 5), chosen) + 0.1
 
 
-def test_ranked_lists_answer_like_a_recommender() -> None:
-    """A batch answers like single users, the user without history is answered, an empty batch too; nothing heard is offered."""
+def test_a_score_does_not_depend_on_the_batch() -> None:
+    """Users get the same ranked list alone and among others, the cold user included; an empty batch has no scores."""
     world = random_world()
-    labels = future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0])
-    ranked, users = _ranked(world, window(world, labels)), np.array([4, -1, 0], np.int32)
-    items, scores = ranked.recommend(users, 10)
-    for row, user in enumerate(users):
-        np.testing.assert_array_equal(ranked.recommend(users[row:row + 1], 10)[0][0], items[row])
-        if user >= 0:
-            assert not set(world.matrix[user].indices.tolist()) & set(items[row].tolist())
-    assert (np.diff(scores, axis=1) <= 0).all()
-    assert ranked.recommend(users[:0], 10)[0].shape == (0, 10)
+    ranker = fit_ranker([rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))], QUICK)
+    users = np.array([4, -1, 0], np.int32)
+    items = _ranked(world, ranker, users, 10)
+    for row in range(len(users)):
+        np.testing.assert_array_equal(_ranked(world, ranker, users[row:row + 1], 10)[0], items[row])
+    assert _ranked(world, ranker, users[:0], 10).shape == (0, 10)
 
 
-def test_strangers_teach_nothing_and_get_the_fusion() -> None:
-    """Users without history are no training rows, and their ranked list is the plain fusion."""
+def test_cold_users_teach_nothing_and_keep_the_order_of_rrf() -> None:
+    """Cold users are no training rows, and their ranked list is that of rrf."""
     world = random_world()
-    users = np.array([-1, 3], np.int32)
-    found = pairs(answers(stands(world), users, 40), users, 300)
-    groups = features(world, "item_popularity", "user_activity")
-    stranger = 10_000
-    labels = plays(np.array([stranger, world.user_ids[3]]), found.item_index[[0, -1]], np.zeros(2), None, len(world.catalogue))
-    table = training_table(found, np.array([stranger, world.user_ids[3]], np.int32), labels, groups, 100, 0)
+    users, cold_id = np.array([-1, 3], np.int32), 10_000
+    found, groups = some_candidates(world, users), features(world, "item_popularity", "user_activity")
+    test = interactions(np.array([cold_id, world.user_ids[3]]), found.item_index[[0, -1]], np.zeros(2), None, len(world.catalog))
+    table = training_table(found, np.array([cold_id, world.user_ids[3]], np.int32), test, groups, 100, 0)
     assert set(table.group.tolist()) == {int(world.user_ids[3])}
-    ranked = Ranked(stands(world), groups, fit_ranker([table], QUICK), 40)
-    np.testing.assert_array_equal(ranked.recommend(users, 9)[0][0], Fusion(stands(world), 40).recommend(users, 9)[0][0])
+    ranked = _ranked(world, fit_ranker([table], QUICK), users, 9)
+    np.testing.assert_array_equal(ranked[0], rrf_lists(world, users, 9)[0])
 
 
-def test_a_model_survives_the_disk(tmp_path: Path) -> None:
+def test_a_saved_ranker_is_loaded_as_it_was(tmp_path: Path) -> None:
     """A saved and loaded ranker gives the same scores and knows its columns; CatBoost alone reads the file."""
     world = random_world()
-    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
     ranker = fit_ranker([table], QUICK)
     ranker.save(tmp_path / "cb_model.cbm")
-    again = loaded(tmp_path / "cb_model.cbm")
-    assert again.names == ranker.names == table.names
-    np.testing.assert_array_equal(again.model.predict(table.features), ranker.model.predict(table.features))
-    assert CatBoostClassifier().load_model(str(tmp_path / "cb_model.cbm")).tree_count_ == ranker.model.tree_count_
+    again = load_ranker(tmp_path / "cb_model.cbm")
+    assert again.columns == ranker.columns == table.columns
+    np.testing.assert_array_equal(again.trees.predict(table.features), ranker.trees.predict(table.features))
+    assert CatBoostClassifier().load_model(str(tmp_path / "cb_model.cbm")).tree_count_ == ranker.trees.tree_count_
     assert [path.name for path in tmp_path.iterdir()] == ["cb_model.cbm"]
 
 
 def test_shap_values_add_up_to_the_score() -> None:
     """Per row the contributions differ from the raw score by one constant, the expected score."""
     world = random_world()
-    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
     ranker = fit_ranker([table], QUICK)
     rest = ranker.scores_of_rows(table.features) - ranker.shap(table).sum(axis=1)
     np.testing.assert_allclose(rest, rest[0], atol=1e-3)
-    assert sum(ranker.importance().values()) == pytest.approx(100)
+    assert ranker.importance().sum() == pytest.approx(100)
 
 
 def test_a_loaded_ranker_ranks_alike(tmp_path: Path) -> None:
-    """The weights of the fusion travel in the model's file; a CatBoost model without them is refused."""
+    """The file of the ranker holds the weights of the blender; a CatBoost model without them is refused."""
     world = random_world()
-    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
     ranker = fit_ranker([table], QUICK)
     ranker.save(tmp_path / "cb_model.cbm")
-    np.testing.assert_array_equal(loaded(tmp_path / "cb_model.cbm").scores_of_rows(table.features), ranker.scores_of_rows(table.features))
+    again = load_ranker(tmp_path / "cb_model.cbm")
+    np.testing.assert_array_equal(again.scores_of_rows(table.features), ranker.scores_of_rows(table.features))
     CatBoostClassifier(iterations=1, verbose=False, allow_writing_files=False).fit(table.features, table.target).save_model(
         str(tmp_path / "other.cbm"))
     with pytest.raises(ArtifactError, match="no ranker of this version"):
-        loaded(tmp_path / "other.cbm")
+        load_ranker(tmp_path / "other.cbm")
 
 
-def test_the_weighted_fusion_finds_who_is_right() -> None:
-    """Where one generator is right and the other noise, a few weights follow the right one; strangers get the plain fusion."""
+def test_the_blender_finds_which_model_is_right() -> None:
+    """Where one model is right and the other noise, the blended list follows the right one; cold users keep the order of rrf."""
     world = random_world()
-    users = np.arange(-1, len(world.user_ids), dtype=np.int32)
-    chosen = stands(world)["two"].recommend(users[1:], 5)[0]
-    fusion = fit_weighted([window(world, future(world, chosen))])
-    found = pairs(answers(stands(world), users, 40), users, 300)
-    listed = top(found, fusion.scores(found), 5)[0]
-    assert _hits(listed[1:], chosen) > 4.5
-    np.testing.assert_array_equal(listed[0], Fusion(stands(world), 40).recommend(users[:1], 5)[0][0])
+    users, chosen = np.arange(-1, len(world.user_ids), dtype=np.int32), top_of(world, "two", 5)
+    blender, found = fit_blender([rows_of_fold(world, later_plays(world, chosen))]), some_candidates(world, users)
+    blended = best_candidates(found, blender.scores(found), 5)[0]
+    assert _hits(blended[1:], chosen) > 4.5
+    np.testing.assert_array_equal(blended[0], rrf_lists(world, users[:1], 5)[0])
+
+
+def test_a_blender_of_nothing_but_hits_weighs_all_models_alike() -> None:
+    """Where all rows are hits or none is, all weights are 1."""
+    world = random_world()
+    table = rows_of_fold(world, later_plays(world, top_of(world, "two", 5)))
+    for target in (np.zeros_like(table.target), np.ones_like(table.target)):
+        assert fit_blender([dataclasses.replace(table, target=target)]).weights.tolist() == [1.0] * 4
 
 
 def test_the_mean_of_models_is_the_mean_of_their_scores() -> None:
     """A ranker of three seeds scores like the mean of rankers of one seed each."""
     world = random_world()
-    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
-    single = [fit_ranker([table], dataclasses.replace(QUICK, seed=seed, models=1), 20).scores_of_rows(table.features) for seed in range(3)]
-    together = fit_ranker([table], dataclasses.replace(QUICK, models=3), 20).scores_of_rows(table.features)
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
+    single = [fit_ranker([table], dataclasses.replace(QUICK, seed=seed, n_seeds=1), 20).scores_of_rows(table.features) for seed in range(3)]
+    together = fit_ranker([table], dataclasses.replace(QUICK, n_seeds=3), 20).scores_of_rows(table.features)
     np.testing.assert_allclose(together, np.mean(single, axis=0), atol=1e-4)
     assert not np.allclose(single[0], single[1], atol=1e-3)
 
 
-def test_the_number_of_trees_is_found_on_the_latest_window() -> None:
-    """Where the latest window contradicts the earlier ones few trees are kept; where it agrees, many."""
+def test_the_number_of_trees_is_found_on_the_latest_fold() -> None:
+    """Where the latest fold contradicts the earlier ones few trees are kept; where it agrees, many."""
     world = random_world()
-    users = np.arange(len(world.user_ids), dtype=np.int32)
-    table = window(world, future(world, stands(world)["one"].recommend(users, 5)[0]))
-    noise = TrainingTable(table.features, table.names, np.random.default_rng(0).permutation(table.target), table.group)
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 5)))
+    noise = dataclasses.replace(table, target=np.random.default_rng(0).permutation(table.target))
     assert tree_count([table, noise], QUICK) < 5 < tree_count([table, table], QUICK)
 
 
-def test_bad_models_and_tables_are_refused(tmp_path: Path) -> None:
-    """No positives, other features, a missing and a damaged file: one sentence each."""
+def test_folds_without_an_order_are_left_out() -> None:
+    """A fold in which all candidates were played, or none was, changes no score of the ranker, and alone it teaches nothing."""
     world = random_world()
-    table = window(world, future(world, stands(world)["one"].recommend(np.arange(len(world.user_ids)), 2)[0]))
-    nothing = TrainingTable(table.features, table.names, np.zeros_like(table.target), table.group)
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 5)))
+    none, every = (dataclasses.replace(table, target=np.full_like(table.target, value)) for value in (0, 1))
+    alone, among = (fit_ranker(tables, QUICK).scores_of_rows(table.features) for tables in ([table], [none, table, every]))
+    np.testing.assert_array_equal(alone, among)
+    for useless in (none, every):
+        with pytest.raises(RankingError, match="nothing to learn an order from"):
+            fit_ranker([useless], QUICK)
+
+
+def test_bad_models_and_tables_are_refused(tmp_path: Path) -> None:
+    """No hits, other features, a missing and a damaged file: one sentence each."""
+    world = random_world()
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
+    nothing = dataclasses.replace(table, target=np.zeros_like(table.target))
     with pytest.raises(RankingError, match="no candidate was played"):
         fit_ranker([nothing], QUICK)
     ranker, users = fit_ranker([table, nothing], QUICK), np.arange(3, dtype=np.int32)
-    found = pairs(answers(stands(world), users, 5), users, 9)
+    found = some_candidates(world, users, 5)
     with pytest.raises(RankingError, match="listeners_7"):
         ranker.scores(found, features(world, "user_activity"))
     (tmp_path / "half.cbm").write_bytes(b"CBM1 and no more")
     for path in ("half.cbm", "absent.cbm"):
         with pytest.raises(ArtifactError, match=path):
-            loaded(tmp_path / path)
+            load_ranker(tmp_path / path)
 
 
-def _ruled(world: History, rules: Rules, k: int) -> np.ndarray:
-    users = np.arange(len(world.user_ids), dtype=np.int32)
-    items, scores = Ruled(stands(world)["one"], rules, world).recommend(users, k)
+def _constrained(world: TrainSet, constraints: Constraints, k: int) -> np.ndarray:
+    lists = stands(world)["one"].recommend(np.arange(len(world.user_ids)), k * Constraints.pool)
+    items, scores = constrained(*lists, world.user_ids, k, constraints, world)
     assert (np.diff(scores, axis=1) <= 0).all()
     assert all(len(set(row.tolist())) == k for row in items)
     return items
 
 
-def test_rules_are_off_by_default() -> None:
-    """Without rules the lists pass unchanged."""
+def test_constraints_are_off_by_default() -> None:
+    """Without constraints the lists pass unchanged."""
     world = random_world()
-    plain = stands(world)["one"].recommend(np.arange(len(world.user_ids)), 8)[0]
-    np.testing.assert_array_equal(_ruled(world, Rules(), 8), plain)
+    np.testing.assert_array_equal(_constrained(world, Constraints(), 8), top_of(world, "one", 8))
 
 
 @pytest.mark.parametrize("most", [1, 2])
 def test_at_most_n_per_artist(most: int) -> None:
     """No artist has more than n tracks in a list that the candidates can fill, and the best track stays first."""
     world = random_world()
-    items = _ruled(world, Rules(max_per_artist=most), 6)
+    items = _constrained(world, Constraints(max_per_artist=most), 6)
     for row in items:
-        assert np.asarray(world.catalogue.artists[row].sum(axis=0)).max() <= most
-    plain = stands(world)["one"].recommend(np.arange(len(world.user_ids)), 1)[0]
-    np.testing.assert_array_equal(items[:, 0], plain[:, 0])
+        assert np.asarray(world.catalog.artists[row].sum(axis=0)).max() <= most
+    np.testing.assert_array_equal(items[:, 0], top_of(world, "one", 1)[:, 0])
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_the_tail_gets_its_share_at_every_length(share: float) -> None:
     """The first 1, 2, 3 ... tracks of a list hold at least the asked share of tail tracks."""
     world = random_world()
-    is_tail = tail(world)[_ruled(world, Rules(min_tail_share=share), 8)]
+    is_tail = tail(world)[_constrained(world, Constraints(min_tail_share=share), 8)]
     assert (np.cumsum(is_tail, axis=1) >= share * np.arange(1, 9) - 1e-6).all()
-    heard = world.n_listeners[~tail(world)].sum()
-    assert heard * 2 >= world.n_listeners.sum()
+    seen = world.n_listeners[~tail(world)].sum()
+    assert seen * 2 >= world.n_listeners.sum()
 
 
 def test_exploration_is_repeatable_and_follows_its_chance() -> None:
     """The same seed draws the same lists, another seed others; small chances change few places."""
     world = random_world()
-    plain, little, much = (_ruled(world, Rules(exploration=chance), 8) for chance in (0.0, 0.1, 1.0))
-    np.testing.assert_array_equal(_ruled(world, Rules(exploration=1.0), 8), much)
-    assert (_ruled(world, Rules(exploration=1.0, seed=1), 8) != much).any()
+    plain, little, much = (_constrained(world, Constraints(exploration=chance), 8) for chance in (0.0, 0.1, 1.0))
+    np.testing.assert_array_equal(_constrained(world, Constraints(exploration=1.0), 8), much)
+    assert (_constrained(world, Constraints(exploration=1.0, seed=1), 8) != much).any()
     assert (plain[:, 0] != little[:, 0]).mean() < 0.3 < (plain[:, 0] != much[:, 0]).mean()
 
 
-def test_a_rule_gives_way_when_nobody_is_left() -> None:
-    """One artist alone and a rule of one track per artist: the list is still filled."""
-    world = history([(1, 0, 5)], 5)
-    assert sorted(_ruled(world, Rules(max_per_artist=1), 4)[0].tolist()) == [1, 2, 3, 4]
+def test_exploration_takes_ids_of_any_sign() -> None:
+    """Negative user ids have draws of their own, and a user's list does not depend on who else is asked."""
+    world = random_world()
+    lists = stands(world)["one"].recommend(np.array([5, 5, 5]), 24)
+    ids, explored = np.array([-7, -1, 4], np.int32), Constraints(exploration=1.0)
+    items = constrained(*lists, ids, 8, explored, world)[0]
+    assert len({row.tobytes() for row in items}) == 3
+    np.testing.assert_array_equal(constrained(lists[0][:1], lists[1][:1], ids[:1], 8, explored, world)[0], items[:1])
 
 
-def test_a_real_generator_can_be_ranked() -> None:
-    """Popular lists and all feature groups go through training and prediction."""
+def test_a_constraint_gives_way_when_nothing_is_left() -> None:
+    """With one artist alone and one track per artist allowed, the list is still filled."""
+    world = train_set([(1, 0, 5)], 5)
+    assert sorted(_constrained(world, Constraints(max_per_artist=1), 4)[0].tolist()) == [1, 2, 3, 4]
+
+
+def test_every_feature_group_can_be_ranked() -> None:
+    """Lists of a real model and all feature groups go through training and prediction."""
     world = random_world()
     rng, users = np.random.default_rng(0), np.arange(len(world.user_ids), dtype=np.int32)
-    generators = {"popular": GENERATORS["popular"]().fit(world), **stands(world)}
-    found, groups = pairs(answers(generators, users, 30), users, 300), features(world)
-    labels = future(world, rng.integers(0, 80, (len(users), 9)))
-    ranker: Ranker = fit_ranker([training_table(found, world.user_ids, labels, groups, 50, 0)], QUICK)
-    items, _ = Ranked(generators, groups, ranker, 30).recommend(users, 10)
-    assert (items >= 0).all()
+    found, groups = some_candidates(world, users, 30, {"popular": MODELS["popular"]().fit(world), **stands(world)}), features(world)
+    test = later_plays(world, rng.integers(0, 80, (len(users), 9)))
+    ranker = fit_ranker([training_table(found, world.user_ids, test, groups, 50, 0)], QUICK)
+    assert (best_candidates(found, ranker.scores(found, groups), 10)[0] >= 0).all()
 
 
-def test_pairs_of_nobody_are_no_pairs() -> None:
-    """No users, no generators' items: empty pairs with all columns."""
-    none = pairs({"a": some_lists(0, 0, 5)}, np.empty(0, np.int32), 10)
-    assert isinstance(none, Pairs)
+def test_nobody_has_no_candidates() -> None:
+    """Without users there are no candidates, with all columns."""
+    none = candidates({"a": some_lists(0, 0, 5)}, np.empty(0, np.int32), 10)
     assert len(none) == 0
     assert none.ranks.shape == (0, 1)
-    assert history([], 3).cutoff == 1000 * DAY

@@ -1,25 +1,29 @@
-"""How recommendations are judged: who is judged (targets), metrics, comparison table, segments, significance, the seeds' figures, the gate.
+"""Evaluation of recommendations: users and targets, metrics, tables, significance, the backtest and the promotion policy.
 
-A Judge takes lists batch by batch; the tables are functions of it:
+An Evaluator takes lists batch by batch; the tables are functions of it:
 
-    judge = Judge(history, future)                     targets.Rules, metrics.RELEVANCE, tally.MEASURES
-    judge.add("als", lists)                            any number of batches and generators
-    comparison(judge, baselines=("popular",))          one row a generator
-    segments(judge)                                    users by history, tracks by popularity
-    marginal_hits(judge)                               what only one generator finds, recall of the union
-    figures(judge)                                     the columns that the seeds report
-    pooled_comparison([judge, other])                  several windows as one
-    gate({"ranked": judge.table("ranked"), ...})       what to publish, and why
+    evaluator = Evaluator(train, test)                     see targets.TargetRules, metrics.RELEVANCE, accumulator.MEASURES
+    evaluator.add("als", lists)                            any number of batches and models
+    comparison(evaluator, baselines=("popular",))          one row per model
+    segments(evaluator)                                    users by number of seen items, items by popularity
+    marginal_hits(evaluator)                               hits of one model alone, recall of the union
+    figures(evaluator)                                     the columns that the reference notebooks report
     side_by_side({"temporal": ..., "random hold-out": ...})   two protocols in one table
+
+    result = Backtest(folds).run(dataset, recommender)     everything forward in time
+    pooled_comparison(result.evaluators)                   all folds as one, one row per user
+    result.decision()                                      which list is published, and why
 """
 
-from musicrec.evaluation.comparison import HEADLINE, comparison, pooled, pooled_comparison, side_by_side
-from musicrec.evaluation.gate import Decision, gate
-from musicrec.evaluation.judge import KS, Judge, per_user
-from musicrec.evaluation.seeds import figures
+from musicrec.evaluation.backtest import Backtest, BacktestResult, FoldResult, evaluate
+from musicrec.evaluation.comparison import HEADLINE, by_user, comparison, pooled_comparison, side_by_side
+from musicrec.evaluation.evaluator import KS, Evaluator
+from musicrec.evaluation.promotion import Decision, decision
+from musicrec.evaluation.reference import figures
 from musicrec.evaluation.segments import segments
-from musicrec.evaluation.targets import SEEDS, TEMPORAL, Rules, Targets, targets
+from musicrec.evaluation.targets import DISCOVERY, REFERENCE, TargetRules, Targets, targets
 from musicrec.evaluation.union import marginal_hits
 
-__all__ = ["HEADLINE", "KS", "SEEDS", "TEMPORAL", "Decision", "Judge", "Rules", "Targets", "comparison", "figures", "gate",
-           "marginal_hits", "per_user", "pooled", "pooled_comparison", "segments", "side_by_side", "targets"]
+__all__ = ["DISCOVERY", "HEADLINE", "KS", "REFERENCE", "Backtest", "BacktestResult", "Decision", "Evaluator", "FoldResult", "TargetRules",
+           "Targets", "by_user", "comparison", "decision", "evaluate", "figures", "marginal_hits", "pooled_comparison", "segments",
+           "side_by_side", "targets"]

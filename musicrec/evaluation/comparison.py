@@ -1,4 +1,4 @@
-"""The table of generators: the same users in every row, means over users, intervals, and a paired test against the best baseline."""
+"""The table of models: the same users in every row, means over users, intervals, and a paired test against the best baseline."""
 
 from collections.abc import Sequence
 
@@ -6,85 +6,107 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from musicrec.evaluation.judge import Judge
+from musicrec.evaluation.accumulator import MEASURES
+from musicrec.evaluation.evaluator import KS, Evaluator
 from musicrec.evaluation.metrics import RELEVANCE, Float64
-from musicrec.evaluation.seeds import score_errors
+from musicrec.evaluation.reference import score_errors
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
 
-HEADLINE = ("generator", "users", "served", "precision@10", "recall@10", "ndcg@10", "ndcg@10_low", "ndcg@10_high", "p_holm", "recall@100",
+HEADLINE = ("model", "users", "served", "precision@10", "recall@10", "ndcg@10", "ndcg@10_low", "ndcg@10_high", "p_holm", "recall@100",
             "coverage@10", "self_information@10", "artist_diversity@10", "popularity_lift@10")
 
 
-def comparison(judge: Judge, baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10", samples: int = 1000,
+def comparison(evaluator: Evaluator, baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10", samples: int = 1000,
                seed: int = 0) -> pd.DataFrame:
-    """One row a generator, best `metric` first, over the same `users` ("all", "warm", "cold"); no rows when the group is empty.
+    """One row per model, best `metric` first, over the same `users` ("all", "warm", "cold"); all columns but no rows for an empty group.
 
-    Columns: generator; users (judged); served (share with a list of at least one track); the metrics of metrics.RELEVANCE at each k,
-    means over all users of the group; the measures of Judge.measures, means over users who have them; coverage@k (share of the
-    catalogue shown in any first k) and heard_coverage@k (same, of and among tracks with listeners); popularity_lift@k (mean listeners of
-    recommended tracks, divided by those of the same users' histories, minus 1; Abdollahpouri et al. 2020); rmse and mae (see seeds).
-    Then for `metric`: {metric}_low and _high, the 95 % bootstrap interval; baseline, the generator of `baselines` with the best mean, or
-    of all when none is named; difference from it with difference_low and _high; p of the paired sign-flip test; p_holm, corrected over
-    the rows. Raises ValueError for a metric or baseline that the judge does not know.
+    Columns: model; users (evaluated); served (share with at least one item in the list); the metrics of metrics.RELEVANCE at each k,
+    means over all users of the group; the measures of Evaluator.measures, means over users who have them; coverage@k (share of the
+    items of the train set that are in the first k of any list) and played_coverage@k (the same among played items); popularity_lift@k
+    (mean listeners of recommended items, divided by those of the items that the same users have seen, minus 1; Abdollahpouri et al. 2020);
+    rmse and mae (see reference.score_errors).
+    Then for `metric`: {metric}_low and _high, the 95 % bootstrap interval; baseline, the model of `baselines` with the best mean, or of
+    all models without any; difference from it with difference_low and _high; p of the paired sign-flip test; p_holm, corrected over
+    the rows. Raises ValueError for an unknown metric or baseline.
     """
-    known = [f"{name}@{k}" for k in judge.ks for name in RELEVANCE]
-    if metric not in known or not set(baselines) <= set(judge.names):
-        raise ValueError(f"{metric!r} must be one of {', '.join(known)} and the baselines {baselines} among {', '.join(judge.names)}.")
-    group = judge.members(users)
-    if not group.any() or not judge.names:
-        return pd.DataFrame(columns=["generator", "users"])
+    known = [f"{name}@{k}" for k in evaluator.ks for name in RELEVANCE]
+    if metric not in known or not set(baselines) <= set(evaluator.names):
+        raise ValueError(f"{metric!r} must be one of {', '.join(known)} and the baselines {baselines} among {', '.join(evaluator.names)}.")
+    group = evaluator.members(users)
+    if not group.any() or not evaluator.names:
+        return pd.DataFrame(columns=_columns(evaluator, metric))
     rows, columns = [], []
-    for name in judge.names:
-        relevant = {column: values[group] for column, values in judge.relevance(name).items()}
-        rows.append(_means(judge, name, relevant, users, group))
+    for name in evaluator.names:
+        relevant = {column: values[group] for column, values in evaluator.relevance(name).items()}
+        rows.append(_means(evaluator, name, relevant, users, group))
         columns.append(relevant[metric])
-    tests = _tested(np.column_stack(columns), judge.names, tuple(baselines) or judge.names, metric, samples, seed)
+    tests = _tested(np.column_stack(columns), evaluator.names, tuple(baselines) or evaluator.names, metric, samples, seed)
     table = pd.DataFrame(rows).assign(**tests)
     return table.sort_values(metric, ascending=False, kind="stable", ignore_index=True)
 
 
-def pooled(judges: Sequence[Judge], users: str = "all") -> dict[str, pd.DataFrame]:
-    """Judge.table of each generator for the same `users` of several windows, one under the other. A user of two windows is two rows."""
-    return {name: pd.concat([judge.table(name)[judge.members(users)] for judge in judges], ignore_index=True) for name in judges[0].names}
+def by_user(evaluators: Sequence[Evaluator], users: str = "all") -> dict[str, pd.DataFrame]:
+    """For each model one row per user over several folds, ascending user_id: the means of that user's rows of Evaluator.table.
 
-
-def pooled_comparison(judges: Sequence[Judge], baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10",
-                      samples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """One row a generator over all windows together, best `metric` first: generator, users, the metrics of metrics.RELEVANCE at each k,
-    and the interval and tests of `metric` as in comparison.
+    The user is the unit: a user of three folds is one row, not three. All folds have lists of the same models.
     """
-    tables = pooled(judges, users)
-    names, known = tuple(tables), [f"{name}@{k}" for k in judges[0].ks for name in RELEVANCE]
-    rows = [{"generator": name, "users": len(table)} | {column: float(table[column].mean()) for column in known}
+    tables = {}
+    for name in evaluators[0].names if evaluators else ():
+        rows = pd.concat([one.table(name)[one.members(users)] for one in evaluators], ignore_index=True)
+        tables[name] = rows.groupby("user_id", as_index=False).mean()
+    return tables
+
+
+def pooled_comparison(evaluators: Sequence[Evaluator], baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10",
+                      samples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """One row per model over all folds together, best `metric` first: model, users, the metrics of metrics.RELEVANCE at each k,
+    and the interval and tests of `metric` as in comparison. Means, intervals and tests are over users, see by_user.
+    """
+    tables = by_user(evaluators, users)
+    known = [f"{name}@{k}" for k in KS for name in RELEVANCE]
+    if not tables or not len(next(iter(tables.values()))):
+        return pd.DataFrame(columns=["model", "users", *known, *_test_columns(metric)])
+    names = tuple(tables)
+    rows = [{"model": name, "users": len(table)} | {column: float(table[column].mean()) for column in known if column in table}
             for name, table in tables.items()]
     values = np.column_stack([table[metric].to_numpy() for table in tables.values()])
-    tests = _tested(values, names, tuple(baselines) or names, metric, samples, seed)
+    tests = _tested(values, names, tuple(name for name in baselines if name in names) or names, metric, samples, seed)
     return pd.DataFrame(rows).assign(**tests).sort_values(metric, ascending=False, kind="stable", ignore_index=True)
 
 
-def _means(judge: Judge, name: str, relevant: dict[str, Float64], users: str, group: NDArray[np.bool_]) -> dict[str, object]:
-    measures = {column: values[group] for column, values in judge.measures(name).items()}
-    served = float((judge.tallies[name].lengths[group] > 0).mean())
-    row: dict[str, object] = {"generator": name, "users": int(group.sum()), "served": served}
+def _test_columns(metric: str) -> list[str]:
+    return [f"{metric}_low", f"{metric}_high", "baseline", "difference", "difference_low", "difference_high", "p", "p_holm"]
+
+
+def _columns(evaluator: Evaluator, metric: str) -> list[str]:
+    by_k = [f"{name}@{k}" for names in (RELEVANCE, MEASURES) for k in evaluator.ks for name in names]
+    by_name = [f"{name}@{k}" for name in ("coverage", "played_coverage", "popularity_lift") for k in evaluator.ks]
+    return ["model", "users", "served", *by_k, *by_name, "rmse", "mae", *_test_columns(metric)]
+
+
+def _means(evaluator: Evaluator, name: str, relevant: dict[str, Float64], users: str, group: NDArray[np.bool_]) -> dict[str, object]:
+    measures = {column: values[group] for column, values in evaluator.measures(name).items()}
+    served = float((evaluator.accumulators[name].lengths[group] > 0).mean())
+    row: dict[str, object] = {"model": name, "users": int(group.sum()), "served": served}
     row |= {column: float(values.mean()) for column, values in relevant.items()}
     row |= {column: _mean(values) for column, values in measures.items()}
-    row |= _coverage(judge, name, users)
-    row |= {f"popularity_lift@{k}": _lift(measures[f"listeners@{k}"], judge.profile_listeners[group]) for k in judge.ks}
-    return row | score_errors(judge, name, group)
+    row |= _coverage(evaluator, name, users)
+    row |= {f"popularity_lift@{k}": _lift(measures[f"listeners@{k}"], evaluator.profile_listeners[group]) for k in evaluator.ks}
+    return row | score_errors(evaluator, name, group)
 
 
 def _mean(values: Float64) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
-def _coverage(judge: Judge, name: str, users: str) -> dict[str, float]:
+def _coverage(evaluator: Evaluator, name: str, users: str) -> dict[str, float]:
     sides = {"all": [0, 1], "warm": [1], "cold": [0]}[users]
-    shown = [judge.tallies[name].exposure(j)[sides].any(axis=0) for j in range(len(judge.ks))]
-    heard = judge.history.n_listeners > 0
-    known = max(int(heard.sum()), 1)
-    covered = {f"coverage@{k}": float(shown[j].mean()) for j, k in enumerate(judge.ks)}
-    return covered | {f"heard_coverage@{k}": float((shown[j] & heard).sum() / known) for j, k in enumerate(judge.ks)}
+    listed = [evaluator.accumulators[name].exposure(j)[sides].any(axis=0) for j in range(len(evaluator.ks))]
+    played = evaluator.train.n_listeners > 0
+    n_played = max(int(played.sum()), 1)
+    coverage = {f"coverage@{k}": float(listed[j].mean()) for j, k in enumerate(evaluator.ks)}
+    return coverage | {f"played_coverage@{k}": float((listed[j] & played).sum() / n_played) for j, k in enumerate(evaluator.ks)}
 
 
 def _lift(listed: Float64, profile: Float64) -> float:
@@ -103,9 +125,9 @@ def _tested(values: Float64, names: tuple[str, ...], baselines: tuple[str, ...],
 
 
 def side_by_side(tables: dict[str, pd.DataFrame], metrics: Sequence[str] = ("precision@10", "recall@10", "ndcg@10")) -> pd.DataFrame:
-    """One row a generator, one column a (metric, protocol): comparison tables of several protocols beside each other.
+    """Comparison tables of several protocols in one: a row per model, in the order of the first table, a column per (metric, protocol).
 
-    Order of the first table; a generator that a protocol lacks has NaN there.
+    A model that a protocol lacks has NaN there.
     """
-    parts = {protocol: table.set_index("generator")[list(metrics)] for protocol, table in tables.items()}
+    parts = {protocol: table.set_index("model")[list(metrics)] for protocol, table in tables.items()}
     return pd.concat(parts, axis=1).swaplevel(axis=1)[[(metric, protocol) for metric in metrics for protocol in parts]]

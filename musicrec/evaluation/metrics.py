@@ -1,6 +1,6 @@
-"""Ranking metrics of each user, from one number a target: the rank at which a list holds it, or 0.
+"""Ranking metrics of each user, from the rank of each target in the list, 0 where the list lacks it.
 
-With n targets of a user, hits among the first k places, and gain 1 a hit (binary relevance):
+With n targets of a user, hits among the first k places, and gain 1 per hit (binary relevance):
 precision = hits / k; recall = hits / n; capped_recall = hits / min(k, n); f1 = harmonic mean of precision and recall;
 ndcg = sum of 1 / log2(rank + 1) over hits, divided by its largest value, that of min(k, n) hits at the top (Järvelin and Kekäläinen 2002);
 map = sum over hits of the precision at their rank / min(k, n); mrr = 1 / rank of the first hit; hit_rate = 1 with a hit, else 0.
@@ -20,7 +20,7 @@ Float64 = NDArray[np.float64]
 def relevance(targets: Targets, ranks: NDArray[np.uint16], ks: tuple[int, ...]) -> dict[str, Float64]:
     """Columns "precision@5", "recall@5", ... for each k of `ks`, float64 (n,) each, in the order of RELEVANCE within each k.
 
-    ranks: uint16, aligned with targets.items: 1 is the top of the list, 0 is absent. O(targets + users x metrics x ks).
+    ranks: uint16, aligned with targets.items, 1 is best, 0 is absent. O(targets + users x metrics x ks).
     """
     hits, gains, precisions, first = _sums(targets.indptr, ranks, np.array(ks, np.int64))
     columns: dict[str, Float64] = {}

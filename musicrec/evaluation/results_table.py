@@ -1,7 +1,7 @@
 """The README's results table from a published run: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
 
 MANIFEST is manifest.json of a run, or a folder of artifacts, whose current run is taken. Without README the table is printed; with
-it, what stands between the two marker lines of README is replaced.
+it, the text between the two marker lines of README is replaced.
 """
 
 import json
@@ -13,15 +13,15 @@ from typing import Any
 from musicrec.errors import ArtifactError
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-COLUMNS = ("generator", "precision@10", "recall@10", "ndcg@10", "map@10", "hit_rate@10", "recall@100", "coverage@10",
+COLUMNS = ("model", "precision@10", "recall@10", "ndcg@10", "map@10", "hit_rate@10", "recall@100", "coverage@10",
            "artist_diversity@10")
 
 
 def markdown(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = COLUMNS) -> str:
-    """A markdown table of `rows` (comparison(...).to_dict("records")), numbers with four digits and their interval where there is one.
+    """A markdown table of `rows` (comparison(...).to_dict("records")), numbers with four decimals and their interval where there is one.
 
-    >>> print(markdown([{"generator": "als", "ndcg@10": 0.1, "ndcg@10_low": 0.08, "ndcg@10_high": 0.12}], ("generator", "ndcg@10")))
-    | generator | ndcg@10 |
+    >>> print(markdown([{"model": "als", "ndcg@10": 0.1, "ndcg@10_low": 0.08, "ndcg@10_high": 0.12}], ("model", "ndcg@10")))
+    | model | ndcg@10 |
     | --- | --- |
     | als | 0.1000 [0.0800, 0.1200] |
     """
@@ -38,15 +38,14 @@ def _cell(row: Mapping[str, object], column: str) -> str:
 
 
 def section(manifest: Mapping[str, Any]) -> str:
-    """The table over the judged users who have a history, as a manifest keeps it, and the sentence that says what was published and why."""
+    """The table of a manifest over the evaluated warm users, and the sentence that says what was published and why."""
     metrics = manifest["info"]["metrics"]
     users = max((row["users"] for row in metrics["warm"]), default=0)
-    return f"Judged on {users:,} users with a history; {metrics['reason']}\n\n{markdown(metrics['warm'])}"
+    return f"Evaluated on {users:,} users who had played before the cutoff; {metrics['reason']}\n\n{markdown(metrics['warm'])}"
 
 
-
-def replaced(text: str, table: str) -> str:
-    """`text` with what stands between BEGIN and END replaced by `table`. Raises ArtifactError without the two marker lines."""
+def with_table(text: str, table: str) -> str:
+    """`text` with `table` between BEGIN and END. Raises ArtifactError without the two marker lines."""
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             print(table)
         else:
             readme = Path(arguments[1])
-            readme.write_text(replaced(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+            readme.write_text(with_table(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
     except (OSError, ArtifactError, ValueError) as cause:
         print(f"No table from {arguments[0]}: {cause}", file=sys.stderr)
         return 1

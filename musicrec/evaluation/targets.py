@@ -1,4 +1,4 @@
-"""Who is judged and which tracks count as found: the pairs of the future that the history does not hold."""
+"""Who is evaluated and which items count as found: the pairs of the test set that the train set does not hold."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,40 +8,39 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.dataset import Int32, Interactions, TrainSet
 from musicrec.errors import SplitError
-from musicrec.matrix import History, Int32, Plays
 
 Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What counts as a target and who is judged. The defaults are the honest ones of this project.
+class TargetRules:
+    """What counts as a target and who is evaluated. The defaults are those of discovery.
 
-    repeats_count: a pair of the future that is already in the history is a target too.
-    unheard_items_count: a track that nobody played in the history is a target too.
-    users_without_targets: users of the future who have no target left are judged as well; they score 0.
+    repeats_count: pairs of the test set that are also in the train set are targets. unplayed_items_count: items without a play in the
+    train set are targets. users_without_targets: users of the test set without a target are evaluated, and score 0.
     """
 
     repeats_count: bool = False
-    unheard_items_count: bool = True
+    unplayed_items_count: bool = True
     users_without_targets: bool = False
 
 
-TEMPORAL = Rules()
-SEEDS = Rules(repeats_count=True, unheard_items_count=False, users_without_targets=True)
+DISCOVERY = TargetRules()
+REFERENCE = TargetRules(repeats_count=True, unplayed_items_count=False, users_without_targets=True)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The judged users, ascending, and the tracks that each should have been offered.
+    """The evaluated users, ascending, and the items that their lists should hold.
 
-    user_ids: int32 (n,). history_rows: int32 (n,), rows of the history, -1 for cold users. indptr: int64 (n + 1,) and
+    user_ids: int32 (n,). train_rows: int32 (n,), rows of the train set, -1 for cold users. indptr: int64 (n + 1,) and
     items: int32 (n_pairs,): the targets of user i are items[indptr[i]:indptr[i + 1]], ascending.
     """
 
     user_ids: Int32
-    history_rows: Int32
+    train_rows: Int32
     indptr: Int64
     items: Int32
 
@@ -50,42 +49,43 @@ class Targets:
 
     @cached_property
     def counts(self) -> Int64:
-        """Targets per user, int64 (n,)."""
+        """Number of targets per user, int64 (n,)."""
         return np.diff(self.indptr)
 
     @cached_property
     def warm(self) -> NDArray[np.bool_]:
-        """True for users who have a history, (n,)."""
-        warm: NDArray[np.bool_] = self.history_rows >= 0
+        """True for users of the train set, (n,)."""
+        warm: NDArray[np.bool_] = self.train_rows >= 0
         return warm
 
 
-def targets(history: History, future: Plays, rules: Rules = TEMPORAL) -> Targets:
-    """The users of `future` with at least one target, and their targets, under `rules`.
+def targets(train: TrainSet, test: Interactions, rules: TargetRules = DISCOVERY) -> Targets:
+    """The users of the test set with at least one target, and their targets, under `rules`.
 
-    `history` and `future` have user axes of their own and share the item axis. O(plays of the future x log history).
-    Raises SplitError when the item axes differ or nobody is left to judge.
+    The columns of `test` begin with those of `train`; an item behind them came after the cutoff and is a target that no list can hold.
+    O(interactions of the test set x log of those of a user).
+    Raises SplitError when the test set has fewer items than the train set.
     """
-    n_items = history.matrix.shape[1]
-    if future.matrix.shape[1] != n_items:
-        raise SplitError(f"the future has {future.matrix.shape[1]} items and the history {n_items}; build both from one catalogue.")
-    rows = history.user_index(future.user_ids)
-    kept = np.ones(len(future.matrix.indices), bool)
+    if test.matrix.shape[1] < train.matrix.shape[1]:
+        raise SplitError(f"the test set has {test.matrix.shape[1]} items and the train set {train.matrix.shape[1]}; "
+                         "cut both from one dataset.")
+    rows = train.user_index(test.user_ids)
+    kept = np.ones(len(test.matrix.indices), bool)
     if not rules.repeats_count:
-        mark_unheard(*csr(future.matrix), rows, *csr(history.matrix), kept)
-    if not rules.unheard_items_count:
-        kept &= history.n_listeners[future.matrix.indices] > 0
-    return _chosen(future, rows, kept, rules.users_without_targets)
+        _mark_unseen(*csr(test.matrix), rows, *csr(train.matrix), kept)
+    if not rules.unplayed_items_count:
+        played = np.zeros(test.matrix.shape[1], bool)
+        played[:train.matrix.shape[1]] = train.n_listeners > 0
+        kept &= played[test.matrix.indices]
+    return _evaluated(test, rows, kept, rules.users_without_targets)
 
 
-def _chosen(future: Plays, rows: Int32, kept: NDArray[np.bool_], everyone: bool) -> Targets:
+def _evaluated(test: Interactions, rows: Int32, kept: NDArray[np.bool_], everyone: bool) -> Targets:
     before = np.concatenate([[0], np.cumsum(kept)])
-    counts = np.diff(before[future.matrix.indptr])
-    judged = np.ones(len(counts), bool) if everyone else counts > 0
-    if not judged.any():
-        raise SplitError("no user of the future has a track that the history lacks; move the cutoff to an earlier day.")
-    indptr = np.concatenate([[0], np.cumsum(counts[judged])]).astype(np.int64)
-    return Targets(future.user_ids[judged], rows[judged], indptr, future.matrix.indices[kept].astype(np.int32))
+    counts = np.diff(before[test.matrix.indptr])
+    evaluated = np.ones(len(counts), bool) if everyone else counts > 0
+    indptr = np.concatenate([[0], np.cumsum(counts[evaluated])]).astype(np.int64)
+    return Targets(test.user_ids[evaluated], rows[evaluated], indptr, test.matrix.indices[kept].astype(np.int32))
 
 
 def csr(matrix: Any) -> tuple[Int64, Int32]:
@@ -94,13 +94,13 @@ def csr(matrix: Any) -> tuple[Int64, Int32]:
 
 
 @njit(cache=True, nogil=True)
-def mark_unheard(indptr, indices, rows, heard_indptr, heard_indices, kept):  # type: ignore[no-untyped-def]
-    """Set kept[p] to whether the pair stored at p is absent from the history row of its user."""
+def _mark_unseen(indptr, indices, rows, seen_indptr, seen_indices, kept):  # type: ignore[no-untyped-def]
+    """Set kept[p] to whether the pair stored at p is absent from the user's row of the train set."""
     for user in range(len(rows)):
         row = rows[user]
         if row < 0:
             continue
-        heard = heard_indices[heard_indptr[row]:heard_indptr[row + 1]]
+        seen = seen_indices[seen_indptr[row]:seen_indptr[row + 1]]
         for place in range(indptr[user], indptr[user + 1]):
-            at = np.searchsorted(heard, indices[place])
-            kept[place] = at == len(heard) or heard[at] != indices[place]
+            at = np.searchsorted(seen, indices[place])
+            kept[place] = at == len(seen) or seen[at] != indices[place]

@@ -1,4 +1,4 @@
-"""What features do to scores: SHAP values as a cloud of points a feature."""
+"""The effect of features on scores: SHAP values as points, one line per feature."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from musicrec.plots.style import GREY, INK, frame, shortened
 
 
 def shap(values: ArrayLike, features: ArrayLike, names: Sequence[str], n: int = 15, ax: Axes | None = None) -> Axes:
-    """One line a feature, the n with the largest mean |SHAP|: each row of the table is a point at what the feature added to its score.
+    """One line per feature, the n with the largest mean |SHAP|: a point per row of the table at what the feature adds to its score.
 
-    values, features: (m, f), columns as `names`. The colour is the place of the feature's value among all rows, dark for high; grey: none.
+    values, features: (m, f), columns as `names`. The color is the rank of the feature's value among all rows, dark for high; gray for none.
     """
     values, features = np.asarray(values), np.asarray(features)
     order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")[:n]

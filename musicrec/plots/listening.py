@@ -16,7 +16,7 @@ def monthly_plays(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def monthly_users(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Bars of users a month, those who play for the first time set apart (columns month, users, new_users)."""
+    """Bars of users a month, with those who play for the first time in another color (columns month, users, new_users)."""
     ax = frame("Users per month", "month", "users", ax)
     _month_bars(ax, table["month"], table["users"], BLUE, "came back")
     _month_bars(ax, table["month"], table["new_users"], ORANGE, "first play")

@@ -1,4 +1,4 @@
-"""The one style: sizes, colours, number formats, and the frame that every picture starts from."""
+"""The one style: sizes, colors, number formats, and the frame that every picture starts from."""
 
 from typing import Any
 

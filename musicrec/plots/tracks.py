@@ -1,4 +1,4 @@
-"""Pictures of tracks: how play is spread over them, and what they are called."""
+"""Pictures of tracks: how play is spread over them, and their titles."""
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,12 @@ from musicrec.plots.style import AMOUNTS, BLUE, GREY, INK, PALETTE, PERCENTS, am
 
 
 def plays_of_tracks(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """How many tracks have how many plays, both axes logarithmic (columns plays, tracks); tracks without plays are said in the title."""
-    silent = int(table.loc[table["plays"] == 0, "tracks"].sum())
-    heard = table[table["plays"] > 0]
-    extra = f" ({amount(silent)} more have none)" if silent else ""
+    """How many tracks have how many plays, both axes logarithmic (columns plays, tracks); the title counts tracks without plays."""
+    unplayed = int(table.loc[table["plays"] == 0, "tracks"].sum())
+    played = table[table["plays"] > 0]
+    extra = f" ({amount(unplayed)} more have none)" if unplayed else ""
     ax = frame(f"Plays per track{extra}", "plays of a track (log)", "tracks (log)", ax, grid="both")
-    ax.scatter(heard["plays"], heard["tracks"], s=9, color=BLUE, linewidths=0)
+    ax.scatter(played["plays"], played["tracks"], s=9, color=BLUE, linewidths=0)
     _log_log(ax)
     return ax
 
@@ -33,7 +33,7 @@ def lorenz(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top = 1 - float(np.interp(0.99, x, y))
     ax = frame(f"Concentration: the top 1% of tracks have {percent(round(top, 3))} of plays", "share of tracks, least played first",
                "share of plays", ax, grid="both")
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1.5, linestyle="--", label="all tracks alike")
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1.5, linestyle="--", label="all tracks equal")
     ax.plot(x, y, color=BLUE, linewidth=2, label=f"these logs, Gini {inequality:.2f}")
     ax.fill_between(x, y, x, color=BLUE, alpha=0.08)
     ax.legend(frameon=False, loc="upper left", fontsize=10)
@@ -53,7 +53,7 @@ def top_tracks(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def genres(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Two bars a genre: its share of tracks and its share of plays (columns genre, share_of_tracks, share_of_plays), the first on top."""
+    """Two bars per genre: its share of tracks and its share of plays (columns genre, share_of_tracks, share_of_plays), the first on top."""
     ax = frame("Genres by tracks and by plays", "share of all mentions of a genre", "", ax, height=0.38 * len(table) + 1.4, grid="x")
     places = np.arange(len(table))
     ax.barh(places - 0.2, table["share_of_plays"], height=0.38, color=BLUE, label="of plays")

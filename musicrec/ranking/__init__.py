@@ -1,20 +1,40 @@
-"""Ranking: candidates and labels become a training table, CatBoost learns from it, and what it learned orders the candidates.
+"""Ranking: the lists of the models become candidates, and a blender and CatBoost learn to order them.
 
-`pairs` unites the generators' lists, `feature_matrix` describes the pairs, `training_table` adds what was played in a label window,
-`fit_weighted` and `fit_ranker` learn from several windows, `Ranked` answers for batches of users, `Fusion` is the plain alternative.
+`candidates` unites the lists, `feature_matrix` describes the candidates, `training_table` adds what was played in a fold, and
+`fit_blender` and `fit_ranker` learn from the tables of several folds. `constrained` limits the lists.
 """
 
-from musicrec.ranking.fusion import Fusion, reciprocal_rank_fusion
-from musicrec.ranking.matrices import Features, feature_matrix, feature_names
-from musicrec.ranking.model import Ranker, RankerSettings, fit_ranker, loaded, tree_count
-from musicrec.ranking.pairs import Pairs, answers, pairs, top
-from musicrec.ranking.ranked import Ranked, Scored
-from musicrec.ranking.rules import Ruled, Rules, tail
-from musicrec.ranking.training import TrainingTable, sampled_users, targets, training_table
-from musicrec.ranking.weighted import Weighted, fit_weighted
+from musicrec.ranking.blender import Blender, fit_blender
+from musicrec.ranking.candidates import Candidates, ModelLists, best_candidates, candidates, first_k, lists_of_models
+from musicrec.ranking.constraints import Constraints, constrained, tail
+from musicrec.ranking.feature_matrix import Columns, Features, FittedFeatures, columns, feature_matrix
+from musicrec.ranking.ranker import Ranker, RankerSettings, fit_ranker, learnable, load_ranker, tree_count
+from musicrec.ranking.training import TrainingTable, sampled_users, training_table
 
 __all__ = [
-    "Features", "Fusion", "Pairs", "Ranked", "Ranker", "RankerSettings", "Ruled", "Rules", "Scored", "TrainingTable", "Weighted",
-    "answers", "feature_matrix", "feature_names", "fit_ranker", "fit_weighted", "loaded", "pairs", "reciprocal_rank_fusion",
-    "sampled_users", "tail", "targets", "top", "training_table", "tree_count",
+    "Blender",
+    "Candidates",
+    "Columns",
+    "Constraints",
+    "Features",
+    "FittedFeatures",
+    "ModelLists",
+    "Ranker",
+    "RankerSettings",
+    "TrainingTable",
+    "best_candidates",
+    "candidates",
+    "columns",
+    "constrained",
+    "feature_matrix",
+    "first_k",
+    "fit_blender",
+    "fit_ranker",
+    "learnable",
+    "lists_of_models",
+    "load_ranker",
+    "sampled_users",
+    "tail",
+    "training_table",
+    "tree_count",
 ]

@@ -1,76 +1,102 @@
-"""Training tables: candidate pairs of one label window with their features and whether the user went on to play the item."""
+"""Training tables: candidates of one fold with their features, and whether the user played the item in the fold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.matrix import Float32, Int32, Plays
-from musicrec.ranking.matrices import Features, feature_matrix, feature_names
-from musicrec.ranking.pairs import Pairs
+from musicrec.dataset import Float32, Int32, Interactions
+from musicrec.ranking.candidates import Candidates
+from musicrec.ranking.feature_matrix import Columns, Features, columns, feature_matrix
 
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """Rows of one label window, a user's rows together.
+    """Rows of one fold; the rows of a user are consecutive.
 
-    features: float32 (m, f), columns as `names`. target: int8 (m,), 1 where the user played the item in the window.
-    group: int64 (m,), the user id.
+    features: float32 (m, f), with the columns `columns`. target: int8 (m,), 1 where the user played the item in the fold. group: int64
+    (m,), the user id.
     """
 
     features: Float32
-    names: tuple[str, ...]
+    columns: Columns
     target: NDArray[np.int8]
     group: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.target)
 
+    @property
+    def learnable(self) -> bool:
+        """Whether some of the rows are hits and some are not: only then is there an order to learn."""
+        return bool(self.target.any() and not self.target.all())
 
-def sampled_users(labels: Plays, most: int, seed: int) -> Int32:
-    """At most `most` of the users with labels, ascending ids; which ones depends on the seed alone.
+    def where(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "TrainingTable":
+        """The rows of a mask or of positions."""
+        return TrainingTable(self.features[keep], self.columns, self.target[keep], self.group[keep])
+
+    def without(self, group: str) -> "TrainingTable":
+        """The same rows without the columns of a feature group."""
+        columns, positions = self.columns.without(group)
+        return TrainingTable(self.features[:, positions], columns, self.target, self.group)
+
+    def sample(self, most: int, seed: int = 0) -> "TrainingTable":
+        """At most `most` rows drawn at random, in their order."""
+        return self.where(np.sort(np.random.default_rng(seed).permutation(len(self))[:most]))
+
+
+def concatenated(tables: Sequence[TrainingTable]) -> TrainingTable:
+    """All rows in one table. A user of two folds is two groups, because the candidates differ between folds."""
+    groups = np.concatenate([table.group * len(tables) + fold for fold, table in enumerate(tables)])
+    return TrainingTable(np.concatenate([table.features for table in tables]), tables[0].columns,
+                         np.concatenate([table.target for table in tables]), groups)
+
+
+def sampled_users(test: Interactions, most: int, seed: int) -> Int32:
+    """At most `most` of the users of a test set, ascending ids, drawn by the seed.
 
     >>> from scipy import sparse
-    >>> some = Plays(np.arange(5, dtype=np.int32), sparse.csr_matrix((5, 1)), np.empty(0, np.int32))
+    >>> some = Interactions(np.arange(5, dtype=np.int32), sparse.csr_matrix((5, 1)), np.empty(0, np.int32))
     >>> len(sampled_users(some, 3, seed=0)), len(sampled_users(some, 9, seed=0))
     (3, 5)
     """
-    if len(labels.user_ids) <= most:
-        return labels.user_ids
-    return np.sort(np.random.default_rng(seed).choice(labels.user_ids, most, replace=False)).astype(np.int32)
+    if len(test.user_ids) <= most:
+        return test.user_ids
+    return np.sort(np.random.default_rng(seed).choice(test.user_ids, most, replace=False)).astype(np.int32)
 
 
-def targets(found: Pairs, user_ids: Int32, labels: Plays) -> NDArray[np.int8]:
-    """1 for pairs that are among the labels, int8 (m,). user_ids (n,) are the ids of the users of `found`, in its order."""
-    rows = labels.user_index(user_ids)
-    width = labels.matrix.shape[1]
-    owners = np.repeat(np.arange(len(labels.user_ids), dtype=np.int64), labels.n_items_of_user)
-    known = owners * width + labels.matrix.indices
+def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[np.int8]:
+    """1 for candidates that the user played in the test set, int8 (m,). user_ids (n,): the users of `found`, in its order."""
+    rows = test.user_index(user_ids)
+    width = test.matrix.shape[1]
+    owners = np.repeat(np.arange(len(test.user_ids), dtype=np.int64), test.n_items_of_user)
+    known = owners * width + test.matrix.indices
     users = np.repeat(rows.astype(np.int64), np.diff(found.indptr))
     hit: NDArray[np.int8] = (np.isin(users * width + found.item_index, known) & (users >= 0)).astype(np.int8)
     return hit
 
 
-def training_table(found: Pairs, user_ids: Int32, labels: Plays, features: Features, negatives: int, seed: int) -> TrainingTable:
-    """The rows to learn from: all candidates that were played, and `negatives` of the user's others for each, drawn at random.
+def training_table(found: Candidates, user_ids: Int32, test: Interactions, features: Features, negatives: int, seed: int) -> TrainingTable:
+    """The rows to learn from: all candidates that were played, and for each of them `negatives` of the user's others, drawn at random.
 
-    So many for each played one, not for each user: then a model cannot gain by telling busy users from idle ones, only by order.
-    Users without a played candidate are left out: their rows say nothing about order. So are users without history: what decides
-    between popular tracks for a stranger is not what decides for a known user. Features are computed for kept rows only.
+    The share of hits is the same for all users, so that only order can be learned, not who plays much. Users without a played candidate
+    are left out, because their rows have no order, and so are cold users, for whom other things decide. Features are computed for the
+    kept rows only.
     """
-    target = targets(found, user_ids, labels)
+    target = _targets(found, user_ids, test)
     kept = _kept(found, target, negatives, seed)
     part = found.where(kept)
     group = np.repeat(user_ids.astype(np.int64), np.diff(part.indptr))
-    return TrainingTable(feature_matrix(part, features), feature_names(part, features), target[kept], group)
+    return TrainingTable(feature_matrix(part, features), columns(part.models, features), target[kept], group)
 
 
-def _kept(found: Pairs, target: NDArray[np.int8], negatives: int, seed: int) -> NDArray[np.bool_]:
+def _kept(found: Candidates, target: NDArray[np.int8], negatives: int, seed: int) -> NDArray[np.bool_]:
     users = np.repeat(np.arange(len(found.user_index)), np.diff(found.indptr))
     played = np.bincount(users, weights=target, minlength=len(found.user_index)) * (found.user_index >= 0)
     draw = np.random.default_rng(seed).random(len(target))
     order = np.lexsort((draw, target, users))
-    place = np.empty(len(target), np.int64)
-    place[order] = np.arange(len(target)) - found.indptr[:-1][users[order]]
-    kept: NDArray[np.bool_] = (played[users] > 0) & ((target == 1) | (place < negatives * played[users]))
+    position = np.empty(len(target), np.int64)
+    position[order] = np.arange(len(target)) - found.indptr[:-1][users[order]]
+    kept: NDArray[np.bool_] = (played[users] > 0) & ((target == 1) | (position < negatives * played[users]))
     return kept

@@ -1,4 +1,4 @@
-"""Pictures of how methods did."""
+"""Pictures of the quality of models and of what the ranker uses."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from musicrec.plots.style import BLUE, GREY, INK, ORANGE, PALETTE, frame, shortened
 
 
-def generators(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
-    """Bars of `metric`, best on top, with 95 % intervals where the table has {metric}_low and {metric}_high (columns generator, metric).
+def models(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+    """Bars of `metric`, best on top, with 95 % intervals where the table has {metric}_low and {metric}_high (columns model, metric).
 
-    marked: generators drawn in another colour, such as the baselines.
+    marked: models in another color, such as the baselines.
     """
     rows = table.sort_values(metric, ascending=False, kind="stable", ignore_index=True)
-    ax = frame(f"{metric} of each generator", f"{metric}, mean over users", "", ax, height=0.38 * len(rows) + 1.4, grid="x")
+    ax = frame(f"{metric} of each model", f"{metric}, mean over users", "", ax, height=0.38 * len(rows) + 1.4, grid="x")
     places, values = np.arange(len(rows)), rows[metric].to_numpy(float)
-    ax.barh(places, values, height=0.66, color=[ORANGE if name in marked else BLUE for name in rows["generator"]])
+    ax.barh(places, values, height=0.66, color=[ORANGE if name in marked else BLUE for name in rows["model"]])
     ends = values
     if {f"{metric}_low", f"{metric}_high"} <= set(rows.columns):
         low, ends = rows[f"{metric}_low"].to_numpy(float), rows[f"{metric}_high"].to_numpy(float)
@@ -27,20 +27,20 @@ def generators(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[st
         ax.set_xlabel(f"{metric}, mean over users with 95 % interval")
     for place, value, end in zip(places, values, ends):
         ax.annotate(f"  {value:.4f}", (end, place), va="center", fontsize=9, color=INK)
-    ax.set_yticks(places, [str(name) for name in rows["generator"]])
+    ax.set_yticks(places, [str(name) for name in rows["model"]])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.18 * float(max(np.nanmax(ends, initial=0), 1e-9)))
     return ax
 
 
 def quality_and_speed(table: pd.DataFrame, metric: str = "ndcg@10", marked: Sequence[str] = (), ax: Axes | None = None) -> Axes:
-    """Points of `metric` against users a second (columns generator, metric, users_per_second): best is top right."""
-    ax = frame(f"{metric} and speed of each generator", "users a second (log)", f"{metric}, mean over users", ax)
-    colours = [ORANGE if name in marked else BLUE for name in table["generator"]]
-    ax.scatter(table["users_per_second"], table[metric], s=46, color=colours, zorder=3)
+    """Points of `metric` against users per second (columns model, metric, users_per_second): best is top right."""
+    ax = frame(f"{metric} and speed of each model", "users per second (log)", f"{metric}, mean over users", ax)
+    colors = [ORANGE if name in marked else BLUE for name in table["model"]]
+    ax.scatter(table["users_per_second"], table[metric], s=46, color=colors, zorder=3)
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.12)
-    _named_points(ax, [str(name) for name in table["generator"]], table["users_per_second"].to_numpy(float), table[metric].to_numpy(float))
+    _named_points(ax, [str(name) for name in table["model"]], table["users_per_second"].to_numpy(float), table[metric].to_numpy(float))
     return ax
 
 
@@ -62,12 +62,12 @@ def _named_points(ax: Axes, names: Sequence[str], x: NDArray[np.float64], y: NDA
 
 
 def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | None = None) -> Axes:
-    """One line a generator: `metric` against the length of the list (columns generator and {metric}@{k} for each of ks)."""
+    """One line per model: `metric` against the length of the list (columns model and {metric}@{k} for each of ks)."""
     ax = frame(f"{metric} by length of the list", "k, length of the list (log)", metric, ax)
     for place, row in enumerate(table.to_dict("records")):
         style = ("-", "--", ":")[place // len(PALETTE) % 3]
         ax.plot(ks, [row[f"{metric}@{k}"] for k in ks], color=PALETTE[place % len(PALETTE)], linestyle=style, linewidth=1.8, marker="o",
-                markersize=4, label=str(row["generator"]))
+                markersize=4, label=str(row["model"]))
     ax.set_xscale("log")
     ax.set_xticks(list(ks), [str(k) for k in ks])
     ax.minorticks_off()
@@ -76,9 +76,9 @@ def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | 
 
 
 def feature_importance(importance: Mapping[str, float] | pd.Series, n: int = 20, ax: Axes | None = None) -> Axes:
-    """Bars of the n features with most importance (name -> per cent), the largest on top."""
+    """Bars of the n features with most importance (name -> percent), the largest on top."""
     values = pd.Series(importance, dtype=float).sort_values(ascending=False, kind="stable").head(n)
-    ax = frame("What the ranker looks at", "importance, per cent of the change in prediction", "", ax,
+    ax = frame("What the ranker uses", "importance, percent of the change in prediction", "", ax,
                height=0.32 * len(values) + 1.3, grid="x")
     places = np.arange(len(values))
     ax.barh(places, values.to_numpy(), height=0.7, color=BLUE)
@@ -89,13 +89,13 @@ def feature_importance(importance: Mapping[str, float] | pd.Series, n: int = 20,
 
 
 def segments(table: pd.DataFrame, metric: str = "recall@10", of: str = "users", ax: Axes | None = None) -> Axes:
-    """Groups of bars: `metric` of each generator within each segment, in order of the table.
+    """Groups of bars: `metric` of each model within each segment, in order of the table.
 
-    table: columns generator, of, segment, count and metric. of: "users" or "tracks".
+    table: columns model, of, segment, count and metric. of: "users" or "tracks".
     """
     rows = table[table["of"] == of]
-    wide = rows.pivot(index="segment", columns="generator", values=metric)
-    wide = wide.loc[list(dict.fromkeys(rows["segment"])), list(dict.fromkeys(rows["generator"]))]
+    wide = rows.pivot(index="segment", columns="model", values=metric)
+    wide = wide.loc[list(dict.fromkeys(rows["segment"])), list(dict.fromkeys(rows["model"]))]
     ax = frame(f"{metric} by segment of {of}", f"segment of {of} (how many)", metric, ax)
     width = 0.8 / max(len(wide.columns), 1)
     for place, name in enumerate(wide.columns):

@@ -1,0 +1,13 @@
+"""The recommender: one object that carries models, features, ranker and constraints, and that everything else calls.
+
+    recommender = TwoStageRecommender({"als": ALS(), "item_knn": ItemKNN()}, {"item_age": ItemAge()}, ranker)
+    fitted = recommender.fit(train)
+    fitted.candidates([617032]).to_pandas()
+    fitted.recommend([617032], k=10).to_pandas()
+    fitted.save(folder)
+"""
+
+from musicrec.recommender.tables import CandidateTable, Recommendations
+from musicrec.recommender.two_stage import BLENDED, RANKED, RRF, TwoStageRecommender
+
+__all__ = ["BLENDED", "RANKED", "RRF", "CandidateTable", "Recommendations", "TwoStageRecommender"]
