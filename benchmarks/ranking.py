@@ -1,10 +1,10 @@
-"""How fast candidates are described, scored and written for every user at full size, beside the seeds' way of merging and sorting tables.
+"""How fast candidates are described, scored and written for every user at full size, beside merging and sorting tables.
 
     python -m benchmarks.ranking [--users 1373221] [--items 1000000] [--asked 1373221] [--slice 2000]
 
-A generated history of full size; `asked` users are ranked, with 100 candidates each from three stand-in generators (popular tracks, tracks
+A generated train set of full size; `asked` users are ranked, with 100 candidates each from three stand-in models (popular tracks, tracks
 of random artists, random tracks), with the feature groups and trees of config.ini. Batches are answered as the pipeline answers
-them. The seeds' way answers for the first `slice` users from the same candidates and the same model.
+them. The other way answers for the first `slice` users from the same candidates and the same model.
 """
 
 import argparse
@@ -19,20 +19,30 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.children import machine
-from benchmarks.worlds import history
+from benchmarks.worlds import train_set
 from musicrec import settings
+from musicrec.dataset import TrainSet
 from musicrec.features import FEATURES
 from musicrec.lists import Lists, write
-from musicrec.matrix import History
-from musicrec.pipeline.ahead import answered_ahead
-from musicrec.ranking import Pairs, Ranker, RankerSettings, TrainingTable, feature_matrix, feature_names, fit_ranker, pairs
+from musicrec.ranking import (
+    Candidates,
+    Ranker,
+    RankerSettings,
+    TrainingTable,
+    best_candidates,
+    candidates,
+    columns,
+    feature_matrix,
+    fit_ranker,
+)
+from musicrec.runners import prefetched
 
 CANDIDATES, BATCH = 100, 4096
 
 
-def stand_ins(world: History, size: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def stand_ins(world: TrainSet, size: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Three lists of 50 distinct items a user; the union has 100 to 150."""
-    n_items = len(world.catalogue)
+    n_items = len(world.catalog)
     popular = np.argsort(-world.n_listeners, kind="stable")[:5000]
     start = rng.integers(0, n_items, (size, 3))
     places = np.arange(50)
@@ -42,33 +52,34 @@ def stand_ins(world: History, size: int, rng: np.random.Generator) -> dict[str, 
     return {name: (items.astype(np.int32), scores) for name, items in lists.items()}
 
 
-def ranker(world: History, features: dict, chosen: settings.Ranking, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
+def ranker(world: TrainSet, features: dict, chosen: settings.Ranking, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
     """All trees of config.ini over made-up labels: what they learn does not matter here, how many and how deep they are does."""
     users = np.sort(rng.choice(len(world.user_ids), 500, replace=False)).astype(np.int32)
-    found = pairs(stand_ins(world, len(users), rng), users, CANDIDATES)
+    found = candidates(stand_ins(world, len(users), rng), users, CANDIDATES)
     target = (rng.random(len(found)) < np.where(found.ranks[:, 0] > 0, 0.2, 0.05)).astype(np.int8)
-    table = TrainingTable(feature_matrix(found, features), feature_names(found, features), target, found.user_of_pair.astype(np.int64))
-    return fit_ranker([table], RankerSettings(iterations=chosen.iterations, patience=chosen.iterations, depth=chosen.depth,
-                                              learning_rate=0.02, models=chosen.models)), table
+    table = TrainingTable(feature_matrix(found, features), columns(found.models, features), target,
+                          found.user_of_candidate.astype(np.int64))
+    return fit_ranker([table], RankerSettings(iterations=chosen.iterations, early_stopping_rounds=chosen.iterations, depth=chosen.depth,
+                                              learning_rate=0.02, n_seeds=chosen.n_seeds)), table
 
 
-def ranked(world: History, features: dict, model: Ranker, users: np.ndarray) -> Iterator[Lists]:
+def ranked(world: TrainSet, features: dict, model: Ranker, users: np.ndarray) -> Iterator[Lists]:
     """The ranked lists of `users`, batch by batch, two batches at a time."""
     parts = np.split(users, range(BATCH, len(users), BATCH))
 
     def answer(rows: np.ndarray) -> Lists:
-        found = pairs(stand_ins(world, len(rows), np.random.default_rng(int(rows[0]))), rows, CANDIDATES)
-        return Lists(world.user_ids[rows], *model.rank(found, features, CANDIDATES))
+        found = candidates(stand_ins(world, len(rows), np.random.default_rng(int(rows[0]))), rows, CANDIDATES)
+        return Lists(world.user_ids[rows], *best_candidates(found, model.scores(found, features), CANDIDATES))
 
-    yield from answered_ahead(answer, parts, 2)
+    yield from prefetched(answer, parts, 2)
 
 
-def seeds_way(world: History, features: dict, model: Ranker, users: np.ndarray, rng: np.random.Generator) -> tuple[float, Pairs]:
-    """Seconds for `users` by tables: merge the generators' lists, merge item and user columns, group artists, predict_proba, sort, rank."""
-    found = pairs(stand_ins(world, len(users), rng), users, CANDIDATES)
-    names = feature_names(found, features)
-    owner, item = found.user_of_pair, found.item_index
-    item_table = pd.DataFrame({"item": np.arange(len(world.catalogue))})
+def by_tables(world: TrainSet, features: dict, model: Ranker, users: np.ndarray, rng: np.random.Generator) -> tuple[float, Candidates]:
+    """Seconds for `users` by tables: merge the models' lists, merge item and user columns, group artists, predict_proba, sort, rank."""
+    found = candidates(stand_ins(world, len(users), rng), users, CANDIDATES)
+    names = columns(found.models, features).names
+    owner, item = found.user_of_candidate, found.item_index
+    item_table = pd.DataFrame({"item": np.arange(len(world.catalog))})
     user_table = pd.DataFrame({"user": users})
     for name, fitted in features.items():
         table = item_table if FEATURES[name].key == "item" else user_table
@@ -80,21 +91,21 @@ def seeds_way(world: History, features: dict, model: Ranker, users: np.ndarray, 
                            "item": np.concatenate([world.matrix.indices[slice(*world.matrix.indptr[u:u + 2])] for u in users])})
     start = time.perf_counter()
     table = pd.DataFrame({"user": owner, "item": item})
-    for g, name in enumerate(found.generators):
+    for g, name in enumerate(found.models):
         offered = ~np.isnan(found.ranks[:, g])
-        one = pd.DataFrame({"user": owner[offered], "item": item[offered], f"{name}.score": found.scores[offered, g],
-                            f"{name}.rank": found.ranks[offered, g]})
+        one = pd.DataFrame({"user": owner[offered], "item": item[offered], f"{name}_score": found.scores[offered, g],
+                            f"{name}_rank": found.ranks[offered, g]})
         table = table.merge(one, on=["user", "item"], how="left")
     table = table.merge(item_table, on="item", how="left").merge(user_table, on="user", how="left")
     for kind in ("artists", "albums", "genres"):
-        links = getattr(world.catalogue, kind).tocoo()
+        links = getattr(world.catalog, kind).tocoo()
         of_item = pd.DataFrame({"item": links.row, "name": links.col})
-        heard = events.merge(of_item, on="item").groupby(["user", "name"]).size().rename(f"{kind}_heard").reset_index()
-        named = table[["user", "item"]].merge(of_item, on="item").merge(heard, on=["user", "name"])
-        best = named.groupby(["user", "item"])[f"{kind}_heard"].max().reset_index()
+        seen = events.merge(of_item, on="item").groupby(["user", "name"]).size().rename(f"{kind}_seen").reset_index()
+        named = table[["user", "item"]].merge(of_item, on="item").merge(seen, on=["user", "name"])
+        best = named.groupby(["user", "item"])[f"{kind}_seen"].max().reset_index()
         table = table.merge(best, on=["user", "item"], how="left")
     filled = table.reindex(columns=names).to_numpy(np.float32)
-    table["score"] = 1 / (1 + np.exp(-np.asarray(model.model.predict(filled))))
+    table["score"] = 1 / (1 + np.exp(-np.asarray(model.trees.predict(filled))))
     table = table.sort_values(["user", "score"], ascending=[True, False])
     table["rank"] = table.groupby("user").cumcount() + 1
     assert len(table) == len(found)
@@ -109,8 +120,8 @@ def main() -> None:
     asked = parser.parse_args()
     rng, chosen = np.random.default_rng(0), settings.load().ranking
     print(f"{machine()}")
-    world = history(asked.users, asked.items)
-    print(f"{len(world.user_ids):,} users, {world.matrix.nnz:,} plays of {len(world.catalogue):,} items; {peak():.2f} GB so far")
+    world = train_set(asked.users, asked.items)
+    print(f"{len(world.user_ids):,} users, {world.matrix.nnz:,} plays of {len(world.catalog):,} items; {peak():.2f} GB so far")
     clock, core = time.perf_counter(), time.process_time()
     features = {name: FEATURES[name]().fit(world) for name in chosen.features}
     print(f"features fitted in {time.perf_counter() - clock:.1f} s, {time.process_time() - core:.1f} s of a core")
@@ -121,10 +132,10 @@ def main() -> None:
         rows = write(Path(folder) / "recommendations.parquet", ranked(world, features, model, users), world.item_ids)
         size = os.path.getsize(Path(folder) / "recommendations.parquet") / 1e6
     clock, core = time.perf_counter() - clock, time.process_time() - core
-    print(f"{len(users):,} users x {CANDIDATES} candidates x {len(table.names)} features, {model.model.tree_count_} trees of depth "
+    print(f"{len(users):,} users x {CANDIDATES} candidates x {len(table.columns.names)} features, {model.trees.tree_count_} trees of depth "
           f"{chosen.depth}: {rows:,} rows ({size:,.0f} MB) in {clock / 60:.1f} minutes, {core / 60:.1f} of a core; peak {peak():.2f} GB")
     part = users[: asked.slice]
-    seconds, _ = seeds_way(world, features, model, part, rng)
+    seconds, _ = by_tables(world, features, model, part, rng)
     ours = time.perf_counter()
     for _ in ranked(world, features, model, part):
         pass

@@ -1,9 +1,9 @@
 """Ten nearest tracks by cosine for every track: ours against `implicit`'s similar_items with the same factors, in one process.
 
-    python -m benchmarks.similar_items --model als_model.npz [--tracks N] [--asked 256] [--judged 1000]
+    python -m benchmarks.similar_items --model als_model.npz [--tracks N] [--asked 256] [--evaluated 1000]
 
 --model is a file that Als saved. Tracks without factors are left out on both sides. implicit answers for --asked tracks; recall@10 is
-that of --judged tracks against their exact neighbours. --tracks N asks ours about N random tracks instead of all, with the index of
+that of --evaluated tracks against their exact neighbors. --tracks N asks ours about N random tracks instead of all, with the index of
 all. Times are of the wall clock and of the processor over all threads; ours include building the index.
 """
 
@@ -38,14 +38,14 @@ def implicit_speed(factors: np.ndarray, asked: np.ndarray) -> tuple[float, float
     return max(speeds), max(lean)
 
 
-def recall(found: np.ndarray, factors: np.ndarray, judged: np.ndarray) -> float:
-    """Mean share of the K exact neighbours that were found."""
+def recall(found: np.ndarray, factors: np.ndarray, evaluated: np.ndarray) -> float:
+    """Mean share of the K exact neighbors that were found."""
     points = unit(factors)
     index = faiss.IndexFlatIP(points.shape[1])
     index.add(points)
-    _, true = index.search(points[judged], K + 1)
+    _, true = index.search(points[evaluated], K + 1)
     return float(np.mean([len(set(ours) & set([t for t in row if t != item][:K])) / K
-                          for item, ours, row in zip(judged.tolist(), found.tolist(), true.tolist())]))
+                          for item, ours, row in zip(evaluated.tolist(), found.tolist(), true.tolist())]))
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--tracks", type=int)
     parser.add_argument("--asked", type=int, default=256)
-    parser.add_argument("--judged", type=int, default=1000)
+    parser.add_argument("--evaluated", type=int, default=1000)
     options = parser.parse_args()
     with np.load(options.model, allow_pickle=False) as stored:
         factors = stored["item_factors"]
@@ -66,12 +66,12 @@ def main() -> None:
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     ours, ours_lean = len(rows) / seconds, len(rows) / cpu
     theirs, theirs_lean = implicit_speed(factors, rng.choice(len(factors), options.asked, replace=False).astype(np.int32))
-    share = recall(found, factors, rows[: options.judged])
-    print(f"{len(factors):,} tracks x {factors.shape[1]} factors, {K} neighbours each of {len(rows):,}, index included: "
+    share = recall(found, factors, rows[: options.evaluated])
+    print(f"{len(factors):,} tracks x {factors.shape[1]} factors, {K} neighbors each of {len(rows):,}, index included: "
           f"{seconds:.1f} s, {ours:,.0f} tracks/s; "
           f"implicit {theirs:,.0f} tracks/s; ratio {ours / theirs:.1f}; "
           f"per processor second {ours_lean:,.0f} and {theirs_lean:,.0f}, ratio {ours_lean / theirs_lean:.1f}; "
-          f"recall@{K} {share:.4f} on {options.judged} tracks; "
+          f"recall@{K} {share:.4f} on {options.evaluated} tracks; "
           f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
 
 

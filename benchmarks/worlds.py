@@ -1,10 +1,10 @@
-"""Generated histories of any size for benchmarks: long tails as in listening logs, and listeners who keep to a few genres."""
+"""Generated interactions of users of any size for benchmarks: long tails as in listening logs, and listeners who keep to a few genres."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.matrix import Catalogue, History, Int32
+from musicrec.dataset import Catalog, Int32, TrainSet
 
 GENRES = 170
 DAY = 24 * 60
@@ -12,7 +12,7 @@ DAYS = 350
 FOLLOWED = 0.8
 
 
-def catalogue(n_items: int, seed: int = 0) -> Catalogue:
+def catalog(n_items: int, seed: int = 0) -> Catalog:
     """Tracks with one to three genres out of 170 (some 2,000 distinct lists), an artist of about seven tracks, an album of about two."""
     rng = np.random.default_rng(seed)
     popularity = (1 / np.arange(1, GENRES + 1)) / (1 / np.arange(1, GENRES + 1)).sum()
@@ -24,17 +24,17 @@ def catalogue(n_items: int, seed: int = 0) -> Catalogue:
     artists = rng.integers(0, max(n_items // 7, 1), (n_items, 1))
     albums = artists * 4 + rng.integers(0, 4, (n_items, 1))
     item_ids = np.arange(1, n_items + 1, dtype=np.int32)
-    return Catalogue(item_ids, genres, _links(artists, artists.max() + 1), _links(albums, albums.max() + 1))
+    return Catalog(item_ids, genres, _links(artists, artists.max() + 1), _links(albums, albums.max() + 1))
 
 
-def history(n_users: int, n_items: int, median_length: float = 55, mean_length: float = 162, shares: bool = False,
-            seed: int = 0) -> History:
-    """A history whose lengths are log-normal with this median and mean; four of five plays are of four genres a user keeps to.
+def train_set(n_users: int, n_items: int, median_length: float = 55, mean_length: float = 162, shares: bool = False,
+            seed: int = 0) -> TrainSet:
+    """A train set whose lengths are log-normal with this median and mean; four of five plays are of four genres a user keeps to.
 
     Popularity within a genre is log-normal too (median 19 and mean 223 listeners in the real data). shares: weights are played shares.
     """
     rng = np.random.default_rng(seed + 1)
-    tracks = catalogue(n_items, seed)
+    tracks = catalog(n_items, seed)
     spread = np.sqrt(2 * np.log(mean_length / median_length))
     lengths = np.clip(np.exp(rng.normal(np.log(median_length), spread, n_users)), 5, n_items / 3).astype(np.int64)
     weight = np.exp(rng.normal(0, np.sqrt(2 * np.log(223 / 19)), n_items))
@@ -48,9 +48,9 @@ def history(n_users: int, n_items: int, median_length: float = 55, mean_length: 
     indptr = np.concatenate([[0], np.cumsum(np.concatenate([counts for counts, _ in parts]))]).astype(np.int64)
     items = np.concatenate([columns for _, columns in parts])
     data = rng.integers(0, 101, len(items)).astype(np.float32) / 100 if shares else np.ones(len(items), np.float32)
-    minutes = rng.integers(0, DAYS, len(items), dtype=np.int32) * DAY
+    times = rng.integers(0, DAYS, len(items), dtype=np.int32) * DAY
     matrix = sparse.csr_matrix((data, items, indptr), shape=(n_users, n_items))
-    return History(np.arange(1, n_users + 1, dtype=np.int32), matrix, minutes, tracks, DAYS * DAY)
+    return TrainSet(np.arange(1, n_users + 1, dtype=np.int32), matrix, times, catalog=tracks, cutoff=DAYS * DAY)
 
 
 def _rows(start: int, lengths: NDArray[np.int64], favourites: NDArray[np.int64], edges: NDArray[np.float64], bounds: NDArray[np.float64],

@@ -59,8 +59,13 @@ class TableSchema:
 
     @property
     def arrow(self) -> pa.Schema:
-        """The Arrow schema with which the table is written."""
+        """The Arrow schema of all columns."""
         return pa.schema([(column.name, column.type) for column in self.columns])
+
+    @property
+    def required(self) -> pa.Schema:
+        """The Arrow schema without the optional columns."""
+        return pa.schema([(column.name, column.type) for column in self.columns if not column.optional])
 
 
 def check(table: pa.Table | pa.Schema, schema: TableSchema, name: str) -> None:
@@ -91,6 +96,7 @@ RAW_TRACKS = TableSchema("tracks", (
     Column("albums", pa.list_(pa.int64()), "ids of the albums that hold the track"),
     Column("artists", pa.list_(pa.int64()), "ids of its artists"),
     Column("genres", pa.list_(pa.int64()), "ids of its genres"),
+    Column("added_at", _DAY, "when the track came into the catalog, UTC", optional=True),
 ))
 RAW_NAMES = TableSchema("catalog_names", (
     Column("id", pa.int64(), "identity within its type; the same number occurs under several types"),
@@ -117,6 +123,7 @@ ITEMS = TableSchema("items", (
     Column("album_ids", _IDS, "ids behind albums, repeats removed"),
     Column("artist_ids", _IDS, "ids behind artists, repeats removed"),
     Column("genre_ids", _IDS, "ids behind genres, repeats removed"),
+    Column("added_at", _DAY, "when the track came into the catalog, UTC; empty where that is not known", optional=True),
 ))
 EVENTS = TableSchema("events", (
     Column("user_id", _I32, "identity of the listener"),

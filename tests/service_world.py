@@ -61,8 +61,9 @@ def write_run(folder: Path, personal: range = PERSONAL) -> Path:
 
 def write(folder: Path, kind: schema.TableSchema, columns: dict[str, object]) -> None:
     """One table of the run."""
-    arrays = [pa.array(list(columns[column.name]), column.type) for column in kind.columns]
-    pq.write_table(pa.table(arrays, schema=kind.arrow), folder / f"{kind.name}.parquet")
+    given = [column for column in kind.columns if column.name in columns or not column.optional]
+    arrays = [pa.array(list(columns[column.name]), column.type) for column in given]
+    pq.write_table(pa.table(arrays, names=[column.name for column in given]), folder / f"{kind.name}.parquet")
 
 
 def published(root: Path, personal: range = PERSONAL, damaged: str = "") -> str:

@@ -1,6 +1,5 @@
 """What feature groups bring, measured on a world whose answer is known, and the picture of SHAP values."""
 
-import dataclasses
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,64 +7,51 @@ import numpy as np
 import pytest
 
 from musicrec import pipeline, plots, settings
-from musicrec.pipeline.learning import ranker_settings
-from musicrec.pipeline.trial import trial, tried
-from musicrec.pipeline.workspace import label_windows
-from musicrec.ranking import TrainingTable
+from musicrec.errors import RankingError
+from musicrec.evaluation import BacktestResult
 from tests import taste_logs
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.ini"
+World = tuple[pipeline.Workspace, pipeline.Tables, pipeline.Plan, BacktestResult]
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]:
-    """A tiny world of two camps, learned."""
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A tiny world of two camps, after its backtest."""
     project = tmp_path_factory.mktemp("ablation")
     logs = taste_logs.write(project / "logs")
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
-    tables = pipeline.prepared_tables(work, pipeline.raw_tables(work))
-    return work, tables, pipeline.learned(work, tables)
+    raw = pipeline.raw_tables(work)
+    plan, tables = pipeline.plan(work, raw.interactions), pipeline.prepared_tables(work, raw)
+    return work, tables, plan, pipeline.backtested(work, tables, plan)
 
 
-def test_every_group_is_left_out_once(learned: tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]) -> None:
+def test_every_group_is_left_out_once(world: World) -> None:
     """One row a group, one for all groups and one for no trees; each difference is against all groups, and columns are counted."""
-    work, _, found = learned
-    table = pipeline.ablation(work, found).set_index("without")
-    assert list(table.index) == ["all groups", "no trees (weighted)", *work.settings.ranking.features]
+    work, tables, plan, result = world
+    table = pipeline.ablation(work, result, pipeline.latest(work, tables, plan)).set_index("without")
+    assert list(table.index) == ["all groups", "no trees (blender)", *work.settings.ranking.features]
     np.testing.assert_allclose(table["difference"], table["ndcg@10"] - table.loc["all groups", "ndcg@10"], atol=1e-12)
     assert table.loc["item_age", "features"] == 3
     assert table["p_holm"].isna().sum() == 1
 
 
-def test_the_trial_knows_every_window_and_no_ranker_its_own(
-        learned: tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]) -> None:
-    """Each window is judged for all contenders, by a ranker of the other: shuffling its own training labels changes nothing there."""
-    work, tables, found = learned
-    assert len(found.trial) == len(found.windows) == 2
-    assert {pipeline.RANKED, pipeline.WEIGHTED, pipeline.FUSION, "als"} <= set(found.trial[0].names)
-    latest = found.training[-1]
-    shuffled = dataclasses.replace(latest, target=np.random.default_rng(0).permutation(latest.target))
-    before, after = (_ranked_in_latest(work, tables, [found.training[0], last]) for last in (latest, shuffled))
-    np.testing.assert_array_equal(before, after)
-    np.testing.assert_array_equal(before, found.trial[-1].tallies[pipeline.RANKED].ranks)
+def test_the_latest_fold_is_ranked_by_what_came_before_it(world: World) -> None:
+    """The rows that the ablation learns from are those of earlier folds: without any the error says so."""
+    work, tables, plan, _ = world
+    on = pipeline.latest(work, tables, plan)
+    assert on.made.fitted.train.cutoff == plan.folds[-1].start
+    with pytest.raises(RankingError, match="no feature can be told from another"):
+        pipeline.ablation(work, BacktestResult([], {}), on)
 
 
-def _ranked_in_latest(work: pipeline.Workspace, tables: pipeline.Tables, training: list[TrainingTable]) -> np.ndarray:
-    windows = []
-    for window in label_windows(work, tables):
-        made = pipeline.fitted(work, pipeline.history(work, tables, window.start))
-        windows.append(tried(work, made, pipeline.labels(work, tables, window.start, window.end)))
-    return trial(work, windows, training, ranker_settings(work))[-1].tallies[pipeline.RANKED].ranks
-
-
-def test_one_more_group_is_compared_on_the_same_users(
-        learned: tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]) -> None:
-    """Two rows, without and with, of equally many users, the sample no larger than asked."""
-    work, tables, _ = learned
-    table = pipeline.with_and_without(work, tables, "order_in_catalogue", most_users=10)
-    assert table["order_in_catalogue"].tolist() == ["without", "with"]
+def test_one_more_group_is_compared_on_the_same_users(world: World) -> None:
+    """Two rows, without and with, of equally many users: the half that taught nothing."""
+    work, tables, plan, _ = world
+    table = pipeline.with_and_without(work, tables, plan, "order_in_catalog")
+    assert table["order_in_catalog"].tolist() == ["without", "with"]
     assert table["users"].nunique() == 1
-    assert table["users"].iloc[0] <= 10
+    assert 0 < table["users"].iloc[0] < len(pipeline.latest(work, tables, plan).test.user_ids)
 
 
 def test_the_shap_picture_shows_the_strongest_features_on_top() -> None:
@@ -77,15 +63,3 @@ def test_the_shap_picture_shows_the_strongest_features_on_top() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c", "a"]
     assert sum(len(points.get_offsets()) for points in ax.collections) == 150
     plt.close(ax.figure)
-
-
-def test_halves_that_teach_nothing_are_judged_with_the_fusion(
-        learned: tuple[pipeline.Workspace, pipeline.Tables, pipeline.Learned]) -> None:
-    """A single window without a played candidate is tried all the same: the ranked list is the plain fusion there, and nothing fails."""
-    work, tables, found = learned
-    window = label_windows(work, tables)[-1]
-    made = pipeline.fitted(work, pipeline.history(work, tables, window.start))
-    alone = tried(work, made, pipeline.labels(work, tables, window.start, window.end))
-    nothing = dataclasses.replace(found.latest, target=np.zeros_like(found.latest.target))
-    judge, = trial(work, [alone], [nothing], ranker_settings(work))
-    np.testing.assert_array_equal(judge.tallies[pipeline.RANKED].ranks, judge.tallies[pipeline.FUSION].ranks)

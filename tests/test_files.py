@@ -9,12 +9,12 @@ import pytest
 from catboost import CatBoost, Pool
 
 from musicrec import lists, similar_items
-from musicrec.candidates.als import Als, AlsRecommender
 from musicrec.errors import StorageError
 from musicrec.event_stores import export
 from musicrec.files import replaced, write_parquet
-from musicrec.ranking.model import Ranker
-from musicrec.ranking.weighted import Weighted
+from musicrec.models.als import ALS, FittedALS
+from musicrec.ranking import Blender, Columns
+from musicrec.ranking.ranker import Ranker
 from tests.worlds import random_world
 
 ROWS = pa.table({"number": np.arange(1000)})
@@ -23,13 +23,13 @@ ROWS = pa.table({"number": np.arange(1000)})
 def _als(path: Path) -> None:
     world, rng = random_world(), np.random.default_rng(0)
     factors = (rng.random((n, 4), dtype=np.float32) for n in world.matrix.shape)
-    AlsRecommender(world, *factors, Als(factors=4)).save(path)
+    FittedALS(world, *factors, ALS(factors=4)).save_npz(path)
 
 
 def _ranker(path: Path) -> None:
     rows = Pool(np.arange(20.0)[:, None], np.arange(20) % 2)
     trees = CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows)
-    Ranker(trees, ("a",), Weighted((), 0.0, np.empty(0))).save(path)
+    Ranker(trees, Columns((), {}), Blender((), 0.0, np.empty(0))).save(path)
 
 
 def _lists(path: Path) -> None:
@@ -39,7 +39,7 @@ def _lists(path: Path) -> None:
 
 def _similar(path: Path) -> None:
     items = np.array([[1], [0]], np.int32)
-    similar_items.write(path, similar_items.Similar(items, np.ones((2, 1), np.float32), np.zeros((2, 1), np.int8)), items[:, 0])
+    similar_items.write(path, similar_items.ItemNeighbors(items, np.ones((2, 1), np.float32), np.zeros((2, 1), np.int8)), items[:, 0])
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,38 @@ def chapters() -> list[list[Any]]:
     return found
 
 
+def _two_camps(folder: Path) -> dict[str, str]:
+    taste_logs.write(folder)
+    return {}
+
+
+def _without_als(folder: Path) -> dict[str, str]:
+    return _two_camps(folder) | {"MUSICREC_CANDIDATES_MODELS": "item_knn content"}
+
+
+def _rows(folder: Path, users: int, days: int) -> dict[str, str]:
+    """A CSV without genres, artists and names; everybody plays on the first day, so nobody is new after any cutoff."""
+    folder.mkdir()
+    lines = ["user,track,timestamp"]
+    for user in range(users):
+        for day in range(days):
+            lines.append(f"{user},{(user * 7 + day * (user % 3 + 1)) % 40},2024-{1 + day // 28:02}-{1 + day % 28:02} 10:00:00")
+    (folder / "plays.csv").write_text("\n".join(lines) + "\n")
+    return {"MUSICREC_DATA_SOURCE": "columns", "MUSICREC_SOURCES_COLUMNS_WORK": str(folder.parent / "imported")}
+
+
+LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "two camps": _two_camps, "without ALS": _without_als, "one user": lambda folder: _rows(folder, 1, 60),
+    "nobody new, no genres, no names": lambda folder: _rows(folder, 30, 60)}
+
+
 @pytest.mark.slow
-def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path) -> None:
-    """On logs of two camps every cell succeeds, a run is published, and the executed copy lies beside it with its pictures."""
-    logs = taste_logs.write(tmp_path / "logs")
-    environ = {**os.environ, **taste_logs.environment(logs, tmp_path)}
-    command = [sys.executable, "-m", "musicrec.notebook", "--data", str(logs), "--out", str(tmp_path / "artifacts")]
-    done = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=300)
+@pytest.mark.parametrize("logs", LOGS)
+def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) -> None:
+    """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its pictures."""
+    changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), **LOGS[logs](tmp_path / "logs")}
+    command = [sys.executable, "-m", "musicrec.notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
+    done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert artifacts.current(storage(str(tmp_path / "artifacts"), {})).files
     executed = code_cells(tmp_path / "artifacts" / BOOK.name)

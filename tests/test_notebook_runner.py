@@ -22,7 +22,7 @@ from musicrec.notebook.provenance import provenance
 from musicrec.storage import storage
 from tests.test_artifacts import run_folder
 
-PROJECT = Path(settings.__file__).parents[1]
+PROJECT = Path(settings.__file__).parents[2]
 DOT = base64.b64encode(b"a picture").decode()
 
 
@@ -45,7 +45,7 @@ def project(tmp_path: Path) -> Path:
     picture = f"from IPython.display import display\ndisplay({{'image/png': '{DOT}'}}, raw=True)"
     nbformat.write(book(parameters("k = 3  # length"), new_markdown_cell("# Look\nfew words"), new_code_cell(picture),
                         new_markdown_cell("## Learn"), new_code_cell("from pathlib import Path; Path('seen').write_text(str(k))"),
-                        new_code_cell("import os; print(os.environ['MUSICREC_DATA_FOLDER'], os.environ['MUSICREC_SPLIT_LABEL_DAYS'])")),
+                        new_code_cell("import os; print(os.environ['MUSICREC_DATA_FOLDER'], os.environ['MUSICREC_SPLIT_FOLD_DAYS'])")),
                    tmp_path / "recommendations.ipynb")
     return tmp_path
 
@@ -58,7 +58,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def environment() -> dict[str, str]:
     """Where a kernel finds musicrec, and one setting to be passed through."""
-    return {**os.environ, "PYTHONPATH": str(PROJECT), "MUSICREC_SPLIT_LABEL_DAYS": "4"}
+    return {**os.environ, "PYTHONPATH": str(PROJECT), "MUSICREC_SPLIT_FOLD_DAYS": "4"}
 
 
 def test_each_cell_stands_in_the_latest_chapter() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from musicrec import artifacts, pipeline, settings
 from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
 from musicrec.event_stores import event_store, export
-from musicrec.pipeline.contending import batch_users
+from musicrec.recommender import RANKED, RRF, TwoStageRecommender
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
 from tests import taste_logs
@@ -54,35 +55,57 @@ def test_published_tables_have_their_schemas(done: tuple[Path, pipeline.Result])
         check(pq.read_schema(run / f"{name}.parquet"), schema, name)
 
 
-def test_recommendations_are_sorted_unique_and_unheard(done: tuple[Path, pipeline.Result]) -> None:
-    """Sorted by user and rank from 1, at most k a user, no track twice, none that the user played before the cutoff."""
+def test_recommendations_are_sorted_unique_and_unseen(done: tuple[Path, pipeline.Result]) -> None:
+    """Sorted by user and rank from 1, at most k a user, no track twice, none that the user has ever played."""
     found, events = published(done[0], "recommendations.parquet"), published(done[0], "events.parquet")
     assert (found.sort_values(["user_id", "rank"]).index == found.index).all()
     assert (found.groupby("user_id").cumcount() + 1 == found["rank"]).all()
     assert found["rank"].max() <= 20
     assert not found.duplicated(["user_id", "item_id"]).any()
-    before = events[events["started_at"] < "2022-12-16"]
-    assert found.merge(before, on=["user_id", "item_id"]).empty
+    assert found.merge(events, on=["user_id", "item_id"]).empty
 
 
-def test_users_without_history_get_no_personal_list(done: tuple[Path, pipeline.Result]) -> None:
-    """recommendations.parquet knows exactly the users who played before the cutoff."""
+def test_everybody_who_ever_played_has_a_personal_list(done: tuple[Path, pipeline.Result]) -> None:
+    """After the refit recommendations.parquet knows exactly the users of the log, those who came after the cutoff included."""
     events = published(done[0], "events.parquet")
-    known = set(events.loc[events["started_at"] < "2022-12-16", "user_id"])
-    assert set(published(done[0], "recommendations.parquet")["user_id"]) == known
+    assert set(published(done[0], "recommendations.parquet")["user_id"]) == set(events["user_id"])
+    assert (events.groupby("user_id")["started_at"].min() >= "2022-12-16").any()
+
+
+def test_without_refit_what_was_evaluated_is_published(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """With refit = false the lists know the users and tracks before the cutoff alone, and trained_until lies before it."""
+    taste_logs.write(tmp_path / "logs")
+    pipeline.run(configured(tmp_path, SPLIT_REFIT="false"))
+    events = published(tmp_path, "events.parquet")
+    before = events[events["started_at"] < "2022-12-16"]
+    found = published(tmp_path, "recommendations.parquet")
+    assert set(found["user_id"]) == set(before["user_id"])
+    assert set(found["item_id"]) <= set(before["item_id"])
+    assert found.merge(before, on=["user_id", "item_id"]).empty
+    assert not found.merge(events, on=["user_id", "item_id"]).empty
+    assert artifacts.current(storage(str(tmp_path / "artifacts"), {})).info.metrics["trained_until"] < "2022-12-16"
+
+
+def test_the_manifest_tells_what_was_trained_and_what_was_evaluated(done: tuple[Path, pipeline.Result]) -> None:
+    """trained_until is the last play of the log, evaluated_on begins at the cutoff, and every fold ends at or before it."""
+    told = artifacts.current(storage(str(done[0] / "artifacts"), {})).info.metrics
+    assert told["trained_until"][:10] == str(published(done[0], "events.parquet")["started_at"].max().date())
+    assert told["evaluated_on"]["from"] == "2022-12-16 00:00:00"
+    assert all(fold["end"] <= "2022-12-16 00:00:00" for fold in told["evaluated_on"]["backtest"])
+    assert {row["list"] for row in told["promotion"]} >= {"ranked", "blended", "rrf"}
 
 
 def test_personal_lists_beat_hits_in_a_world_of_two_camps(done: tuple[Path, pipeline.Result]) -> None:
-    """ALS, the neighbours and the ranked list find at least twice what the most popular tracks do."""
-    ndcg = done[1].comparison.set_index("generator")["ndcg@10"]
-    assert ndcg[["als", "neighbours", pipeline.RANKED]].min() > 2 * ndcg["popular"]
+    """ALS, the neighbors and the ranked list find at least twice what the most popular tracks do."""
+    ndcg = done[1].comparison.set_index("model")["ndcg@10"]
+    assert ndcg[["als", "user_knn", RANKED]].min() > 2 * ndcg["popular"]
 
 
 def test_the_manifest_tells_settings_findings_metrics_and_the_reason(done: tuple[Path, pipeline.Result]) -> None:
     """Whoever loads a run can read how it was made, what was odd in the logs, how good it is and why this list was chosen."""
     info = artifacts.current(storage(str(done[0] / "artifacts"), {})).info
-    assert info.settings["split"]["test_start"] == "2022-12-16"
-    assert {row["generator"] for row in info.metrics["comparison"]} >= {"als", "popular", pipeline.RANKED, pipeline.FUSION}
+    assert info.settings["split"]["refit"] is True
+    assert {row["model"] for row in info.metrics["comparison"]} >= {"als", "popular", RANKED, RRF}
     assert info.metrics["reason"] == done[1].reason
     assert info.findings
 
@@ -93,61 +116,84 @@ def test_every_generator_is_judged_on_the_same_users(done: tuple[Path, pipeline.
 
 
 def test_the_top_list_says_who_made_it(done: tuple[Path, pipeline.Result]) -> None:
-    """The metadata of top_popular.parquet names the generator of the settings, and users are those before the cutoff."""
+    """The metadata of top_popular.parquet names the model of the settings, and users are all who played the track."""
     run = done[0] / "artifacts" / "runs" / done[1].run_id
     assert pq.read_schema(run / "top_popular.parquet").metadata[b"made_by"] == b"popular_decayed"
     events, top = published(done[0], "events.parquet"), published(done[0], "top_popular.parquet")
-    counted = events[events["started_at"] < "2022-12-16"].groupby("item_id")["user_id"].nunique()
+    counted = events.groupby("item_id")["user_id"].nunique()
     assert (counted.loc[top["item_id"]].to_numpy() == top["users"].to_numpy()).all()
 
 
 def test_json_lines_of_the_user_based_method_name_every_known_user(done: tuple[Path, pipeline.Result]) -> None:
-    """recommendations_ub.json holds {"user": u, "tracks": [...]} for each user with a history."""
+    """recommendations_ub.json holds {"user": u, "tracks": [...]} for each user with a train set."""
     run = done[0] / "artifacts" / "runs" / done[1].run_id
     lines = [json.loads(line) for line in (run / "recommendations_ub.json").read_text().splitlines()]
     assert {line["user"] for line in lines} == set(published(done[0], "recommendations.parquet")["user_id"])
     assert all(set(line) == {"user", "tracks"} for line in lines)
 
 
-def test_the_future_changes_nothing_but_the_verdict(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
-    """Other plays from the cutoff on leave lists, models and similar tracks byte for byte the same."""
-    taste_logs.write(tmp_path / "logs")
-    path = tmp_path / "logs" / "interactions.parquet"
+def test_the_test_set_changes_nothing_but_the_comparison(tmp_path: Path) -> None:
+    """Without refit, other plays from the cutoff on leave lists, models, similar tracks and the choice of the list the same."""
+    for name in ("as it is", "other"):
+        taste_logs.write(tmp_path / name / "logs")
+    path = tmp_path / "other" / "logs" / "interactions.parquet"
     table = pq.read_table(path)
     rows = table.to_pandas()
     late = rows["started_at"] >= "2022-12-16"
     rows.loc[late, "track_id"] = 100 + (rows.loc[late, "track_id"] + 7 - 100) % taste_logs.N_TRACKS
     rows = rows.drop(rows.index[late][:5]).drop_duplicates(["user_id", "track_id"])
     pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), path)
-    pipeline.run(configured(tmp_path))
+    results = [pipeline.run(configured(tmp_path / name, SPLIT_REFIT="false")) for name in ("as it is", "other")]
+    assert results[0].reason == results[1].reason
     for name in ("recommendations.parquet", "personal_als.parquet", "similar.parquet", "top_popular.parquet"):
-        pd.testing.assert_frame_equal(published(done[0], name), published(tmp_path, name))
+        pd.testing.assert_frame_equal(published(tmp_path / "as it is", name), published(tmp_path / "other", name))
 
 
-def test_rules_shape_the_ranked_lists(done: tuple[Path, pipeline.Result]) -> None:
-    """With at most one track an artist, the first places of ranked lists hold as many artists as the catalogue has."""
-    work = pipeline.workspace(configured(done[0], RANKING_MAX_PER_ARTIST="1"))
-    tables = pipeline.prepared_tables(work, pipeline.raw_tables(work))
-    made = pipeline.fitted(work, pipeline.history(work, tables, work.settings.split.test_start))
-    items, _ = pipeline.contenders(work, made, pipeline.learned(work, tables).ranker, np.arange(5, dtype=np.int32))[pipeline.RANKED]
-    artists = made.history.catalogue.artists.indices
-    for row in items:
-        assert len(set(artists[row[:6]])) == 6
+def test_constraints_shape_the_published_lists(tmp_path: Path) -> None:
+    """With at most one track an artist, no artist comes twice in a published list before all its artists came once, whatever wins."""
+    taste_logs.write(tmp_path / "logs")
+    pipeline.run(configured(tmp_path, RANKING_MAX_PER_ARTIST="1"))
+    artists = published(tmp_path, "items.parquet").set_index("item_id")["artist_ids"].map(lambda ids: ids[0])
+    found = published(tmp_path, "recommendations.parquet")
+    found["artist"] = artists.loc[found["item_id"]].to_numpy()
+    for _, rows in found.groupby("user_id"):
+        n_artists = rows["artist"].nunique()
+        assert rows["artist"].head(n_artists).nunique() == n_artists
+
+
+def test_a_published_recommender_gives_the_published_lists_again(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """`python -m musicrec.predict` on the run writes recommendations.parquet again, row by row, for all and for some users."""
+    environ = {**taste_logs.environment(done[0] / "logs", done[0]), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    whole = published(done[0], "recommendations.parquet")
+    for users, expected in (([], whole), (["--users", "3", "1"], whole[whole["user_id"].isin([1, 3])])):
+        out = tmp_path / "lists.parquet"
+        command = [sys.executable, "-m", "musicrec.predict", "--config", str(CONFIG), "--k", "20", "--out", str(out), *users]
+        subprocess.run(command, env=environ, cwd=tmp_path, check=True, capture_output=True)
+        pd.testing.assert_frame_equal(pq.read_table(out).to_pandas(), expected.reset_index(drop=True))
+
+
+def test_the_recommender_of_a_run_knows_how_it_was_made(done: tuple[Path, pipeline.Result]) -> None:
+    """Loaded from the folder of the run it has the published order, the models of the settings and everybody's interactions."""
+    made = TwoStageRecommender.load(done[0] / "artifacts" / "runs" / done[1].run_id / "recommender")
+    told = artifacts.current(storage(str(done[0] / "artifacts"), {})).info
+    assert made.order == told.metrics["published"]
+    assert list(made.models) == list(told.settings["candidates"]["models"])
+    assert made.fitted.train.n_plays.sum() == len(published(done[0], "events.parquet"))
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
-    ("CANDIDATES_GENERATORS", "als magic", "magic"), ("RANKING_FEATURES", "aura", "aura"), ("DATA_SOURCE", "vinyl", "vinyl"),
+    ("CANDIDATES_MODELS", "als magic", "magic"), ("RANKING_FEATURES", "aura", "aura"), ("DATA_SOURCE", "vinyl", "vinyl"),
     ("CANDIDATES_TOP_POPULAR", "charts", "charts"), ("CANDIDATES_ALS_FACTORS", "many", "factors"),
 ])
 def test_settings_are_refused_before_any_work(tmp_path: Path, key: str, value: str, said: str) -> None:
-    """A generator, feature group or source that does not exist, and a bad value of a generator, stop the run at once."""
+    """A model, feature group or source that does not exist, and a bad value of a model, stop the run at once."""
     with pytest.raises(SettingsError, match=said):
         pipeline.workspace(configured(tmp_path, **{key: value}))
     assert not (tmp_path / "work").exists()
 
 
 def test_a_cutoff_without_test_users_is_refused(tmp_path: Path) -> None:
-    """A split that leaves nobody to judge on is one sentence and publishes nothing."""
+    """A split that leaves nobody to evaluator on is one sentence and publishes nothing."""
     taste_logs.write(tmp_path / "logs")
     with pytest.raises(SplitError, match="2030-01-01"):
         pipeline.run(configured(tmp_path, SPLIT_TEST_START="2030-01-01"))
@@ -261,9 +307,64 @@ def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_p
 def test_memory_decides_how_many_users_are_answered_at_a_time(tmp_path: Path) -> None:
     """Twice the memory gives twice the users, half the candidates of a user do too, and there are never fewer than 64."""
     def users(**changed: str) -> int:
-        return batch_users(pipeline.workspace(configured(tmp_path, **changed)))
+        work = pipeline.workspace(configured(tmp_path, **changed))
+        return pipeline.recommender(work.settings).batch_users(work.batch_memory)
 
-    plain = users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_PER_USER="300")
-    assert users(CANDIDATES_BATCH_MEMORY="2GB", CANDIDATES_PER_USER="300") == pytest.approx(2 * plain, abs=2)
-    assert users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_PER_USER="150") == pytest.approx(2 * plain, abs=2)
+    plain = users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_MAX_CANDIDATES="300")
+    assert users(CANDIDATES_BATCH_MEMORY="2GB", CANDIDATES_MAX_CANDIDATES="300") == pytest.approx(2 * plain, abs=2)
+    assert users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_MAX_CANDIDATES="150") == pytest.approx(2 * plain, abs=2)
     assert users(CANDIDATES_BATCH_MEMORY="1KB") == 64
+
+
+@pytest.mark.parametrize("changed", [
+    {"CANDIDATES_MODELS": "item_knn content"}, {"CANDIDATES_MODELS": "popular_decayed"}, {"RANKING_FEATURES": ""},
+    {"CANDIDATES_BASELINES": ""}, {"CANDIDATES_NEW_ITEMS": "true"}, {"SPLIT_FOLDS": "1"}], ids=str)
+def test_other_recommenders_are_published_as_well(tmp_path: Path, changed: dict[str, str]) -> None:
+    """Without ALS, with a single model, without features or baselines, with new items or one fold: the run is published."""
+    taste_logs.write(tmp_path / "logs")
+    run = pipeline.run(configured(tmp_path, **changed))
+    assert len(published(tmp_path, "recommendations.parquet"))
+    assert run.comparison["model"].is_unique
+
+
+def test_a_track_that_was_there_can_be_recommended_though_nobody_has_played_it(tmp_path: Path) -> None:
+    """With added_at in tracks, an unplayed track is an item from that moment on, in items.parquet too, and none before it."""
+    logs = taste_logs.write(tmp_path / "logs")
+    tracks = pq.read_table(logs / "tracks.parquet")
+    more = tracks.slice(0, 2).set_column(0, "track_id", pa.array([900, 901], tracks.schema.field("track_id").type))
+    tracks = pa.concat_tables([tracks, more])
+    added = [None] * (len(tracks) - 2) + [datetime(2022, 6, 1), datetime(2022, 12, 20)]
+    pq.write_table(tracks.append_column("added_at", pa.array(added, pa.timestamp("us"))), logs / "tracks.parquet")
+    work = pipeline.workspace(configured(tmp_path))
+    raw = pipeline.raw_tables(work)
+    tables, chosen = pipeline.prepared_tables(work, raw), pipeline.plan(work, raw.interactions)
+    train = tables.dataset.train_set(chosen.cutoff)
+    assert 900 in train.item_ids
+    assert 901 not in train.item_ids
+    assert {900, 901} <= set(tables.dataset.train_set().item_ids.tolist())
+    assert pq.read_table(work.folder / "items.parquet").to_pandas().set_index("item_id")["added_at"].notna().sum() == 2
+
+
+def test_lists_with_new_items_are_evaluated_in_a_table_of_their_own(tmp_path: Path) -> None:
+    """With new_items the manifest has a second table; the main one is the same as without."""
+    tables = {}
+    for value in ("false", "true"):
+        taste_logs.write(tmp_path / value / "logs")
+        pipeline.run(configured(tmp_path / value, CANDIDATES_NEW_ITEMS=value))
+        told = artifacts.current(storage(str(tmp_path / value / "artifacts"), {})).info.metrics
+        tables[value] = told["warm"]
+        assert ("with_new_items" in told) == (value == "true")
+    assert tables["false"] == tables["true"]
+
+
+def test_the_example_of_the_readme_runs(done: tuple[Path, pipeline.Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python lines load the recommender of a run and give lists and candidates for the listener."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[1].split("```")[0].replace("RUN_ID", done[1].run_id).replace("617032", "3")
+    monkeypatch.chdir(done[0])
+    space: dict[str, object] = {}
+    *statements, last = example.strip().splitlines()
+    exec("\n".join(statements), space)
+    candidates = eval(last.split("#")[0], space)
+    assert {"user_id", "item_id", "score", "als_rank", "item_age"} <= set(candidates.columns)
+    assert 0 < len(eval(statements[-1], space)) <= 10

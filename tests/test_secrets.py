@@ -15,11 +15,13 @@ from musicrec import pipeline, settings
 from musicrec.errors import EventStoreError, SettingsError, StorageError
 from musicrec.event_stores import event_store
 from musicrec.pipeline.publishing import published
+from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
 from musicrec.storage import storage
 from tests import s3_server
 from tests.redis_server import redis_server
 from tests.service_world import APPS, PROJECT, USER, Services, free_port, services, write_run
+from tests.worlds import train_set
 
 API, RELOAD, REDIS = "planted-api-key", "planted-reload-key", "planted-redis-password"
 PLANTED = (API, RELOAD, REDIS, s3_server.SECRET, s3_server.KEY)
@@ -40,7 +42,7 @@ def test_no_secret_is_in_anything_that_is_written(tmp_path: Path) -> None:
             with pytest.MonkeyPatch.context() as patch:
                 for name, value in bucket.environment().items():
                     patch.setenv(name, value)
-                published(work, {}, pd.DataFrame())
+                published(work, TwoStageRecommender({}).fit(train_set([(1, 0, 1)], 2)), {}, pd.DataFrame())
             try:
                 found.start(*APPS)
                 said = dict(answers(found, "well"))

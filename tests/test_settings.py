@@ -3,7 +3,7 @@
 import configparser
 import dataclasses
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from musicrec import settings
-from musicrec.candidates import GENERATORS
 from musicrec.errors import SettingsError
 from musicrec.features import FEATURES
-from musicrec.settings import PREFIX, Settings, load, s3_environment
+from musicrec.models import MODELS
+from musicrec.settings import PREFIX, RENAMED, Settings, load, s3_environment
 from musicrec.sources import SOURCES
 
 SHIPPED = Path("config.ini")
-REGISTRIES = {"candidates": GENERATORS, "features": FEATURES, "sources": SOURCES}
+REGISTRIES = {"candidates": MODELS, "features": FEATURES, "sources": SOURCES}
 CORE = {name: field.annotation for name, field in Settings.model_fields.items() if name not in ("components", "path")}
 KEYS = [(section, key) for section, kind in CORE.items() for key in kind.model_fields]
 
@@ -55,7 +55,7 @@ def test_the_shipped_file_is_valid() -> None:
     """It loads without any variable, and its addresses have lost their quotes."""
     found = load(SHIPPED, {})
     assert found.urls.recommendations_url == "http://127.0.0.1:8000"
-    assert found.split.test_start == date(2022, 12, 16)
+    assert found.split.test_start is None
 
 
 @pytest.mark.parametrize("quote", ["", '"', "'"])
@@ -86,12 +86,13 @@ def test_a_missing_section_lists_its_keys(config: Path) -> None:
 
 def test_an_unknown_key_is_named(config: Path) -> None:
     """A typing error does not pass silently."""
-    with pytest.raises(SettingsError, match=r"unknown key 'test_strat' in section \[split\]; known are test_start, label_days"):
+    with pytest.raises(SettingsError, match=r"unknown key 'test_strat' in section \[split\]; known are test_start, test_share"):
         load(changed(config, "split", "test_strat", "2022-12-16"), {})
 
 
 @pytest.mark.parametrize(("section", "key", "value"), [
-    ("split", "test_start", "16.12.2022"), ("split", "label_days", "-1"), ("split", "label_share", "0"), ("split", "label_days", "many"),
+    ("split", "test_start", "16.12.2022"), ("split", "fold_days", "-1"), ("split", "fold_share", "0"), ("split", "fold_days", "many"),
+    ("split", "test_start", "0"), ("split", "test_share", "1"),
     ("data", "max_orphan_share", "1.5"), ("data", "only_complete_tracks", "perhaps"), ("engine", "memory_limit", "lots"),
     ("engine", "name", "pandas"), ("blending", "first", "both"),
     ("urls", "events_store_url", "127.0.0.1:8020"), ("ranking", "learning_rate", "0"),
@@ -107,15 +108,15 @@ def test_a_bad_value_is_named(section: str, key: str, value: str, config: Path) 
 
 def test_the_environment_comes_before_env_file_and_config(config: Path) -> None:
     """Variable before .env before config.ini."""
-    (config.parent / ".env").write_text("MUSICREC_SPLIT_LABEL_DAYS=7\nMUSICREC_SPLIT_LABEL_WINDOWS=3\n")
-    found = load(config, {"MUSICREC_SPLIT_LABEL_DAYS": "5", "UNRELATED": "x"})
-    assert (found.split.label_days, found.split.label_windows) == (5, 3)
+    (config.parent / ".env").write_text("MUSICREC_SPLIT_FOLD_DAYS=7\nMUSICREC_SPLIT_FOLDS=3\n")
+    found = load(config, {"MUSICREC_SPLIT_FOLD_DAYS": "5", "UNRELATED": "x"})
+    assert (found.split.fold_days, found.split.folds) == (5, 3)
 
 
 def test_a_variable_reaches_the_section_of_a_component(config: Path) -> None:
     """MUSICREC_CANDIDATES_ALS_FACTORS sets [candidates.als] factors, not a key of [candidates]."""
     found = load(config, {"MUSICREC_CANDIDATES_ALS_FACTORS": "9"})
-    assert found.component("candidates.als", GENERATORS["als"]).factors == 9
+    assert found.component("candidates.als", MODELS["als"]).factors == 9
 
 
 def test_a_variable_that_fits_nothing_is_refused(config: Path) -> None:
@@ -151,7 +152,7 @@ def test_no_value_fails_in_any_other_way(place: tuple[str, str], value: str, con
 def test_settings_are_frozen() -> None:
     """Nobody can change them on the way."""
     with pytest.raises(ValueError, match="frozen"):
-        load(SHIPPED, {}).split.label_days = 3  # type: ignore[misc]
+        load(SHIPPED, {}).split.fold_days = 3  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def test_every_section_of_a_component_shows_its_defaults() -> None:
 
 
 def test_every_component_with_fields_has_its_section() -> None:
-    """A generator or feature group that can be set is documented in config.ini, field by field."""
+    """A model or feature group that can be set is documented in config.ini, field by field."""
     parser = shipped()
     for registry in ("candidates", "features"):
         for name, kind in REGISTRIES[registry].items():
@@ -231,9 +232,28 @@ def test_every_component_with_fields_has_its_section() -> None:
 
 
 def test_no_other_module_reads_the_environment_or_config() -> None:
-    """Only settings.py reads variables, config.ini and .env; whoever starts a process may hand the environment on as a whole."""
-    package = Path(settings.__file__).parent
+    """Only the settings package reads variables, config.ini and .env; whoever starts a process may hand the environment on as a whole."""
+    package = Path(settings.__file__).parents[1]
     for path in package.rglob("*.py"):
-        if path.name != "settings.py":
+        if path.parent.name != "settings":
             for reading in ("configparser", "dotenv", "os.environ[", "os.environ.", "getenv"):
                 assert reading not in path.read_text(), f"{path.relative_to(package)}: {reading}"
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ("", None), ("2022-12-16", datetime(2022, 12, 16)), ("20221216", datetime(2022, 12, 16)),
+    ("2022-12-16 18:00", datetime(2022, 12, 16, 18)),
+    ("2022-12-16T18:00:05+02:00", datetime(2022, 12, 16, 16, 0, 5)), ("14", 14)])
+def test_a_cutoff_is_nothing_a_date_a_time_or_a_number_of_days(asked: str, expected: object, config: Path) -> None:
+    """A time with a zone is turned into UTC."""
+    assert load(changed(config, "split", "test_start", asked), {}).split.test_start == expected
+
+
+@pytest.mark.parametrize(("section", "key"), RENAMED)
+def test_an_old_key_is_refused_with_its_new_name(section: str, key: str, config: Path) -> None:
+    """Whoever has an old config.ini is told what the key is called now, and that key exists."""
+    with pytest.raises(SettingsError, match=f"key '{key}' in section .{section}. is now called") as told:
+        load(changed(config, section, key, "1"), {})
+    new = RENAMED[section, key].split(" in ")[0]
+    assert new in str(told.value)
+    assert any(new == known for _, known in KEYS)

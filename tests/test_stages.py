@@ -1,4 +1,4 @@
-"""What stages tell about themselves."""
+"""Seconds, memory and names of stages."""
 
 import logging
 import sys
@@ -30,7 +30,7 @@ def test_a_failed_stage_is_measured() -> None:
     assert stages.table()["seconds"].notna().all()
 
 
-def test_a_stage_is_told_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stage_is_logged_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     """One line of INFO a stage, the inner one first, with its seconds and its peak."""
     stages = Stages()
     with caplog.at_level(logging.INFO, "musicrec.pipeline"), stages.measured("learn"), stages.measured("als"):

@@ -58,7 +58,7 @@ def test_published_figures_are_met(by_id: Path) -> None:
 def test_types_are_those_of_the_original(by_id: Path) -> None:
     """Columns, types and the stored index that restarts at 0 for every user."""
     tracks, names, listens = (pq.read_schema(by_id / name).remove_metadata() for name in FILES)
-    assert tracks == RAW_TRACKS.arrow
+    assert tracks == RAW_TRACKS.required
     assert names == RAW_NAMES.arrow
     assert listens == pa.schema([*list(RAW_INTERACTIONS.arrow)[:4], pa.field(INDEX, pa.int64())])
     stored = pd.read_parquet(by_id / FILES[2])
@@ -244,7 +244,7 @@ def test_a_failed_run_leaves_earlier_files_untouched(by_id: Path, tmp_path: Path
 
     def interrupted() -> None:
         with writers(tmp_path, "x") as (tracks, _, _):
-            tracks.write_table(RAW_TRACKS.arrow.empty_table())
+            tracks.write_table(RAW_TRACKS.required.empty_table())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -5,19 +5,20 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from musicrec import pipeline, settings
-from musicrec.candidates import GENERATORS
 from musicrec.errors import RankingError
-from musicrec.evaluation import per_user
+from musicrec.evaluation import Evaluator
 from musicrec.evaluation.significance import sign_flip_p
 from musicrec.lists import Lists
-from musicrec.pipeline.learning import ranker_settings, rows_of_window
-from musicrec.ranking import Ranked, fit_ranker
+from musicrec.models import MODELS
+from musicrec.pipeline.workspace import ranker_settings, recommender
+from musicrec.ranking import fit_ranker
+from musicrec.recommender import RANKED
 from musicrec.settings import Ranking
-from musicrec.split import minute
-from musicrec.tuning import SPACES, Confirmation, confirmation, draw, generator_judged, ranker_judged, slices, tuned
+from musicrec.tuning import SPACES, Confirmation, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
 from musicrec.tuning.__main__ import main
 from musicrec.tuning.objectives import Slice
 from musicrec.tuning.spaces import Between
@@ -33,8 +34,8 @@ def _hill(values: dict) -> float:
 
 @pytest.mark.parametrize("section", SPACES)
 def test_every_tuned_key_exists(section: str) -> None:
-    """The keys of a space are fields of that generator, or keys of [ranking]."""
-    known = Ranking.model_fields if section == "ranking" else {f.name for f in dataclasses.fields(GENERATORS[section.split(".")[1]])}
+    """The keys of a space are fields of that model, or keys of [ranking]."""
+    known = Ranking.model_fields if section == "ranking" else {f.name for f in dataclasses.fields(MODELS[section.split(".")[1]])}
     assert set(SPACES[section]) <= set(known)
 
 
@@ -91,69 +92,78 @@ def test_an_unknown_section_is_one_sentence(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspace, list[Slice]]:
-    """Two label windows of a tiny world of two camps."""
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspace, pipeline.Plan, list[Slice]]:
+    """Two folds of a tiny world of two camps."""
     project = tmp_path_factory.mktemp("tuning")
     logs = taste_logs.write(project / "logs")
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
-    return work, slices(work, pipeline.prepared_tables(work, pipeline.raw_tables(work)))
+    raw = pipeline.raw_tables(work)
+    plan = pipeline.plan(work, raw.interactions)
+    return work, plan, slices(pipeline.prepared_tables(work, raw), plan)
 
 
-def _ndcg(recommender: object, on: Slice) -> float:
-    rows = on.history.user_index(on.labels.user_ids)
-    judged = per_user(Lists(on.labels.user_ids, *recommender.recommend(rows, 10)), on.labels, on.history)  # type: ignore[attr-defined]
-    return float(judged.loc[judged["warm"], "ndcg@10"].mean())
+def _ndcg(lists: Lists, on: Slice) -> float:
+    evaluator = Evaluator(on.train, on.test, (10,))
+    evaluator.add("lists", lists)
+    return float(evaluator.relevance("lists")["ndcg@10"].mean())
 
 
-def test_nothing_from_the_cutoff_on_is_tuned_on(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
-    """Every play of every slice lies before test_start, and those of the labels after those of the history."""
-    work, windows = world
-    for window in windows:
-        assert window.history.minutes.max() < window.history.cutoff <= window.labels.minutes.min()
-        assert window.labels.minutes.max() < minute(work.settings.split.test_start)
+def test_nothing_from_the_cutoff_on_is_tuned_on(world: tuple[pipeline.Workspace, pipeline.Plan, list[Slice]]) -> None:
+    """Every play of every slice lies before the cutoff, and those of the test set after those of the train set."""
+    _, plan, folds = world
+    for fold in folds:
+        assert fold.train.last_played.max() < fold.train.cutoff <= fold.test.last_played.min()
+        assert fold.test.last_played.max() < plan.cutoff
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_ranker_is_worth_its_lists_in_a_window_it_has_not_seen(world: tuple[pipeline.Workspace, list[Slice]], place: int) -> None:
-    """What is told of a window is the NDCG@10 of lists for its warm users, by a ranker of the other window."""
-    work, windows = world
-    present, judged = ranker_judged(work, windows)
-    here, other = windows[place], windows[1 - place]
-    table = rows_of_window(work, pipeline.fitted(work, other.history), other.labels)
-    ranker = fit_ranker([table], dataclasses.replace(ranker_settings(work), models=1, **present))
-    made = pipeline.fitted(work, here.history)
-    assert judged(present, place).mean() == pytest.approx(_ndcg(Ranked(made.recommenders, made.features, ranker), here)) != 0
+def test_a_ranker_is_worth_its_lists_in_a_later_fold(world: tuple[pipeline.Workspace, pipeline.Plan, list[Slice]]) -> None:
+    """What is told of a fold is the NDCG@10 of lists for its warm users, by a ranker of the folds before it; the first has none."""
+    work, _, (earlier, later) = world
+    present, evaluated = ranker_evaluated(work, [earlier, later])
+    limits = work.settings.ranking
+    rows = recommender(work.settings).fit(earlier.train).training_table(earlier.test.user_ids, earlier.test, limits.negatives, limits.seed)
+    ranker = fit_ranker([rows], dataclasses.replace(ranker_settings(work.settings), n_seeds=1, **present))
+    made = recommender(work.settings).fit(later.train).with_ranker(ranker)
+    wanted = _ndcg(made.lists(later.test.user_ids, 10, [RANKED])[RANKED], later)
+    assert evaluated(present, 1).mean() == pytest.approx(wanted) != 0
+    assert len(evaluated(present, 0)) == 0
 
 
-def test_a_ranker_needs_two_windows(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
-    """With a single window there is nothing to learn from that is not judged, and the error says what to raise."""
-    with pytest.raises(RankingError, match="label_windows"):
-        ranker_judged(world[0], world[1][:1])
+def test_a_ranker_needs_two_folds(world: tuple[pipeline.Workspace, pipeline.Plan, list[Slice]]) -> None:
+    """With a single fold there is nothing earlier to learn from, and the error says what to raise."""
+    with pytest.raises(RankingError, match=r"\[split\] folds"):
+        ranker_evaluated(world[0], world[2][:1])
 
 
-def test_a_generator_is_worth_its_lists(world: tuple[pipeline.Workspace, list[Slice]]) -> None:
-    """What is told of a window is the NDCG@10 of the generator with the values tried, and 0 where it can not be fitted with them."""
-    work, windows = world
-    present, judged = generator_judged(work, "als", windows)
-    wanted = _ndcg(GENERATORS["als"](**{**present, "factors": 4}).fit(windows[0].history), windows[0])
-    assert judged({"factors": 4}, 0).mean() == pytest.approx(wanted) != 0
-    assert (judged({"factors": 0}, 1) == 0).all()
+def test_a_model_is_worth_its_lists(world: tuple[pipeline.Workspace, pipeline.Plan, list[Slice]]) -> None:
+    """What is told of a fold is the NDCG@10 of the model with the values tried, and 0 where it can not be fitted with them."""
+    work, _, folds = world
+    present, evaluated = model_evaluated(work, "als", folds)
+    fitted = MODELS["als"](**{**present, "factors": 4}).fit(folds[0].train)
+    users = folds[0].test.user_ids
+    wanted = _ndcg(Lists(users, *fitted.recommend(folds[0].train.user_index(users), 10)), folds[0])
+    assert evaluated({"factors": 4}, 0).mean() == pytest.approx(wanted) != 0
+    assert (evaluated({"factors": 0}, 1) == 0).all()
 
 
 def test_what_was_found_is_confirmed_where_it_was_not_searched() -> None:
-    """Best values and those before meet on all windows but the latest, user by user; the same values, or one window, need no test."""
+    """Best values and those before meet on all folds but the latest; a user of several folds counts once, by the mean."""
     rng = np.random.default_rng(0)
-    worth = {(depth, place): rng.random(40) + depth / 10 for depth in (3, 4) for place in range(3)}
+    users = {0: np.arange(40), 1: np.arange(20, 60)}
+    worth = {(depth, place): pd.Series(rng.random(40) + depth / 10, users[place]) for depth in (3, 4) for place in (0, 1)}
 
-    def judged(values: dict[str, int], place: int) -> np.ndarray:
-        assert place < 2, "the latest window was searched"
+    def evaluated(values: dict[str, int], place: int) -> "pd.Series[float]":
+        assert place < 2, "the latest fold was searched"
         return worth[values["depth"], place]
 
-    found = confirmation(judged, {"depth": 4}, {"depth": 3}, 3)
-    told = [np.concatenate([worth[depth, 0], worth[depth, 1]]) for depth in (4, 3)]
-    assert found == Confirmation(told[0].mean(), told[1].mean(), sign_flip_p(told[0] - told[1]), 2)
-    assert confirmation(judged, {"depth": 4}, {"depth": 4}, 3) is None
-    assert confirmation(judged, {"depth": 4}, {"depth": 3}, 1) is None
+    found = confirmation(evaluated, {"depth": 4}, {"depth": 3}, 3)
+    told = [np.array([np.mean([worth[depth, place][user] for place in (0, 1) if user in users[place]]) for user in range(60)])
+            for depth in (4, 3)]
+    assert found is not None
+    assert (found.best, found.before, found.folds) == (pytest.approx(told[0].mean()), pytest.approx(told[1].mean()), 2)
+    assert found.p == pytest.approx(sign_flip_p(told[0] - told[1]))
+    assert confirmation(evaluated, {"depth": 4}, {"depth": 4}, 3) is None
+    assert confirmation(evaluated, {"depth": 4}, {"depth": 3}, 1) is None
 
 
 @pytest.mark.parametrize(("best", "p", "verdict"), [(0.2, 0.01, "the gain holds"), (0.05, 0.01, "keep the values before"),

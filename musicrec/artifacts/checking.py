@@ -27,6 +27,8 @@ OPTIONAL: dict[str, TableSchema | None] = {
     "als_model.npz": None,
     "cb_model.cbm": None,
 }
+# A folder of files, all of them or none.
+RECOMMENDER = "recommender"
 
 
 def described(folder: Path) -> dict[str, File]:
@@ -40,7 +42,15 @@ def described(folder: Path) -> dict[str, File]:
     schemas: dict[str, TableSchema | None] = {**REQUIRED, **OPTIONAL}
     begun = (folder / "items.parquet").stat().st_mtime_ns
     fresh = [name for name in schemas if name in REQUIRED or ((folder / name).is_file() and (folder / name).stat().st_mtime_ns >= begun)]
-    return {name: _file(folder / name, schemas[name]) for name in fresh}
+    fresh += _recommender(folder, begun)
+    return {name: _file(folder / name, schemas.get(name)) for name in fresh}
+
+
+def _recommender(folder: Path, begun: int) -> list[str]:
+    described = folder / RECOMMENDER / f"{RECOMMENDER}.json"
+    if not described.is_file() or described.stat().st_mtime_ns < begun:
+        return []
+    return sorted(f"{RECOMMENDER}/{path.name}" for path in described.parent.iterdir())
 
 
 def _file(path: Path, columns: TableSchema | None) -> File:
@@ -53,7 +63,7 @@ def _file(path: Path, columns: TableSchema | None) -> File:
         with table:
             schema.check(table.schema_arrow, columns, str(path))
             rows = table.metadata.num_rows
-    elif path.suffix == ".json":
+    elif path.suffix == ".json" and path.parent.name != RECOMMENDER:
         with path.open("rb") as lines:
             rows = sum(1 for _ in lines)
     return File(path.stat().st_size, sha256(path), rows)

@@ -45,7 +45,7 @@ def _fetch_one(storage: Storage, run: Manifest, name: str, cache: Path) -> None:
             local.unlink()  # so that the next start fetches it again
         raise ArtifactError(f"{storage.location}/{place} is damaged: its bytes are not those published; publish again or roll back.")
     with suppress(OSError):  # a seal only saves the next start some time
-        cache.mkdir(parents=True, exist_ok=True)
+        seal.parent.mkdir(parents=True, exist_ok=True)
         half = seal.with_name(f"{seal.name}.{uuid.uuid4().hex[:8]}.part")
         half.write_text(_seal(local, wanted))
         half.replace(seal)

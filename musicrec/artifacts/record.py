@@ -34,7 +34,7 @@ def _moment(value: str) -> str:
 
 RunId = Annotated[str, AfterValidator(_run_id)]
 Moment = Annotated[str, AfterValidator(_moment)]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
+FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
 Count = Annotated[int, Field(ge=0)]
 
 

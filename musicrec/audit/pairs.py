@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.audit.logs import Logs
-from musicrec.matrix import Int32, Places
+from musicrec.dataset import Int32, Places
 
 RANGE_PLAYS = 8_000_000
 

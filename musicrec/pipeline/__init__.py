@@ -1,6 +1,7 @@
 """The stages in order, and the only module that knows the order.
 
-    raw_tables -> audit -> prepared_tables -> learned (label windows) -> fitted -> scored -> tables for services -> published
+    raw_tables -> validation findings -> plan -> prepared_tables -> backtested (folds) -> learned -> evaluated on the test set
+    -> refit on everything -> tables for services -> published
 
 The notebook walks through the same functions, one a chapter. `python -m musicrec.pipeline` runs them without pictures.
 """
@@ -10,68 +11,37 @@ from dataclasses import dataclass
 import pandas as pd
 
 from musicrec import audit
-from musicrec.evaluation import Judge, comparison
-from musicrec.pipeline.ablation import ablation, with_and_without
-from musicrec.pipeline.contending import FUSION, RANKED, WEIGHTED, Fitted, contenders, singles
-from musicrec.pipeline.costs import generator_report
-from musicrec.pipeline.learning import Learned, fitted, learned
-from musicrec.pipeline.protocols import held_out
-from musicrec.pipeline.publishing import current_manifest, published, write_models, write_similar_items, write_top_popular
+from musicrec.evaluation import BacktestResult
+from musicrec.models import Model
+from musicrec.pipeline.ablation import ablation, latest, with_and_without
+from musicrec.pipeline.costs import model_report
+from musicrec.pipeline.plan import Plan, plan
+from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
 from musicrec.pipeline.reading import (
     a_listener,
+    candidates_of,
     first_rows,
     last_plays,
     names,
-    offered,
     published_for,
+    recommended_to,
     similar_to,
     sizes,
     tracks_by_listeners,
 )
-from musicrec.pipeline.scoring import scored
-from musicrec.pipeline.seeds_protocol import as_the_seeds
-from musicrec.pipeline.workspace import Tables, Workspace, history, labels, prepared_tables, raw_tables, workspace
+from musicrec.pipeline.reference_protocol import reference_figures
+from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
+from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, held_out, learned, refitted
+from musicrec.pipeline.workspace import Tables, Workspace, prepared_tables, raw_tables, recommender, workspace
+from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
 
 __all__ = [
-    "FUSION",
-    "RANKED",
-    "WEIGHTED",
-    "Fitted",
-    "Learned",
-    "Result",
-    "Tables",
-    "Workspace",
-    "a_listener",
-    "ablation",
-    "as_the_seeds",
-    "contenders",
-    "current_manifest",
-    "first_rows",
-    "fitted",
-    "generator_report",
-    "held_out",
-    "history",
-    "labels",
-    "last_plays",
-    "learned",
-    "metrics",
-    "names",
-    "offered",
-    "prepared_tables",
-    "published",
-    "published_for",
-    "raw_tables",
-    "run",
-    "scored",
-    "similar_to",
-    "singles",
-    "sizes",
-    "tracks_by_listeners",
-    "with_and_without",
-    "workspace",
-    "write_models",
-    "write_similar_items",
+    "Plan", "Result", "Tables", "Workspace", "a_listener", "ablation", "backtested", "candidates_of", "current_manifest", "evaluated",
+    "evaluated_with_new_items",
+    "first_rows", "fitted", "held_out", "last_plays", "latest", "learned", "metrics", "model_report", "names", "plan", "prepared_tables",
+    "published", "published_for", "raw_tables", "recommended_to", "recommender", "reference_figures", "refitted", "run", "similar_to",
+    "singles", "sizes", "tracks_by_listeners", "with_and_without", "workspace", "write_lists", "write_models", "write_similar_items",
     "write_top_popular",
 ]
 
@@ -90,35 +60,39 @@ def run(settings: Settings) -> Result:
     """All stages in order; raises a MusicRecError with one clear sentence when one of them fails, and publishes nothing then."""
     work = workspace(settings)
     stage = work.stages.measured
-    with stage("audit"):
+    with stage("read"):
         raw = raw_tables(work)
-        findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, settings.split.test_start)
+        chosen = plan(work, raw.interactions)
+    with stage("audit"):
+        findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, chosen.test_start)
     with stage("prepare"):
         tables = prepared_tables(work, raw)
-    with stage("learn"):
-        found = learned(work, tables)
-    with stage("fit"):
-        past, future = history(work, tables, settings.split.test_start), labels(work, tables, settings.split.test_start, None)
-        made = fitted(work, past, found.onward)
-    with stage("recommend and judge"):
-        judge = scored(work, made, future, found.ranker, found.decision.publish)
-    made = made.only(work.settings.candidates.top_popular, "als")
+    result = backtested(work, tables, chosen)
+    made = learned(work, result)
+    made, warm_starts, measured = _evaluated(work, tables, chosen, made, result)
+    if settings.split.refit:
+        made = made.unfitted
+        made = refitted(work, tables, made, warm_starts)
+    with stage("recommend"):
+        write_lists(work, made)
     with stage("similar items"):
+        write_models(work, made)
+        made = made.only(needed_last(work, made))
         write_top_popular(work, tables, made)
-        write_similar_items(work, made)
-        write_models(work, made, found.ranker)
+        write_similar_items(work, tables, made)
     with stage("publish"):
-        measured = metrics(work, judge, found)
-        run_id = published(work, measured, findings)
-    return Result(run_id, pd.DataFrame(measured["comparison"]), found.decision.reason, work.stages.table())
+        run_id = published(work, made, measured, findings)
+    return Result(run_id, pd.DataFrame(measured["comparison"]), result.decision().reason, work.stages.table())
 
 
-def metrics(work: Workspace, judge: Judge, found: Learned) -> dict[str, object]:
-    """What the manifest tells about quality: the comparison over all, warm and cold users, and what is published and why."""
-    settings = work.settings.evaluation
-    groups = {"comparison": "all", "warm": "warm", "cold": "cold"}
-    tables = {key: comparison(judge, singles(judge), users=users, samples=settings.bootstrap_samples, seed=settings.seed)
-              for key, users in groups.items()}
-    records = {key: table.to_dict("records") for key, table in tables.items()}
-    return {**records, "published": found.decision.publish, "reason": found.decision.reason,
-            "top_popular": work.settings.candidates.top_popular}
+def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageRecommender,
+               result: BacktestResult) -> tuple[TwoStageRecommender, dict[str, Model], dict[str, object]]:
+    # A function of its own, so that train set and evaluator are freed before everything is fitted again.
+    with work.stages.measured("split"):
+        train, test = tables.dataset.split(chosen.cutoff)
+    made = fitted(work, made, train, result.warm_starts)
+    evaluator = evaluated(work, made, test)
+    with work.stages.measured("compare"):
+        others = evaluated_with_new_items(work, tables, chosen, made) if work.settings.candidates.new_items else None
+        measured = metrics(work, chosen, result, evaluator, made.order, others)
+    return made, made.warm_starts, measured

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
             raise
         print("Stopped by Ctrl-C; nothing was published and the earlier run is untouched.", file=sys.stderr)
         return 130
-    print(result.comparison[[name for name in HEADLINE if name in result.comparison]].to_string(index=False, float_format="{:.4f}".format))
+    print(result.comparison[list(HEADLINE)].to_string(index=False, float_format="{:.4f}".format))
     print(f"{result.reason}\nPublished as run {result.run_id}.\n")
     print(result.stages.to_string(index=False, float_format="{:,.2f}".format))
     print(f"highest peak of a stage: {result.stages['peak_gb'].max():.2f} GB")

@@ -1,92 +1,101 @@
-"""What feature groups bring: the latest label window ranked without each of them, or with one more."""
+"""What feature groups bring: the latest fold ranked without each of them, or with one more."""
 
 import dataclasses
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from musicrec.evaluation import Judge
+from musicrec.dataset import Interactions, of_users
+from musicrec.dataset.split import train_set_of_users
+from musicrec.errors import RankingError
+from musicrec.evaluation import BacktestResult, Evaluator
 from musicrec.evaluation.significance import holm, sign_flip_p
+from musicrec.features import FEATURES
 from musicrec.lists import Lists
-from musicrec.pipeline.contending import RANKED
-from musicrec.pipeline.learning import Learned, fitted, ranker_settings, rows_of_window
-from musicrec.pipeline.trial import Tried, trial, tried
-from musicrec.pipeline.workspace import Tables, Workspace, features, history, label_windows, labels
-from musicrec.ranking import Ranker, Scored, TrainingTable, fit_ranker, tree_count
+from musicrec.pipeline.plan import Plan
+from musicrec.pipeline.workspace import Tables, Workspace, ranker_settings, recommender
+from musicrec.ranking import TrainingTable, best_candidates, fit_ranker, learnable, sampled_users, tree_count
+from musicrec.recommender import CandidateTable, TwoStageRecommender
 
-WHOLE, TREELESS = "all groups", "no trees (weighted)"
+WHOLE, NO_TREES = "all groups", "no trees (blender)"
 MOST_TREES = 100
-CHEAP = ("popular_decayed", "popular_by_genre", "artist", "content")
 
 
-def ablation(work: Workspace, found: Learned, most_rows: int = 40_000, metric: str = "ndcg@10") -> pd.DataFrame:
-    """One row a feature group: `metric` on the latest window of rankers that learned from the windows before without that group.
+@dataclasses.dataclass(frozen=True)
+class Latest:
+    """The latest fold: a recommender fitted before it, what some of its users went on to play, and their candidates."""
+
+    made: TwoStageRecommender
+    test: Interactions
+    table: CandidateTable
+
+
+def latest(work: Workspace, tables: Tables, chosen: Plan, most_users: int = 2000, groups: tuple[str, ...] = ()) -> Latest:
+    """The latest fold of the plan, fitted anew, for at most `most_users` of its warm users, with further feature groups `groups`."""
+    fold, settings = chosen.folds[-1], work.settings
+    train, test = tables.dataset.split(fold.start, fold.end)
+    made = recommender(settings)
+    more = {name: settings.component(f"features.{name}", FEATURES[name]) for name in groups}
+    made = dataclasses.replace(made, baselines={}, features={**made.features, **more}).fit(train)
+    warm = of_users(test, train.user_ids)
+    theirs = of_users(warm, sampled_users(warm, most_users, settings.ranking.seed))
+    return Latest(made, theirs, made.candidates(theirs.user_ids))
+
+
+def ablation(work: Workspace, result: BacktestResult, on: Latest, most_rows: int = 40_000, metric: str = "ndcg@10") -> pd.DataFrame:
+    """One row a feature group: `metric` on the latest fold of rankers that learned from the folds before it without that group.
 
     Columns: without, features (how many columns are missing), `metric`, difference (what its absence changes), p of the paired
     test against all groups and p_holm. Rankers of one seed, all with the same number of trees, MOST_TREES at most, on at most `most_rows`
     rows: a dozen rankers that are compared with each other need not be the best.
-    With a single window, learned from and judged on, the differences are those of memory.
+    With a single fold, learned from and evaluated on, the differences are those of memory. Raises RankingError where no fold has a hit.
     """
-    tables, window = _shortened(found.training[:-1] or found.training, most_rows), found.tried
-    settings = dataclasses.replace(ranker_settings(work), models=1)
+    tables = learnable(result.training[:-1]) or learnable(result.training)
+    if not tables:
+        raise RankingError("no candidate was played in any fold, so no feature can be told from another.")
+    tables, settings = _shortened(tables, most_rows), dataclasses.replace(ranker_settings(work.settings), n_seeds=1)
     trees = min(tree_count(tables, settings), MOST_TREES)
-    groups: dict[str, tuple[str, ...]] = {WHOLE: (), **{name: group.names for name, group in features(work.settings).items()}}
-    judge = Judge(window.judge.history, window.future)
-    for name, missing in groups.items():
-        ranker = fit_ranker([_without(table, missing) for table in tables], settings, trees)
-        _judged(judge, name, window, ranker, missing)
-    values = {name: judge.relevance(name)[metric] for name in judge.names}
+    values = {name: _evaluated(on, tables, settings, trees, name, metric) for name in (WHOLE, NO_TREES, *on.made.features)}
     differences = {name: own - values[WHOLE] for name, own in values.items()}
     p = [np.nan if name == WHOLE else sign_flip_p(difference) for name, difference in differences.items()]
-    sizes = [len(groups.get(name, ())) for name in values]
+    sizes = [len(on.table.columns.groups.get(name, ())) for name in values]
     return pd.DataFrame({"without": list(values), "features": sizes, metric: [float(own.mean()) for own in values.values()],
                          "difference": [float(own.mean()) for own in differences.values()], "p": p, "p_holm": holm(p)})
 
 
-def with_and_without(work: Workspace, tables: Tables, group: str, most_users: int = 2000, metric: str = "ndcg@10") -> pd.DataFrame:
-    """`metric` of the ranked list in the latest label window, without the feature group and with it: one row each, and their users.
+def with_and_without(work: Workspace, tables: Tables, chosen: Plan, group: str, metric: str = "ndcg@10") -> pd.DataFrame:
+    """`metric` of the ranked list in the latest fold, without the feature group and with it: one row each, and their users.
 
-    Made to be quick: one window, cheap generators, at most `most_users` users, each half ranked by what the other half taught.
+    Half of the users teach a quick ranker that ranks for the other half.
     """
-    chosen, ranking = work.settings.candidates, work.settings.ranking
-    kept = tuple(name for name in chosen.generators if name in CHEAP) or chosen.generators
-    plain = tuple(name for name in ranking.features if name != group)
-    rows = []
-    for said, names in (("without", plain), ("with", (*plain, group))):
-        own = work.settings.model_copy(update={
-            "candidates": chosen.model_copy(update={"generators": kept, "baselines": ()}),
-            "ranking": ranking.model_copy(update={"features": names, "trial_users": most_users, "max_training_users": most_users,
-                                                  "models": 1}),
-            "split": work.settings.split.model_copy(update={"label_windows": 1})})
-        judge = _tried_alone(dataclasses.replace(work, settings=own), tables)
-        rows.append({group: said, "users": len(judge.user_ids), metric: float(judge.relevance(RANKED)[metric].mean())})
+    on = latest(work, tables, chosen, groups=(group,))
+    half = on.test.user_ids % 2 == 0
+    table = on.made.training_table(on.test.user_ids[half], of_users(on.test, on.test.user_ids[half]), work.settings.ranking.negatives)
+    settings, rows = dataclasses.replace(ranker_settings(work.settings), n_seeds=1), []
+    for said, missing in (("without", group), ("with", WHOLE)):
+        own = _evaluated(on, [table], settings, MOST_TREES, missing, metric)[~half] if table.learnable else np.zeros(0)
+        rows.append({group: said, "users": len(own), metric: float(own.mean()) if len(own) else np.nan})
     return pd.DataFrame(rows)
 
 
-def _tried_alone(work: Workspace, tables: Tables) -> Judge:
-    window = label_windows(work, tables)[-1]
-    future = labels(work, tables, window.start, window.end)
-    made = fitted(work, history(work, tables, window.start))
-    return trial(work, [tried(work, made, future)], [rows_of_window(work, made, future)], ranker_settings(work))[0]
+def _evaluated(on: Latest, tables: list[TrainingTable], settings: Any, trees: int, missing: str, metric: str) -> Any:
+    found, columns = on.table.candidates, on.table.columns
+    if missing in columns.groups:
+        _, places = columns.without(missing)
+        ranker, matrix = fit_ranker([table.without(missing) for table in tables], settings, trees), on.table.features[:, places]
+    else:
+        ranker, matrix = fit_ranker(tables, settings, trees), on.table.features
+    scores = ranker.blender.scores(found) if missing == NO_TREES else ranker.scores_of_rows(matrix)
+    evaluator = Evaluator(train_set_of_users(on.made.fitted.train, on.test.user_ids), on.test)
+    evaluator.add(missing, Lists(on.table.user_ids, *best_candidates(found, scores, evaluator.ks[-1])))
+    own = np.zeros(len(on.test.user_ids))
+    own[np.searchsorted(on.test.user_ids, evaluator.user_ids)] = evaluator.relevance(missing)[metric]
+    return own
 
 
-def _judged(judge: Judge, name: str, window: Tried, ranker: Ranker, missing: Sequence[str]) -> None:
-    for users, found, matrix in window.batches:
-        there = [place for place, column in enumerate(window.names) if column not in missing]
-        judge.add(name, Lists(users, *Scored(found, ranker.scores_of_rows(matrix[:, there])).recommend(found.user_index, judge.ks[-1])))
-        if name == WHOLE:
-            treeless = Scored(found, ranker.fusion.scores(found))
-            judge.add(TREELESS, Lists(users, *treeless.recommend(found.user_index, judge.ks[-1])))
-
-
-def _without(table: TrainingTable, missing: Sequence[str]) -> TrainingTable:
-    there = [place for place, column in enumerate(table.names) if column not in missing]
-    return TrainingTable(table.features[:, there], tuple(table.names[place] for place in there), table.target, table.group)
-
-
-def _shortened(tables: Sequence[TrainingTable], most_rows: int) -> list[TrainingTable]:
+def _shortened(tables: list[TrainingTable], most_rows: int) -> list[TrainingTable]:
     # Users are kept whole: those in front, ids being no better than drawn.
     each = most_rows // len(tables)
     cuts = [len(table) if len(table) <= each else int(np.searchsorted(table.group, table.group[each])) for table in tables]
-    return [TrainingTable(table.features[:cut], table.names, table.target[:cut], table.group[:cut]) for table, cut in zip(tables, cuts)]
+    return [table.where(np.arange(max(cut, 1))) for table, cut in zip(tables, cuts)]

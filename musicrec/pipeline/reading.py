@@ -1,4 +1,4 @@
-"""Lists for a person to read: histories, recommendations and similar tracks with names instead of ids."""
+"""Lists for a person to read: plays, recommendations and similar tracks with names instead of ids."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from musicrec.lists import Recommender
-from musicrec.pipeline.contending import Fitted
+from musicrec.dataset import TrainSet, moment
 from musicrec.pipeline.workspace import Tables, Workspace
+from musicrec.recommender import TwoStageRecommender
 
 SHOWN = ["item_id", "name", "artists", "genres"]
 
@@ -43,26 +43,29 @@ def named(tables: Tables, rows: pd.DataFrame, item: str = "item_id") -> pd.DataF
     return rows.merge(known, on=item, how="left")
 
 
-def a_listener(made: Fitted, tracks: int = 40) -> int:
-    """The user whose history has the length nearest to `tracks`, the lowest id of equals: somebody whose lists are worth reading."""
-    return int(made.history.user_ids[np.argmin(np.abs(made.history.n_items_of_user - tracks))])
+def a_listener(train: TrainSet, tracks: int = 40) -> int:
+    """The user who has seen the number of tracks nearest to `tracks`, the lowest id of equals: somebody whose lists are worth reading."""
+    return int(train.user_ids[np.argmin(np.abs(train.n_items_of_user - tracks))])
 
 
-def last_plays(tables: Tables, made: Fitted, user_id: int, n: int = 10) -> pd.DataFrame:
-    """The last `n` tracks that a user played before the cutoff, the latest first, with names; empty for an unknown user."""
-    row = int(made.history.user_index(np.array([user_id]))[0])
-    if row < 0:
-        return pd.DataFrame(columns=SHOWN)
-    part = slice(*made.history.matrix.indptr[row : row + 2])
-    latest = np.lexsort((made.history.matrix.indices[part], -made.history.minutes[part].astype(np.int64)))[:n]
-    return named(tables, pd.DataFrame({"item_id": made.history.item_ids[made.history.matrix.indices[part][latest]]}))[SHOWN]
+def last_plays(tables: Tables, train: TrainSet, user_id: int, n: int = 10) -> pd.DataFrame:
+    """The last `n` plays of a user before the cutoff, the latest first, with names; empty for an unknown user."""
+    _, items, times = train.sequences(train.user_index(np.array([user_id])))
+    latest = pd.DataFrame({"item_id": train.item_ids[items[::-1][:n]], "played": [moment(time) for time in times[::-1][:n]]})
+    return named(tables, latest)[["played", *SHOWN]]
 
 
-def offered(tables: Tables, made: Fitted, recommender: Recommender, user_id: int, k: int = 10) -> pd.DataFrame:
-    """What a recommender offers one user, best first, with names and scores; an unknown user is asked for as one without history."""
-    items, scores = recommender.recommend(made.history.user_index(np.array([user_id])), k)
-    there = items[0] >= 0
-    return named(tables, pd.DataFrame({"item_id": made.history.item_ids[items[0][there]], "score": scores[0][there]}))[[*SHOWN, "score"]]
+def recommended_to(tables: Tables, made: TwoStageRecommender, name: str, user_id: int, k: int = 10) -> pd.DataFrame:
+    """What a model, or another order of the recommender, recommends to one user, best first, with names and scores."""
+    rows = made.with_order(name).recommend([user_id], k).to_pandas()
+    return named(tables, rows)[[*SHOWN, "score"]]
+
+
+def candidates_of(tables: Tables, made: TwoStageRecommender, user_id: int) -> pd.DataFrame:
+    """The candidate table of one user with titles, best first: what each model says, and all features."""
+    table = made.candidates([user_id])
+    titles = names(tables, np.unique(table.item_ids)).set_index("item_id")["name"].to_dict()
+    return table.to_pandas(titles)
 
 
 def published_for(work: Workspace, tables: Tables, user_id: int, k: int = 10) -> pd.DataFrame:
@@ -72,7 +75,7 @@ def published_for(work: Workspace, tables: Tables, user_id: int, k: int = 10) ->
 
 
 def similar_to(work: Workspace, tables: Tables, item_ids: Sequence[int], k: int = 5) -> pd.DataFrame:
-    """The first `k` neighbours of each track from similar.parquet, with the names of both; tracks without neighbours are left out."""
+    """The first `k` neighbors of each track from similar.parquet, with the names of both; tracks without neighbors are left out."""
     rows = pq.read_table(work.folder / "similar.parquet", filters=[("item_id_1", "in", [int(item) for item in item_ids])]).to_pandas()
     rows = rows.groupby("item_id_1", sort=False).head(k)
     rows = rows.set_index("item_id_1").loc[[item for item in item_ids if item in set(rows["item_id_1"])]].reset_index()
@@ -82,8 +85,8 @@ def similar_to(work: Workspace, tables: Tables, item_ids: Sequence[int], k: int 
                          "genres": found["genres"], "score": rows["score"].to_numpy(), "source": rows["source"].to_numpy()})
 
 
-def tracks_by_listeners(made: Fitted, *shares: float) -> list[int]:
-    """Ids of the tracks that stand at these shares of the order by listeners: 0 is the most heard, 1 the least heard of those heard."""
-    counts = made.history.n_listeners
+def tracks_by_listeners(train: TrainSet, *shares: float) -> list[int]:
+    """Ids of the tracks that stand at these shares of the order by listeners: 0 is the most played, 1 the least played of those played."""
+    counts = train.n_listeners
     order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
-    return [int(made.history.item_ids[order[round(share * (len(order) - 1))]]) for share in shares]
+    return [int(train.item_ids[order[round(share * (len(order) - 1))]]) for share in shares]

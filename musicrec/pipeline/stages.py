@@ -27,13 +27,14 @@ class Stages:
     _open: list[str] = field(default_factory=list)
 
     @contextmanager
-    def measured(self, name: str) -> Iterator[None]:
+    def measured(self, name: str, *, fits: bool = False) -> Iterator[None]:
         """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both.
 
-        Before it begins, memory that earlier work has freed is given back to the system; when it is over, its row is logged as INFO.
+        fits: the stage is the fit of the model `name`, see last_fits. Before a stage begins, memory that earlier work has freed is given
+        back to the system; when it is over, its row is logged as INFO.
         """
         self._open.append(name)
-        row: dict[str, object] = {"stage": ": ".join(self._open)}
+        row: dict[str, object] = {"stage": ": ".join(self._open), "model": name if fits else None}
         self.rows.append(row)
         _give_back_memory()
         if len(self._open) == 1:
@@ -51,12 +52,17 @@ class Stages:
         other than Linux since the process began. Stages that are not over have no figures.
 
         >>> stages = Stages()
-        >>> with stages.measured("learn"), stages.measured("als"):
+        >>> with stages.measured("backtest"), stages.measured("als", fits=True):
         ...     pass
         >>> stages.table()["stage"].tolist()
-        ['learn', 'learn: als']
+        ['backtest', 'backtest: als']
         """
         return pd.DataFrame(self.rows, columns=["stage", "seconds", "core_seconds", "peak_gb"])
+
+    def last_fits(self) -> pd.DataFrame:
+        """fit_seconds and peak_gb of the last fit of each model that is over, by the model's name."""
+        fits = {row["model"]: (row["seconds"], row["peak_gb"]) for row in self.rows if row["model"] is not None and "seconds" in row}
+        return pd.DataFrame.from_dict(fits, orient="index", columns=["fit_seconds", "peak_gb"])
 
 
 def _give_back_memory() -> None:

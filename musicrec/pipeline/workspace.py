@@ -3,20 +3,21 @@
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from musicrec import engine, prepare, split
-from musicrec.candidates import GENERATORS, Generator
+from musicrec import engine, prepare
+from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
-from musicrec.features import FEATURES
-from musicrec.matrix import Catalogue, History, Plays, catalogue
+from musicrec.features import FEATURES, FeatureGroup
+from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
-from musicrec.settings import Settings
+from musicrec.ranking import Constraints, RankerSettings
+from musicrec.recommender import TwoStageRecommender
+from musicrec.settings import Settings, bytes_of
 from musicrec.sources import SOURCES, RawTables, with_further_plays
 
 
@@ -29,26 +30,30 @@ class Workspace:
     folder: Path
     stages: Stages = dataclasses.field(default_factory=Stages)
 
+    @property
+    def batch_memory(self) -> int:
+        """Bytes for the candidates of one batch: of [candidates] batch_memory one share a thread, and one for the batch that waits."""
+        return bytes_of(self.settings.candidates.batch_memory) // (self.settings.engine.threads + 1)
+
 
 @dataclass(frozen=True)
 class Tables:
-    """The prepared tables as Ibis expressions over their files, the catalogue in memory, and what was left out on the way."""
+    """The prepared tables as Ibis expressions over their files, the dataset that is cut from them, and what was left out on the way."""
 
     items: Table
     events: Table
     genres: Table
-    catalogue: Catalogue
+    dataset: Dataset
     report: tuple[str, ...]
 
 
 def workspace(settings: Settings) -> Workspace:
-    """A workspace whose settings of every generator and feature group are checked before any work begins.
+    """A workspace; settings of every model and feature group are checked before any work begins.
 
-    Raises SettingsError for a generator or source that does not exist or a bad key, StorageError when the folder cannot be made.
+    Raises SettingsError for a model or source that does not exist or a bad key, StorageError when the folder cannot be made.
     """
     refuse_unknown_parts(settings)
-    generators(settings)
-    features(settings)
+    recommender(settings)
     folder = settings.data.work_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,32 +65,42 @@ def workspace(settings: Settings) -> Workspace:
 
 
 def refuse_unknown_parts(settings: Settings) -> None:
-    """Raises SettingsError for a generator, feature group or source that is named in the settings and does not exist."""
-    registries: dict[str, Collection[str]] = {"candidates": GENERATORS, "features": FEATURES, "sources": SOURCES}
-    named = [("candidates", "[candidates]", name) for name in named_generators(settings)]
-    named.append(("candidates", "[candidates] top_popular", settings.candidates.top_popular))
+    """Raises SettingsError for a model, feature group or source that is named in the settings and does not exist."""
+    registries: dict[str, Collection[str]] = {"candidates": MODELS, "features": FEATURES, "sources": SOURCES}
+    chosen = settings.candidates
+    named = [("candidates", "[candidates]", name) for name in (*chosen.baselines, *chosen.models)]
+    named.append(("candidates", "[candidates] top_popular", chosen.top_popular))
     named.append(("sources", "[data] source", settings.data.source))
     named += [("features", "[ranking] features", name) for name in settings.ranking.features]
     named += [(section.split(".")[0], f"section [{section}]", section.split(".", 1)[1]) for section in settings.components]
     for kind, where, name in named:
         if name not in registries.get(kind, ()):
             there = ", ".join(registries.get(kind, registries))
-            raise SettingsError(f"{settings.path}: {where} names {name!r}, which musicrec/{kind} does not have; there are {there}.")
+            raise SettingsError(f"{settings.path}: {where} names {name!r}, which does not exist; there are {there}.")
 
 
-def named_generators(settings: Settings) -> tuple[str, ...]:
-    """Names of the baselines, then of the generators, each once."""
-    return tuple(dict.fromkeys((*settings.candidates.baselines, *settings.candidates.generators)))
+def recommender(settings: Settings) -> TwoStageRecommender:
+    """The recommender that the settings describe, not fitted, without a ranker."""
+    chosen, ranking = settings.candidates, settings.ranking
+    features: dict[str, FeatureGroup] = {name: settings.component(f"features.{name}", FEATURES[name]) for name in ranking.features}
+    constraints = Constraints(ranking.max_per_artist, ranking.min_tail_share, ranking.exploration, ranking.seed)
+    return TwoStageRecommender(
+        {name: model(settings, name) for name in dict.fromkeys(chosen.models)}, features,
+        {name: model(settings, name) for name in dict.fromkeys(chosen.baselines) if name not in chosen.models},
+        constraints=constraints, candidates_per_model=chosen.candidates_per_model, max_candidates=chosen.max_candidates)
 
 
-def generators(settings: Settings) -> dict[str, Generator]:
-    """The baselines and generators that [candidates] names, each with its own section applied, in the order named."""
-    return {name: settings.component(f"candidates.{name}", GENERATORS[name]) for name in named_generators(settings)}
+def model(settings: Settings, name: str) -> Model:
+    """A model with what its own section sets."""
+    made: Model = settings.component(f"candidates.{name}", MODELS[name])
+    return made
 
 
-def features(settings: Settings) -> dict[str, Any]:
-    """The feature groups that [ranking] names, each with its own section applied."""
-    return {name: settings.component(f"features.{name}", FEATURES[name]) for name in settings.ranking.features}
+def ranker_settings(settings: Settings) -> RankerSettings:
+    """What [ranking] says about CatBoost."""
+    ranking = settings.ranking
+    return RankerSettings(ranking.loss, ranking.iterations, ranking.depth, ranking.learning_rate, ranking.l2_leaf_reg,
+                          ranking.early_stopping_rounds, settings.engine.threads, ranking.seed, ranking.n_seeds)
 
 
 def raw_tables(work: Workspace) -> RawTables:
@@ -107,38 +122,7 @@ def prepared_tables(work: Workspace, raw: RawTables) -> Tables:
     prepare.write(made, work.folder)
     items, events, genres = (work.connection.read_parquet(work.folder / f"{name}.parquet") for name in ("items", "events", "genres"))
     columns = ["item_id", "genre_ids", "artist_ids", "album_ids"]
-    return Tables(items, events, genres, catalogue(pq.read_table(work.folder / "items.parquet", columns=columns)), made.report)
-
-
-def history(work: Workspace, tables: Tables, cutoff: date) -> History:
-    """All plays before `cutoff`."""
-    return split.history(work.folder / "events.parquet", tables.catalogue, cutoff)
-
-
-def labels(work: Workspace, tables: Tables, start: date, end: date | None) -> Plays:
-    """All plays from `start` up to `end`, exclusive; None: to the last."""
-    return split.labels(work.folder / "events.parquet", tables.catalogue, start, end)
-
-
-def label_windows(work: Workspace, tables: Tables) -> list[split.Window]:
-    """The label windows before test_start that [split] asks for, with label_days = 0 by what the logs hold a day.
-
-    Early ones are left out where the later ones have more users than [ranking] max_training_users anyway (split.latest_windows).
-    """
-    plan = work.settings.split
-    windows = split.windows(plan.test_start, plan.label_days, plan.label_windows) if plan.label_days else _by_share(work, tables)
-    users = [_users_within(tables.events, window) for window in windows]
-    return split.latest_windows(windows, users, work.settings.ranking.max_training_users)
-
-
-def _by_share(work: Workspace, tables: Tables) -> list[split.Window]:
-    plan = work.settings.split
-    by_day = tables.events.group_by(day=tables.events.started_at.date()).aggregate(plays=lambda rows: rows.count()).to_pyarrow()
-    plays = dict(zip(by_day["day"].to_pylist(), by_day["plays"].to_pylist()))
-    return split.windows_of_share(plays, plan.test_start, plan.label_share, plan.label_windows)
-
-
-def _users_within(events: Table, window: split.Window) -> int:
-    days = events.started_at.date()
-    users: int = events.filter((days >= window.start) & (days < window.end)).user_id.nunique().to_pyarrow().as_py()
-    return users
+    file = pq.ParquetFile(work.folder / "items.parquet")
+    columns += [name for name in ("added_at",) if name in file.schema_arrow.names]
+    dataset = Dataset(work.folder / "events.parquet", catalog(file.read(columns)))
+    return Tables(items, events, genres, dataset, made.report)

@@ -21,13 +21,14 @@ class Prepared:
 
     events: in no order; `write` orders them. genres: most items first, ties by genre_id. item_ids: column track_id of the tracks that
     are kept. items_of: the items with ids from low to high, given the listeners (see streaming.Listeners) and the genres as tables,
-    which `write` has by then. report: one sentence for each thing left out.
+    which `write` has by then. item_columns: the columns of tracks. report: one sentence for each thing left out.
     """
 
     events: Table
     genres: Table
     item_ids: Table
     items_of: Callable[[Table, Table, int, int], Table]
+    item_columns: tuple[str, ...]
     report: tuple[str, ...] = ()
 
 
@@ -61,4 +62,4 @@ def prepared(tracks: Table, catalog_names: Table, interactions: Table, *, only_c
         interactions = interactions.filter((interactions.track_seq - 1) % keep_every == 0)
         report.append(f"One play in {keep_every} of each history is kept.")
     return Prepared(events(interactions), genres(kept_tracks, catalog_names), kept_tracks.select("track_id"),
-                    partial(items, kept_tracks, catalog_names), tuple(report))
+                    partial(items, kept_tracks, catalog_names), tuple(kept_tracks.columns), tuple(report))

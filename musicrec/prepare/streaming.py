@@ -8,7 +8,7 @@ import pyarrow as pa
 from ibis.expr.types import Table
 from numba import njit
 
-from musicrec.matrix import Int32, Places
+from musicrec.dataset import Int32, Places
 from musicrec.prepare.tables import EVENT_ORDER
 
 PART_ROWS = 4_000_000

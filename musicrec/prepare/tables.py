@@ -71,7 +71,9 @@ def items(tracks: Table, catalog_names: Table, heard: Table, by_genre: Table, lo
     rows = _joined(rows, _genre_scores(tracks, by_genre), {"genre_score_mean": 0.0})
     rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(),
                        name=ibis.coalesce(rows.name, ibis.literal("unnamed_track_") + rows.track_id.cast("string")))
-    return _typed(rows, ITEMS.names).order_by("item_id")
+    if "added_at" in tracks.columns:
+        rows = rows.inner_join(tracks.select("track_id", "added_at"), "track_id").select(*rows.columns, "added_at")
+    return _typed(rows, [name for name in ITEMS.names if name in rows.columns]).order_by("item_id")
 
 
 _EMPTY_NAMES = {column: ibis.literal([], "array<string>") for column in KINDS}

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from musicrec.dataset import Int32
 from musicrec.errors import DataError, StorageError
-from musicrec.matrix import Int32
 from musicrec.prepare.refusals import first_line
 from musicrec.prepare.streaming import Listeners, ordered_parts, user_ranges
 from musicrec.schema import EVENTS, GENRES, ITEMS
@@ -67,12 +67,13 @@ def _write_events(prepared: "Prepared", path: Path) -> pa.Table:
 
 def _write_items(prepared: "Prepared", ids: Int32, halves: dict[str, Path]) -> None:
     heard, by_genre = (prepared.events.get_backend().read_parquet(halves[name]) for name in ("listeners", "genres"))
-    with pq.ParquetWriter(halves["items"], ITEMS.arrow, compression="zstd") as writer, \
+    columns = ITEMS.arrow if "added_at" in prepared.item_columns else ITEMS.required
+    with pq.ParquetWriter(halves["items"], columns, compression="zstd") as writer, \
             tqdm(total=len(ids), desc="items", unit="item", unit_scale=True, disable=None) as bar:
         for start in range(0, len(ids), RANGE_ITEMS):
             part = ids[start:start + RANGE_ITEMS]
             table = prepared.items_of(heard, by_genre, int(part[0]), int(part[-1])).to_pyarrow()
-            writer.write_table(table.cast(ITEMS.arrow), row_group_size=GROUP_ROWS // 10)
+            writer.write_table(table.cast(columns), row_group_size=GROUP_ROWS // 10)
             bar.update(table.num_rows)
 
 

@@ -1,8 +1,9 @@
 """The three parquet files of the exercise: tracks, catalog_names, interactions. Generated data has the same form."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ibis
 
@@ -23,6 +24,8 @@ class Yandex:
     tracks: str = "tracks.parquet"
     catalog_names: str = "catalog_names.parquet"
     interactions: str = "interactions.parquet"
+    # Where others who use this data cut it; the last two weeks of its year are the test set.
+    customary_cutoff: ClassVar[datetime] = datetime(2022, 12, 16)
 
     def read(self, connection: Any) -> RawTables:
         """The three tables, bound to `connection`; played_share is there when the file has it.
@@ -44,7 +47,8 @@ class Yandex:
 
 def _tracks(table: ibis.Table) -> ibis.Table:
     lists = {name: table[name].cast("array<int64>") for name in ("albums", "artists", "genres")}
-    return table.select(track_id=table.track_id.cast("int32"), **lists)
+    added = {"added_at": table.added_at.cast("timestamp(6)")} if "added_at" in table.columns else {}
+    return table.select(track_id=table.track_id.cast("int32"), **lists, **added)
 
 
 def _names(table: ibis.Table) -> ibis.Table:

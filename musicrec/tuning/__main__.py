@@ -1,7 +1,7 @@
 """`python -m musicrec.tuning [--config config.ini] [--minutes 30] [--only candidates.als ranking]`: print the best values found.
 
-The latest label window before test_start is searched; whether the best values also beat the present ones on the windows before it is
-said beside them. The time is shared evenly between the sections. Run again to go on: trials are kept in tuning.sqlite in the work folder.
+The latest fold before the cutoff is searched; whether the best values also beat the present ones on the folds before it is said
+beside them. The time is shared evenly between the sections. Run again to go on: trials are kept in tuning.sqlite in the work folder.
 """
 
 import argparse
@@ -12,9 +12,10 @@ from typing import Any
 
 from musicrec import settings
 from musicrec.errors import MusicRecError, SettingsError
+from musicrec.pipeline.plan import plan
 from musicrec.pipeline.workspace import Workspace, prepared_tables, raw_tables, workspace
-from musicrec.tuning import SPACES, Tuned, confirmation, draw, generator_judged, ranker_judged, slices, tuned
-from musicrec.tuning.objectives import Judged
+from musicrec.tuning import SPACES, Tuned, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
+from musicrec.tuning.objectives import Evaluated
 
 
 def main(arguments: list[str]) -> int:
@@ -39,29 +40,30 @@ def main(arguments: list[str]) -> int:
 
 def _run(work: Workspace, asked: argparse.Namespace) -> None:
     sections = _sections(work, asked.only)
-    tables = prepared_tables(work, raw_tables(work))
-    windows, file = slices(work, tables), work.folder / "tuning.sqlite"
+    raw = raw_tables(work)
+    chosen = plan(work, raw.interactions)
+    folds, file = slices(prepared_tables(work, raw), chosen), work.folder / "tuning.sqlite"
     for section in sections:
         name = section.removeprefix("candidates.")
-        present, judged = ranker_judged(work, windows) if section == "ranking" else generator_judged(work, name, windows)
-        found = tuned(section, SPACES[section], present, partial(_on_the_latest, judged, len(windows)), file,
+        present, evaluated = ranker_evaluated(work, folds) if section == "ranking" else model_evaluated(work, name, folds)
+        found = tuned(section, SPACES[section], present, partial(_on_the_latest, evaluated, len(folds)), file,
                       asked.minutes * 60 / len(sections), asked.trials, work.settings.ranking.seed)
-        confirmed = confirmation(judged, found.best, {key: present[key] for key in SPACES[section]}, len(windows))
+        confirmed = confirmation(evaluated, found.best, {key: present[key] for key in SPACES[section]}, len(folds))
         values = found.lines(refuted=confirmed is not None and confirmed.refuted)
         print("\n".join([values, *([confirmed.line()] if confirmed else []), _importances(found)]), flush=True)
     draw(sections, file, work.folder / "tuning.png")
     print(f"# Picture of the trials: {work.folder / 'tuning.png'}; trials: {file}.")
 
 
-def _on_the_latest(judged: Judged, windows: int, values: dict[str, Any]) -> float:
-    return float(judged(values, windows - 1).mean())
+def _on_the_latest(evaluated: Evaluated, folds: int, values: dict[str, Any]) -> float:
+    return float(evaluated(values, folds - 1).mean())
 
 
 def _sections(work: Workspace, only: list[str] | None) -> list[str]:
     unknown = [section for section in only or [] if section not in SPACES]
     if unknown:
         raise SettingsError(f"--only names {unknown[0]!r}, which has nothing to tune; there are {', '.join(SPACES)}.")
-    running = {f"candidates.{name}" for name in work.settings.candidates.generators} | {"ranking"}
+    running = {f"candidates.{name}" for name in work.settings.candidates.models} | {"ranking"}
     return only or [section for section in SPACES if section in running]
 
 

@@ -16,6 +16,6 @@ def draw(sections: list[str], file: Path, picture: Path) -> None:
         axes = figure.add_subplot(1, len(sections), place + 1)
         axes.plot(np.arange(1, len(values) + 1), values, "o", color="#9aa5b1", markersize=4, label="trial")
         axes.plot(np.arange(1, len(values) + 1), np.maximum.accumulate(values), color="#c2410c", label="best so far")
-        axes.set(title=section, xlabel="trial", ylabel="NDCG@10, validation window")
+        axes.set(title=section, xlabel="trial", ylabel="NDCG@10, latest fold")
         axes.legend(frameon=False)
     figure.savefig(picture, dpi=120)

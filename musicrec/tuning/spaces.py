@@ -29,13 +29,13 @@ SPACES: dict[str, Space] = {
     "candidates.als": {"factors": Between(16, 128, log=True), "regularization": Between(0.1, 100.0, log=True),
                        "alpha": Between(0.5, 40.0, log=True), "genre_weight": Between(1.0, 40.0, log=True),
                        "artist_weight": Between(1.0, 40.0, log=True)},
-    "candidates.item_knn": {"neighbours": Between(10, 400, log=True), "k1": Between(0.05, 5.0, log=True), "b": Between(0.0, 1.0),
+    "candidates.item_knn": {"neighbors": Between(10, 400, log=True), "k1": Between(0.05, 5.0, log=True), "b": Between(0.0, 1.0),
                             "half_life_days": Between(30.0, 3000.0, log=True)},
-    "candidates.neighbours": {"neighbours": Between(10, 400, log=True), "shrinkage": Between(0.1, 100.0, log=True),
-                              "rarity": Between(0.0, 2.0), "half_life_days": Between(30.0, 3000.0, log=True)},
+    "candidates.user_knn": {"neighbors": Between(10, 400, log=True), "shrinkage": Between(0.1, 100.0, log=True),
+                              "idf_power": Between(0.0, 2.0), "half_life_days": Between(30.0, 3000.0, log=True)},
     "candidates.content": {"artists": Between(0.0, 3.0), "albums": Between(0.0, 3.0),
                            "popularity_half_life_days": Between(7.0, 365.0, log=True)},
-    "candidates.artist": {"album_weight": Between(0.0, 3.0), "half_life_days": Between(30.0, 3000.0, log=True)},
+    "candidates.artist_affinity": {"album_weight": Between(0.0, 3.0), "half_life_days": Between(30.0, 3000.0, log=True)},
     "ranking": {"depth": Between(3, 8), "learning_rate": Between(0.01, 0.2, log=True), "l2_leaf_reg": Between(1.0, 100.0, log=True)},
 }
 

@@ -32,17 +32,17 @@ class Tuned:
         """The best values as lines for config.ini, with what they reached as a comment. All is comment where they were refuted.
 
         >>> print(Tuned("ranking", {"depth": 4, "learning_rate": 0.0312345}, 0.0712345, 0.07, 9, {}).lines())
-        # ndcg@10 on the validation window: 0.0712 after 9 trials, 0.0700 with the values before.
+        # ndcg@10 on the latest fold: 0.0712 after 9 trials, 0.0700 with the values before.
         [ranking]
         depth = 4
         learning_rate = 0.03123
         >>> print(Tuned("ranking", {"depth": 4}, 0.07, 0.07, 9, {}).lines())
-        # [ranking] stays: none of 9 trials does better on the validation window than the values before, ndcg@10 0.0700.
+        # [ranking] stays: none of 9 trials does better on the latest fold than the values before, ndcg@10 0.0700.
         """
         if self.value <= self.value_before:
-            return (f"# [{self.section}] stays: none of {self.trials} trials does better on the validation window than the values before, "
+            return (f"# [{self.section}] stays: none of {self.trials} trials does better on the latest fold than the values before, "
                     f"ndcg@10 {self.value_before:.4f}.")
-        said = (f"# ndcg@10 on the validation window: {self.value:.4f} after {self.trials} trials, "
+        said = (f"# ndcg@10 on the latest fold: {self.value:.4f} after {self.trials} trials, "
                 f"{self.value_before:.4f} with the values before.")
         values = [f"[{self.section}]", *(f"{key} = {value:.4g}" for key, value in self.best.items())]
         return "\n".join([said, *(f"# {line}" if refuted else line for line in values)])

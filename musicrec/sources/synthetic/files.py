@@ -67,4 +67,4 @@ def _schemas(how: str) -> tuple[pa.Schema, pa.Schema, pa.Schema]:
     # The original was written by pandas with an index that restarts for every user; pandas must find it again.
     indexed = pa.Schema.from_pandas(plays.empty_table().to_pandas().set_index(pd.Index([], dtype="int64")), preserve_index=True)
     plays = plays.append(pa.field(INDEX, pa.int64())).with_metadata({**mark, **indexed.metadata})
-    return RAW_TRACKS.arrow.with_metadata(mark), RAW_NAMES.arrow.with_metadata(mark), plays
+    return RAW_TRACKS.required.with_metadata(mark), RAW_NAMES.arrow.with_metadata(mark), plays

@@ -2,7 +2,7 @@
 
 Order of precedence: environment variable, .env, config.ini. The variable of key `memory_limit` in section `[engine]` is
 MUSICREC_ENGINE_MEMORY_LIMIT; a dot in a section becomes an underscore (MUSICREC_CANDIDATES_ALS_FACTORS).
-Core sections must be whole. Sections of generators, `[candidates.NAME]`, may name any of that generator's fields.
+Core sections must be whole. Sections of models, `[candidates.NAME]`, may name any of that model's fields.
 A key that may hold a secret is a SecretStr, which no message, log or manifest shows.
 """
 
@@ -10,178 +10,40 @@ import configparser
 import dataclasses
 import os
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from musicrec.errors import SettingsError
+from musicrec.settings.sections import (
+    Artifacts,
+    Blending,
+    Candidates,
+    Data,
+    Engine,
+    Evaluation,
+    Events,
+    Ranking,
+    Section,
+    Service,
+    SimilarItems,
+    Split,
+    Urls,
+    bytes_of,
+)
 
+__all__ = [
+    "CONFIG", "Artifacts", "Blending", "Candidates", "Data", "Engine", "Evaluation", "Events", "Ranking", "Service", "Settings",
+    "SimilarItems", "Split", "Urls", "bytes_of", "load", "s3_environment",
+]
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.replace(",", " ").split()) if isinstance(v, str) else v)]
-# No user or password: addresses are shown in logs, answers and manifests.
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s@][^\s@]*$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-
-Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMG]B$")]
-_UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-
-
-def bytes_of(size: Size) -> int:
-    """The bytes of a size as config.ini has it.
-
-    >>> bytes_of("1.5 KB")
-    1536
-    """
-    return int(float(size[:-2]) * _UNITS[size[-2:]])
-
-
-class Section(BaseModel):
-    """One section of config.ini: frozen, every key required, no others allowed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Urls(Section):
-    """Where the services answer."""
-
-    recommendations_url: Url
-    features_store_url: Url
-    events_store_url: Url
-
-
-class Data(Section):
-    """Which logs are read, and how strictly."""
-
-    source: str
-    folder: Path
-    tracks: str
-    catalog_names: str
-    interactions: str
-    further_plays: str
-    work_folder: Path
-    max_orphan_share: Share
-    only_complete_tracks: bool
-    keep_every: Count
-
-
-class Engine(Section):
-    """Where the large tables are computed."""
-
-    name: Literal["duckdb", "spark"]
-    memory_limit: Size
-    threads: Count
-    temp_folder: Path
-
-
-class Split(Section):
-    """The cutoffs: labels of the ranker come from windows that end at or before test_start."""
-
-    test_start: date
-    label_days: Annotated[int, Field(ge=0)]
-    label_share: Annotated[float, Field(gt=0, lt=1)]
-    label_windows: Count
-
-
-class Candidates(Section):
-    """Which generators run and how many items each offers."""
-
-    baselines: Names
-    generators: Names
-    per_generator: Count
-    per_user: Count
-    batch_memory: Size
-    top_popular: str
-    seed: int
-
-
-class SimilarItems(Section):
-    """Item-to-item lists."""
-
-    k: Count
-
-
-class Ranking(Section):
-    """Training of the ranker and length of the published lists."""
-
-    k: Count
-    features: Names
-    loss: Literal["Logloss", "YetiRank"]
-    iterations: Count
-    depth: Annotated[int, Field(ge=1, le=16)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    l2_leaf_reg: Annotated[float, Field(ge=0)]
-    patience: Count
-    models: Count
-    max_training_users: Count
-    trial_users: Count
-    negatives: Count
-    max_per_artist: Annotated[int, Field(ge=0)]
-    min_tail_share: Share
-    exploration: Share
-    seed: int
-
-
-class Evaluation(Section):
-    """How lists are judged."""
-
-    bootstrap_samples: Annotated[int, Field(ge=0)]
-    holdout_share: Annotated[float, Field(gt=0, lt=1)]
-    seed: int
-
-
-class Artifacts(Section):
-    """Where runs are published: a folder, or s3://bucket/prefix."""
-
-    location: str
-    cache_folder: Path
-
-
-class Events(Section):
-    """The store of latest plays; its path may be an address with a password."""
-
-    store: str
-    path: SecretStr
-    per_user: Count
-    max_age_days: Annotated[float, Field(ge=0)]
-    log_rows: Count
-
-
-class Blending(Section):
-    """How online and offline lists become one."""
-
-    first: Literal["offline", "online"]
-    method: Literal["alternate", "score", "reciprocal_rank"]
-    online_seeds: Count
-    decay: Annotated[float, Field(gt=0, le=1)]
-    max_k: Count
-    max_per_artist: Annotated[int, Field(ge=0)]
-    blocked_items: str
-    allowed_items: str
-
-
-class Service(Section):
-    """How services call each other, and who may call them."""
-
-    timeout_ms: Count
-    batch_timeout_ms: Count
-    breaker_failures: Count
-    breaker_pause_s: Annotated[float, Field(gt=0)]
-    poll_s: Annotated[float, Field(ge=0)]
-    impressions: bool
-    log_requests: bool
-    api_key: SecretStr
-    reload_key: SecretStr
-    rate_limit: Annotated[float, Field(ge=0)]
-    cors_origins: Names
 
 
 class Settings(Section):
-    """All core sections, and the raw sections of generators."""
+    """All core sections, and the raw sections of models and feature groups."""
 
     urls: Urls
     data: Data
@@ -280,9 +142,19 @@ def _section(path: Path, name: str, raw: dict[str, str] | None) -> Section:
         raise _sentence(path, name, cause) from None
 
 
+RENAMED: dict[tuple[str | None, str], str] = {
+    ("split", "label_windows"): "folds", ("split", "label_days"): "fold_days", ("split", "label_share"): "fold_share",
+    ("candidates", "generators"): "models", ("candidates", "per_generator"): "candidates_per_model",
+    ("candidates", "per_user"): "max_candidates", ("ranking", "patience"): "early_stopping_rounds", ("ranking", "models"): "n_seeds",
+    ("ranking", "trial_users"): "backtest_users in [evaluation]",
+}
+
+
 def _refuse_unknown(path: Path, section: str | None, raw: Mapping[str, str], known: tuple[str, ...]) -> None:
     for key in raw:
         if key not in known:
+            if (section, key) in RENAMED:
+                raise SettingsError(f"{path}: key {key!r} in section [{section}] is now called {RENAMED[section, key]}.")
             what = f"section [{key}]" if section is None else f"key {key!r} in section [{section}]"
             raise SettingsError(f"{path}: unknown {what}; known are {', '.join(known)}.")
 

@@ -1,19 +1,19 @@
-"""User-based CF: the dense formula of the fourth seed against mode "all", and how many true neighbours the bounded search finds.
+"""User-based CF: the dense formula of the fourth seed against mode "all", and how many true neighbors the bounded search finds.
 
-    python -m benchmarks.neighbours formula [--plays FOLDER]
-    python -m benchmarks.neighbours search [--data FOLDER --cutoff 2022-12-16] [--asked 300] [--budgets 10000 30000 100000]
+    python -m benchmarks.user_knn formula [--plays FOLDER]
+    python -m benchmarks.user_knn search [--data FOLDER --cutoff 2022-12-16] [--asked 300] [--budgets 10000 30000 100000]
 
-formula: FOLDER holds JSON lines of a playback service (user, track, time), also gzipped; without it a history of the same size is
-generated. Both sides read the same arrays, answer for every user (100 tracks, heard ones left out), and write their lists; each is
+formula: FOLDER holds JSON lines of a playback service (user, track, time), also gzipped; without it a train set of the same size is
+generated. Both sides read the same arrays, answer for every user (100 tracks, seen ones left out), and write their lists; each is
 a process of its own. search: FOLDER holds items.parquet and events.parquet as `prepare` writes them; without it 100,000 users are
-generated. For users drawn at random, the neighbours of the default settings without a budget are the truth.
+generated. For users drawn at random, the neighbors of the default settings without a budget are the truth.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -35,41 +35,41 @@ def write_plays(source: str, folder: Path) -> None:
         users, tracks = np.unique(plays["user"], return_inverse=True)[1], np.unique(plays["track"], return_inverse=True)[1]
         matrix = sparse.csr_matrix((plays["time"].astype(np.float32), (users, tracks)))
     else:
-        from benchmarks.worlds import history
+        from benchmarks.worlds import train_set
 
-        matrix = history(USERS, TRACKS, median_length=17, mean_length=20, shares=True).matrix
+        matrix = train_set(USERS, TRACKS, median_length=17, mean_length=20, shares=True).matrix
     sparse.save_npz(folder / "plays.npz", matrix, compressed=False)
 
 
 def dense(folder: Path) -> None:
-    """The seed: centre by user, fill with 0, cosine of all pairs of users, product, best 100 of each row; heard tracks left out."""
+    """The seed: centre by user, fill with 0, cosine of all pairs of users, product, best 100 of each row; seen tracks left out."""
     from sklearn.metrics.pairwise import cosine_similarity
 
     matrix = sparse.load_npz(folder / "plays.npz")
-    values, heard = np.zeros(matrix.shape), np.zeros(matrix.shape, bool)
+    values, seen = np.zeros(matrix.shape), np.zeros(matrix.shape, bool)
     for user in range(matrix.shape[0]):
         row = slice(matrix.indptr[user], matrix.indptr[user + 1])
         values[user, matrix.indices[row]] = matrix.data[row] - matrix.data[row].astype(np.float64).mean()
-        heard[user, matrix.indices[row]] = True
+        seen[user, matrix.indices[row]] = True
     similarity = cosine_similarity(values)
     np.fill_diagonal(similarity, 0)
     scores = similarity @ values
-    scores[heard] = -np.inf
+    scores[seen] = -np.inf
     items = np.array([np.argsort(-row, kind="stable")[:K] for row in scores])
     np.savez(folder / "dense.npz", items=items, scores=np.take_along_axis(scores, items, 1))
 
 
 def ours(folder: Path) -> None:
     """Mode "all" over the same arrays."""
-    from musicrec.candidates.neighbours import Neighbours
-    from musicrec.matrix import Catalogue, History
+    from musicrec.dataset import Catalog, TrainSet
+    from musicrec.models.user_knn import UserKNN
 
     matrix = sparse.load_npz(folder / "plays.npz")
     nothing = sparse.csr_matrix((matrix.shape[1], 1), dtype=np.float32)
-    tracks = Catalogue(np.arange(matrix.shape[1], dtype=np.int32), nothing, nothing, nothing)
-    history = History(np.arange(matrix.shape[0], dtype=np.int32), matrix, np.zeros(matrix.nnz, np.int32), tracks, 1)
-    fitted = Neighbours(mode="all").fit(history)
-    items, scores = fitted.recommend(history.user_ids, K)
+    tracks = Catalog(np.arange(matrix.shape[1], dtype=np.int32), nothing, nothing, nothing)
+    train = TrainSet(np.arange(matrix.shape[0], dtype=np.int32), matrix, np.zeros(matrix.nnz, np.int32), catalog=tracks, cutoff=1)
+    fitted = UserKNN(mode="all").fit(train)
+    items, scores = fitted.recommend(train.user_ids, K)
     np.savez(folder / "ours.npz", items=items, scores=scores)
 
 
@@ -86,10 +86,10 @@ def same_lists(folder: Path) -> str:
 def formula(options: argparse.Namespace) -> None:
     """Print time and memory of both sides and their ratio."""
     with tempfile.TemporaryDirectory() as temporary:
-        children.measured("benchmarks.neighbours", "plays", temporary, options.plays or "")
-        children.measured("benchmarks.neighbours", "ours", temporary)  # compiles kernels where this was never done
-        mine = children.measured("benchmarks.neighbours", "ours", temporary)
-        theirs = children.measured("benchmarks.neighbours", "dense", temporary)
+        children.measured("benchmarks.user_knn", "plays", temporary, options.plays or "")
+        children.measured("benchmarks.user_knn", "ours", temporary)  # compiles kernels where this was never done
+        mine = children.measured("benchmarks.user_knn", "ours", temporary)
+        theirs = children.measured("benchmarks.user_knn", "dense", temporary)
         matrix = sparse.load_npz(Path(temporary) / "plays.npz")
         print(f"{matrix.shape[0]:,} users x {matrix.shape[1]:,} tracks, {matrix.nnz:,} pairs, {K} tracks a user; {children.machine()}")
         print(f"dense formula   {theirs}\nmode all        {mine}\ndense / ours    {children.ratios(theirs, mine)}")
@@ -97,29 +97,29 @@ def formula(options: argparse.Namespace) -> None:
 
 
 def recall(truth: NDArray[np.int32], found: NDArray[np.int32]) -> float:
-    """Mean share of each row's true neighbours that were found."""
+    """Mean share of each row's true neighbors that were found."""
     shares = [np.isin(row[row >= 0], other).mean() for row, other in zip(truth, found) if (row >= 0).any()]
     return float(np.mean(shares))
 
 
 def search(options: argparse.Namespace) -> None:
-    """Print, for each budget, time and recall of the true neighbours, and agreement of the lists that come of them."""
-    from benchmarks.worlds import history as generated
-    from musicrec import split
-    from musicrec.candidates.neighbours import Neighbours, UserNeighbours
+    """Print, for each budget, time and recall of the true neighbors, and agreement of the lists that come of them."""
+    from benchmarks.worlds import train_set as generated
+    from musicrec.dataset import Dataset, second
+    from musicrec.models.user_knn import FittedUserKNN, UserKNN
 
     if options.data:
-        history = split.history(options.data / "events.parquet", split_catalogue(options.data), options.cutoff)
+        train = Dataset(options.data / "events.parquet", split_catalog(options.data)).train_set(second(options.cutoff))
     else:
-        history = generated(100_000, 73_000)
-    print(f"{len(history.user_ids):,} users x {len(history.catalogue):,} tracks, {history.matrix.nnz:,} pairs; {children.machine()}")
-    asked = np.random.default_rng(0).choice(len(history.user_ids), options.asked, replace=False).astype(np.int32)
-    fitted = Neighbours().fit(history)
+        train = generated(100_000, 73_000)
+    print(f"{len(train.user_ids):,} users x {len(train.catalog):,} tracks, {train.matrix.nnz:,} pairs; {children.machine()}")
+    asked = np.random.default_rng(0).choice(len(train.user_ids), options.asked, replace=False).astype(np.int32)
+    fitted = UserKNN().fit(train)
     truth, lists = np.empty(0), np.empty(0)
-    print(f"{'search_budget':>15s} {'users/s':>9s} {'per cpu s':>10s} {'recall of neighbours':>21s} {'same tracks in lists of 100':>28s}")
+    print(f"{'search_budget':>15s} {'users/s':>9s} {'per cpu s':>10s} {'recall of neighbors':>21s} {'same tracks in lists of 100':>28s}")
     for budget in (10**12, *options.budgets):
-        bounded = UserNeighbours.__new__(UserNeighbours)
-        bounded.__dict__.update(fitted.__dict__, settings=Neighbours(search_budget=budget))
+        bounded = FittedUserKNN.__new__(FittedUserKNN)
+        bounded.__dict__.update(fitted.__dict__, settings=UserKNN(search_budget=budget))
         bounded.recommend(asked[:8], K)
         start, cpu = time.perf_counter(), time.process_time()
         items, _ = bounded.recommend(asked, K)
@@ -130,13 +130,13 @@ def search(options: argparse.Namespace) -> None:
         print(f"{name:>15s} {speed:9,.0f} {lean:10,.0f} {recall(truth, users):21.3f} {recall(lists, items):28.3f}", flush=True)
 
 
-def split_catalogue(folder: Path):
-    """The catalogue of FOLDER/items.parquet."""
+def split_catalog(folder: Path):
+    """The catalog of FOLDER/items.parquet."""
     import pyarrow.parquet as pq
 
-    from musicrec.matrix import catalogue
+    from musicrec.dataset import catalog
 
-    return catalogue(pq.read_table(folder / "items.parquet", columns=["item_id", "genre_ids", "artist_ids", "album_ids"]))
+    return catalog(pq.read_table(folder / "items.parquet", columns=["item_id", "genre_ids", "artist_ids", "album_ids"]))
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def main() -> None:
     first.set_defaults(run=formula)
     second = commands.add_parser("search")
     second.add_argument("--data", type=Path)
-    second.add_argument("--cutoff", type=date.fromisoformat, default=date(2022, 12, 16))
+    second.add_argument("--cutoff", type=datetime.fromisoformat, default=datetime(2022, 12, 16))
     second.add_argument("--asked", type=int, default=300)
     second.add_argument("--budgets", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     second.set_defaults(run=search)

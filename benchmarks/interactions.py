@@ -1,6 +1,6 @@
 """Events to a sparse matrix: streamed from the parquet file, against reading it whole and letting scipy sort it.
 
-    python -m benchmarks.matrix --prepared DIR [--only ours]
+    python -m benchmarks.interactions --prepared DIR [--only ours]
 
 --prepared holds items.parquet and events.parquet. Each side runs in a child of its own; the memory above the matrix is the peak less the
 matrix's own arrays and less what the interpreter held before it began.
@@ -17,18 +17,17 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from benchmarks.children import machine, measured, ratios
-from musicrec import split
-from musicrec.matrix import catalogue, index_of
+from musicrec.dataset import Dataset, catalog, index_of
 
 
 def ours(folder: Path) -> tuple[sparse.csr_matrix, np.ndarray | None]:
-    """The product's way: matrix and minutes."""
-    made = split.history(folder / "events.parquet", catalogue(_items(folder)), None)
-    return made.matrix, made.minutes
+    """The product's way: matrix and times."""
+    made = Dataset(folder / "events.parquet", catalog(_items(folder))).train_set()
+    return made.matrix, made.last_played
 
 
 def whole(folder: Path) -> tuple[sparse.csr_matrix, np.ndarray | None]:
-    """All events in memory, users by np.unique, a COO matrix that scipy turns into CSR; it keeps no minutes."""
+    """All events in memory, users by np.unique, a COO matrix that scipy turns into CSR; it keeps no times."""
     events = pq.read_table(folder / "events.parquet", columns=["user_id", "item_id"])
     _, rows = np.unique(events["user_id"].to_numpy(), return_inverse=True)
     ids = np.sort(_items(folder)["item_id"].to_numpy())
@@ -51,9 +50,9 @@ def _peak() -> float:
 
 def _report(side: str, folder: Path) -> None:
     before, start = _peak(), time.perf_counter()
-    matrix, minutes = SIDES[side](folder)
+    matrix, times = SIDES[side](folder)
     seconds, peak = time.perf_counter() - start, _peak()
-    own = sum(array.nbytes for array in (matrix.data, matrix.indices, matrix.indptr, minutes) if array is not None) / 1e9
+    own = sum(array.nbytes for array in (matrix.data, matrix.indices, matrix.indptr, times) if array is not None) / 1e9
     check = zlib.crc32(matrix.indices) ^ zlib.crc32(matrix.data)
     print(f"{side}: {matrix.shape[0]:,} x {matrix.shape[1]:,}, {matrix.nnz:,} entries, checksum {check:08x}; {seconds:.1f} s, "
           f"matrix {own:.2f} GB, above it {peak - own - before:.2f} GB", flush=True)
@@ -71,7 +70,7 @@ def main() -> None:
         return
     print(f"{machine()}; {pq.read_metadata(options.prepared / 'events.parquet').num_rows:,} plays", flush=True)
     sides = [options.only] if options.only else list(SIDES)
-    found = [measured("benchmarks.matrix", "--prepared", str(options.prepared), "--side", side) for side in sides]
+    found = [measured("benchmarks.interactions", "--prepared", str(options.prepared), "--side", side) for side in sides]
     for side, side_found in zip(sides, found):
         print(f"{side:8}{side_found}")
     if len(found) > 1:

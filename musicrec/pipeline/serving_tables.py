@@ -1,0 +1,93 @@
+"""What services load, written into the workspace from a fitted recommender: lists, the default list, similar items, models."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from musicrec import similar_items
+from musicrec.dataset import Float32, TrainSet
+from musicrec.dataset.split import with_all_items
+from musicrec.files import write_parquet
+from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
+from musicrec.models import FittedModel, ItemFactors
+from musicrec.pipeline.reading import names
+from musicrec.pipeline.workspace import Tables, Workspace, model
+from musicrec.recommender import TwoStageRecommender
+from musicrec.runners import recommended
+from musicrec.schema import TOP_POPULAR
+
+MADE_BY = b"made_by"
+PUBLISHED, RECOMMENDER, RANKER = "recommendations.parquet", "recommender", "cb_model.cbm"
+
+
+def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
+    """The lists of every user of the train set: recommendations.parquet in the order of the recommender, and for each model that names
+    a `lists_file` its own. Files appear when all users are done.
+    """
+    order_of = {PUBLISHED: made.order} | {file: name for name, one in made.models.items() if (file := getattr(one, "lists_file", ""))}
+    train, k = made.fitted.train, work.settings.ranking.k
+    with ExitStack() as files:
+        writers = {file: files.enter_context(_writer(work.folder / file, train)) for file in order_of}
+        for lists in recommended(made, train.user_ids, k, set(order_of.values()), work.batch_memory, work.settings.engine.threads):
+            for file, writer in writers.items():
+                writer.add(lists[order_of[file]])
+
+
+def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender) -> pd.DataFrame:
+    """top_popular.parquet: the list for cold users, rank 1 first, made by the model that [candidates] top_popular names.
+
+    The name of that model is kept in the file's metadata under `made_by`. Returns the table with names for reading.
+    """
+    name, train = work.settings.candidates.top_popular, made.fitted.train
+    fitted = made.fitted.models.get(name) or model(work.settings, name).fit(train)
+    lists = Lists(np.full(1, -1, np.int32), *fitted.recommend(np.full(1, -1, np.int32), work.settings.ranking.k))
+    there = lists.items[0] >= 0
+    items, scores = lists.items[0][there], lists.scores[0][there]
+    ranked = pd.DataFrame({"rank": np.arange(1, len(items) + 1, dtype=np.int32), "item_id": train.item_ids[items],
+                           "users": train.n_listeners[items], "score": scores})
+    named = ranked.merge(names(tables, ranked["item_id"].to_numpy()), on="item_id", how="left")
+    table = pa.Table.from_pandas(named[list(TOP_POPULAR.names)], TOP_POPULAR.arrow, preserve_index=False)
+    write_parquet(table.replace_schema_metadata({MADE_BY: name.encode()}), work.folder / "top_popular.parquet")
+    return named
+
+
+def write_similar_items(work: Workspace, tables: Tables, made: TwoStageRecommender) -> Path:
+    """similar.parquet: the items like each item of the catalog, from factors where a model has them, listeners in common, and content."""
+    train = with_all_items(made.fitted.train, tables.dataset.catalog)
+    found = similar_items.similar_items(train, item_factors(made, train), work.settings.similar_items.k)
+    path = work.folder / "similar.parquet"
+    similar_items.write(path, found, train.item_ids)
+    return path
+
+
+def needed_last(work: Workspace, made: TwoStageRecommender) -> list[str]:
+    """The models that the default list and similar items are made from; all others can be freed once lists and models are written."""
+    return [name for name, one in made.fitted.models.items()
+            if name == work.settings.candidates.top_popular or isinstance(one, ItemFactors)]
+
+
+def item_factors(made: TwoStageRecommender, train: TrainSet) -> Float32 | None:
+    """The item factors of the first model that has some, for the items of `train`, zeros for those that it does not know; else None."""
+    one: FittedModel | None = next((one for one in made.fitted.models.values() if isinstance(one, ItemFactors)), None)
+    if not isinstance(one, ItemFactors):
+        return None
+    factors: Float32 = np.zeros((len(train.item_ids), one.item_factors.shape[1]), np.float32)
+    factors[np.searchsorted(train.item_ids, made.fitted.train.item_ids)] = one.item_factors
+    return factors
+
+
+def write_models(work: Workspace, made: TwoStageRecommender) -> None:
+    """The recommender as it can be loaded again, als_model.npz, where als runs, and cb_model.cbm, where there is a ranker."""
+    made.save(work.folder / RECOMMENDER)
+    for name, chosen in made.models.items():
+        if file := getattr(chosen, "model_file", ""):
+            made.fitted.models[name].save_npz(work.folder / file)  # type: ignore[attr-defined]  # a model with a model_file has it
+    if made.ranker is not None:
+        made.ranker.save(work.folder / RANKER)
+
+
+def _writer(path: Path, train: TrainSet) -> ListsFile:
+    return (JsonLinesWriter if path.suffix == ".json" else Writer)(path, train.item_ids)

@@ -1,0 +1,96 @@
+"""From tables to a recommender: the backtest, the evaluation on the test set, and the refit on everything."""
+
+import functools
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from tqdm import tqdm
+
+from musicrec.dataset import Interactions, TrainSet, of_users, random_holdout
+from musicrec.evaluation import Backtest, BacktestResult, Evaluator
+from musicrec.models import Model
+from musicrec.pipeline.plan import Plan
+from musicrec.pipeline.workspace import Tables, Workspace, ranker_settings, recommender
+from musicrec.ranking import sampled_users
+from musicrec.recommender import RRF, TwoStageRecommender
+from musicrec.runners import recommended
+
+
+def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
+    """The backtest over the folds of the plan, of the recommender that the settings describe."""
+    settings = work.settings
+    backtest = Backtest(
+        chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
+        settings.ranking.negatives, settings.ranking.seed, work.batch_memory, ranker_settings(settings))
+    with work.stages.measured("backtest"):
+        return backtest.run(tables.dataset, recommender(settings), _measured(work), functools.partial(_bar, title="backtest", unit="fold"))
+
+
+def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:
+    """The recommender with the ranker of all folds, which recommends what the promotion policy publishes; not fitted."""
+    with work.stages.measured("ranker"):
+        made = recommender(work.settings).with_ranker(result.ranker(ranker_settings(work.settings)))
+    publish = result.decision().publish
+    return made.with_order(publish if publish in made.orders else RRF)
+
+
+def fitted(work: Workspace, made: TwoStageRecommender, train: TrainSet,
+           warm_starts: Mapping[str, Model] | None = None) -> TwoStageRecommender:
+    """The recommender fitted to `train`; models that can go on from an earlier part of the log."""
+    with work.stages.measured("fit"):
+        return made.fit(train, warm_starts, _measured(work))
+
+
+def refitted(work: Workspace, tables: Tables, made: TwoStageRecommender, warm_starts: Mapping[str, Model]) -> TwoStageRecommender:
+    """The recommender with the ranker that it has, its models and features fitted to all plays up to the last one.
+
+    With [candidates] new_items its lists may hold items of the catalog that nobody has played yet.
+    """
+    with work.stages.measured("refit"):
+        everything = tables.dataset.train_set(new_items=work.settings.candidates.new_items)
+        return made.fit(everything, warm_starts, _measured(work))
+
+
+def evaluated(work: Workspace, made: TwoStageRecommender, test: Interactions) -> Evaluator:
+    """All orders of a fitted recommender on the test set, for at most [evaluation] max_users of its users."""
+    settings = work.settings.evaluation
+    evaluator = Evaluator(made.fitted.train, of_users(test, sampled_users(test, settings.max_users, settings.seed)))
+    with work.stages.measured("evaluate"):
+        for lists in recommended(made, evaluator.user_ids, work.settings.ranking.k, made.orders, work.batch_memory,
+                                 work.settings.engine.threads):
+            for order, one in lists.items():
+                evaluator.add(order, one)
+    return evaluator
+
+
+def evaluated_with_new_items(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageRecommender) -> Evaluator:
+    """The same test users with lists that may hold items nobody had played before the cutoff, from a recommender fitted to all items.
+
+    Where the catalog was written down later, the mere presence of such an item says that somebody will play it, so these figures stand in a
+    table of their own.
+    """
+    train, test = tables.dataset.split(chosen.cutoff, new_items=True)
+    return evaluated(work, made.fit(train), test)
+
+
+def held_out(work: Workspace, tables: Tables) -> Evaluator:
+    """The second protocol: a random part of every user's items is held out, whatever its dates say. SplitError when nobody has two.
+
+    The ranker is not among the lists: it learns from folds in time, which this protocol does not have.
+    """
+    settings = work.settings.evaluation
+    train, test = random_holdout(tables.dataset.train_set(), settings.holdout_share, settings.seed)
+    return evaluated(work, recommender(work.settings).fit(train), test)
+
+
+def _measured(work: Workspace) -> Any:
+    def stage(part: str) -> AbstractContextManager[None]:
+        return work.stages.measured(part, fits=part in work.settings.candidates.models + work.settings.candidates.baselines)
+
+    return stage
+
+
+def _bar(parts: Iterable[Any], *, title: str, unit: str) -> Any:
+    return tqdm(list(parts), title, unit=unit, disable=None)
+
