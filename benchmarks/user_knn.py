@@ -1,4 +1,4 @@
-"""User-based CF: the dense formula of the fourth seed against mode "all", and how many true neighbors the bounded search finds.
+"""User-based CF: the dense formula of the reference notebook against mode "all", and how many true neighbors the bounded search finds.
 
     python -m benchmarks.user_knn formula [--plays FOLDER]
     python -m benchmarks.user_knn search [--data FOLDER --cutoff 2022-12-16] [--asked 300] [--budgets 10000 30000 100000]

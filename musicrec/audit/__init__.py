@@ -43,7 +43,7 @@ def findings(tracks: Table, catalog_names: Table, interactions: Table, test_star
     """One row a finding, worst first: severity, finding, count, share, example, action. No finding, no row.
 
     severity: "error" (cannot be used as it is), "warning" (handled, but look) or "note" (good to know). count: how many; share: of what
-    the finding names, 0..1. test_start: first day of the judged future. The tables are raw (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
+    the finding names, 0..1. test_start: where the test set begins. The tables are raw (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
     Raises DataError for a file that turns out damaged.
     Cost: about seven passes over interactions; what is fetched has one row a user, a track or a day, and for repeats ids of some
     million plays at a time.

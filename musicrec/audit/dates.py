@@ -45,7 +45,7 @@ def cold_users(logs: Logs) -> list[Finding]:
     if not len(cold):
         return []
     return [Finding("note", f"users from {logs.test_start} on who have no earlier play", len(cold), len(cold) / len(future),
-                    f"user {cold['user_id'].iloc[0]}", "They get the default list and are judged apart.")]
+                    f"user {cold['user_id'].iloc[0]}", "They get the default list and are evaluated apart.")]
 
 
 def flat_week(logs: Logs) -> list[Finding]:

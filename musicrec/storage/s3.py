@@ -44,11 +44,11 @@ class S3Storage:
         """
         endpoint = environment.get("S3_ENDPOINT_URL")
         if "@" in (endpoint or ""):
-            raise StorageError("S3_ENDPOINT_URL holds a user or a password; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+            raise StorageError("S3_ENDPOINT_URL holds a user or a password; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         bucket = bucket or environment.get("S3_BUCKET_NAME", "")
         if "@" in bucket:
-            raise StorageError("[artifacts] location holds a user or a password; keys belong into AWS_ACCESS_KEY_ID and "
+            raise StorageError("[artifacts] location holds a user or a password; keys belong in AWS_ACCESS_KEY_ID and "
                                "AWS_SECRET_ACCESS_KEY.")
         if not bucket:
             raise StorageError(f"location {location!r} names no bucket; write s3://bucket/prefix or set S3_BUCKET_NAME in .env.")
