@@ -56,15 +56,14 @@ def timeline(interactions: Table) -> Timeline:
 
 def refuse_unlearnable(interactions: Table) -> None:
     """Return nothing for a log from which something can be learned. Raises SplitError with the fact that is in the way."""
-    item = "track_id" if "track_id" in interactions.columns else "item_id"
-    pairs = interactions.select("user_id", item).distinct()
-    of_user = pairs.group_by("user_id").agg(items=pairs.count())
-    told = of_user.agg(users=of_user.count(), most=of_user["items"].max()).to_pyarrow().to_pylist()[0]
-    if not told["users"]:
+    item = interactions["track_id" if "track_id" in interactions.columns else "item_id"]
+    of_user = interactions.group_by("user_id").agg(low=item.min(), high=item.max())
+    found = of_user.agg(several=(of_user.low != of_user.high).sum(), low=of_user.low.min(), high=of_user.high.max())
+    told = found.to_pyarrow().to_pylist()[0]
+    if told["low"] is None:
         raise SplitError("the log has no plays.")
-    if told["most"] < 2:
-        one = pairs.select(item).distinct().limit(2).to_pyarrow()[item].to_pylist()
-        fact = f"all plays are of one track ({one[0]})" if len(one) == 1 else "every user has played a single track"
+    if not told["several"]:
+        fact = f"all plays are of one track ({told['low']})" if told["low"] == told["high"] else "every user has played a single track"
         raise SplitError(f"{fact}, so nothing can be learned about what goes together and nobody can be evaluated; "
                          "use a log in which some users have played at least two tracks.")
 
