@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp ## lint, types, import rules and all tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --dist loadfile
 
 check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
 	@$(VENV)/bin/ruff check .
