@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from musicrec.dataset import Dataset, Fold, Int32, Interactions, TrainSet, moment, of_users, train_set_of_users
+from musicrec.dataset import Dataset, Fold, Interactions, TrainSet, moment, of_users, train_set_of_users
 from musicrec.errors import SplitError
 from musicrec.evaluation.comparison import by_user
 from musicrec.evaluation.evaluator import Evaluator
@@ -20,7 +20,6 @@ from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.recommender.two_stage import Measured, batches, not_measured
 
 FoldProgress = Callable[[Sequence[Fold]], Iterable[Fold]]
-BatchProgress = Callable[[Sequence[Int32]], Iterable[Int32]]
 
 
 @dataclass(frozen=True)
@@ -131,10 +130,9 @@ class Backtest:
         return evaluator
 
 
-def evaluate(evaluator: Evaluator, fitted: TwoStageRecommender, k: int, batch_memory: int,
-             progress: BatchProgress = iter) -> None:
+def evaluate(evaluator: Evaluator, fitted: TwoStageRecommender, k: int, batch_memory: int) -> None:
     """Add the lists of all orders of `fitted` for all evaluated users, `batch_memory` bytes of candidates at a time."""
-    for users in progress(list(batches(evaluator.user_ids, fitted.batch_users(batch_memory)))):
+    for users in batches(evaluator.user_ids, fitted.batch_users(batch_memory)):
         for name, lists in fitted.lists(users, k).items():
             evaluator.add(name, lists)
 

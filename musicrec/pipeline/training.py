@@ -37,7 +37,7 @@ def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:
 
 def fitted(work: Workspace, made: TwoStageRecommender, train: TrainSet,
            warm_starts: Mapping[str, Model] | None = None) -> TwoStageRecommender:
-    """The recommender fitted to `train`; models that can go on from an earlier part of the log."""
+    """The recommender fitted to `train`; models that `warm_starts` names go on from an earlier part of the log."""
     with work.stages.measured("fit"):
         return made.fit(train, warm_starts, _measured(work))
 
