@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from musicrec import artifacts, settings
+from musicrec.artifacts import RECOMMENDER
 from musicrec.errors import MusicRecError
 from musicrec.lists import Writer
 from musicrec.recommender import TwoStageRecommender
@@ -19,8 +20,6 @@ from musicrec.recommender.two_stage import int32_ids
 from musicrec.runners import recommended
 from musicrec.settings import Settings
 from musicrec.storage import storage
-
-RECOMMENDER = "recommender/"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,16 +53,15 @@ def published_recommender(chosen: Settings, run_id: str | None = None) -> TwoSta
     """
     place = storage(chosen.artifacts.location, settings.s3_environment(chosen.path))
     run = artifacts.current(place) if run_id is None else artifacts.manifest(place, run_id)
-    names = [name for name in run.files if name.startswith(RECOMMENDER)] or [f"{RECOMMENDER}recommender.json"]
+    names = [name for name in run.files if name.startswith(f"{RECOMMENDER}/")] or [f"{RECOMMENDER}/{RECOMMENDER}.json"]
     return TwoStageRecommender.load(artifacts.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
 
 
 def written(chosen: Settings, made: TwoStageRecommender, users: Sequence[int] | None, k: int, path: Path) -> int:
     """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has."""
     ids = made.fitted.train.user_ids if users is None else np.unique(int32_ids(users))
-    memory = settings.bytes_of(chosen.candidates.batch_memory) // (chosen.engine.threads + 1)
     with Writer(path, made.fitted.train.item_ids) as writer:
-        for lists in recommended(made, ids, k, [made.order], memory, chosen.engine.threads):
+        for lists in recommended(made, ids, k, [made.order], chosen.batch_memory, chosen.engine.threads):
             writer.add(lists[made.order])
     return writer.rows
 

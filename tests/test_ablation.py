@@ -48,10 +48,11 @@ def test_the_latest_fold_is_ranked_by_what_came_before_it(world: World) -> None:
 def test_one_more_group_is_compared_on_the_same_users(world: World) -> None:
     """Two rows, without and with, of equally many users: the half that taught nothing."""
     work, tables, plan, _ = world
-    table = pipeline.with_and_without(work, tables, plan, "order_in_catalog")
+    on = pipeline.latest(work, tables, plan)
+    table = pipeline.with_and_without(work, on, "order_in_catalog")
     assert table["order_in_catalog"].tolist() == ["without", "with"]
     assert table["users"].nunique() == 1
-    assert 0 < table["users"].iloc[0] < len(pipeline.latest(work, tables, plan).test.user_ids)
+    assert 0 < table["users"].iloc[0] < len(on.test.user_ids)
 
 
 def test_the_shap_picture_shows_the_strongest_features_on_top() -> None:

@@ -308,7 +308,7 @@ def test_memory_decides_how_many_users_are_answered_at_a_time(tmp_path: Path) ->
     """Twice the memory gives twice the users, half the candidates of a user do too, and there are never fewer than 64."""
     def users(**changed: str) -> int:
         work = pipeline.workspace(configured(tmp_path, **changed))
-        return pipeline.recommender(work.settings).batch_users(work.batch_memory)
+        return pipeline.recommender(work.settings).batch_users(work.settings.batch_memory)
 
     plain = users(CANDIDATES_BATCH_MEMORY="1GB", CANDIDATES_MAX_CANDIDATES="300")
     assert users(CANDIDATES_BATCH_MEMORY="2GB", CANDIDATES_MAX_CANDIDATES="300") == pytest.approx(2 * plain, abs=2)

@@ -7,10 +7,12 @@
 A reader therefore sees the earlier run or the later one, never half of either, also when publishing is killed.
 """
 
-from musicrec.artifacts.checking import OPTIONAL, REQUIRED
+from musicrec.artifacts.checking import OPTIONAL, RECOMMENDER, REQUIRED
 from musicrec.artifacts.fetching import fetch
 from musicrec.artifacts.publishing import prune, publish, rollback
 from musicrec.artifacts.record import CURRENT, FORMAT, MANIFEST, File, Manifest, RunInfo, current, manifest, runs, whole_runs
 
-__all__ = ["CURRENT", "FORMAT", "MANIFEST", "OPTIONAL", "REQUIRED", "File", "Manifest", "RunInfo", "current", "fetch", "manifest", "prune",
-           "publish", "rollback", "runs", "whole_runs"]
+__all__ = [
+    "CURRENT", "FORMAT", "MANIFEST", "OPTIONAL", "RECOMMENDER", "REQUIRED", "File", "Manifest", "RunInfo", "current", "fetch",
+    "manifest", "prune", "publish", "rollback", "runs", "whole_runs",
+]

@@ -8,8 +8,9 @@ from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_ro
 from musicrec.dataset.building import Batch, Builder, interactions, interactions_from_batches
 from musicrec.dataset.catalog import Catalog, catalog
 from musicrec.dataset.cutoffs import Fold, Timeline, cutoff, folds_before, folds_of_days, latest_folds
-from musicrec.dataset.interactions import DAY, Interactions, Repeats, TrainSet, moment, second
+from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.split import Dataset, of_users, random_holdout, train_set_of_users
+from musicrec.dataset.times import DAY, moment, second
 
 __all__ = [
     "DAY", "Batch", "Builder", "Catalog", "Dataset", "Float32", "Fold", "Int32", "Interactions", "Places", "Repeats", "Timeline",

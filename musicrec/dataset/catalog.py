@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.dataset.arrays import Int32
-
-# Seconds from 1970-01-01 to 2000-01-01.
-_SINCE_1970 = 946_684_800
+from musicrec.dataset.times import SINCE_1970
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def _seconds(moments: pa.ChunkedArray) -> Int32:
     # A missing date becomes the latest one: such an item exists from its first play on.
     since_1970 = moments.cast(pa.timestamp("s"), safe=False).cast(pa.int64()).fill_null(np.iinfo(np.int64).max // 2).to_numpy()
     bounds = np.iinfo(np.int32)
-    seconds: Int32 = np.clip(since_1970 - _SINCE_1970, bounds.min, bounds.max).astype(np.int32)
+    seconds: Int32 = np.clip(since_1970 - SINCE_1970, bounds.min, bounds.max).astype(np.int32)
     return seconds
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.dataset.interactions import DAY, moment
+from musicrec.dataset.times import DAY, moment
 from musicrec.errors import SplitError
 
 # The latest whole days that hold the share asked for may hold up to twice as much; beyond that the cut is made within a day.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from musicrec.dataset.arrays import Float32, Int32
 from musicrec.dataset.building import Batch
+from musicrec.dataset.times import SINCE_1970
 
-# Microseconds in a second, and seconds from 1970-01-01 to 2000-01-01.
-_MICROSECONDS, _SINCE_1970 = 1_000_000, 946_684_800
+_MICROSECONDS = 1_000_000
 _BOUNDS = np.iinfo(np.int32).min + 1, np.iinfo(np.int32).max - 1
 
 
@@ -49,7 +49,7 @@ class UserEvents:
         users, items = (table.column(name).to_numpy().astype(np.int32, copy=False) for name in ("user_id", "item_id"))
         micros = table.column("started_at").cast(pa.timestamp("us")).to_numpy().view(np.int64)
         # A time that int32 cannot hold becomes the nearest one that it can.
-        logged = np.clip(micros // _MICROSECONDS - _SINCE_1970, *_BOUNDS)
+        logged = np.clip(micros // _MICROSECONDS - SINCE_1970, *_BOUNDS)
         times, weights = logged.copy(), None
         _separate(users, times)
         if "played_share" in table.column_names:

@@ -1,7 +1,6 @@
 """Who played what and when: the interactions of a period, and the train set from which models and features learn."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -11,28 +10,6 @@ from scipy import sparse
 
 from musicrec.dataset.arrays import Int32, chunks, index_of
 from musicrec.dataset.catalog import Catalog
-
-DAY = 24 * 60 * 60
-# int32 holds the seconds from here for the years 1931 to 2068.
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-def second(moment: datetime) -> int:
-    """Seconds from 2000-01-01 UTC to `moment`, which is in UTC where it has no time zone.
-
-    >>> second(datetime(2000, 1, 2))
-    86400
-    """
-    return int((moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH).total_seconds())
-
-
-def moment(second: int) -> datetime:
-    """The datetime `second` seconds after 2000-01-01 UTC, in UTC and without a time zone.
-
-    >>> str(moment(86400))
-    '2000-01-02 00:00:00'
-    """
-    return (EPOCH + timedelta(seconds=int(second))).replace(tzinfo=None)
 
 
 @dataclass(frozen=True)

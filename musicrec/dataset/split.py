@@ -21,7 +21,8 @@ from musicrec.dataset.arrays import Int32, chunks, counts_by_row
 from musicrec.dataset.building import Builder
 from musicrec.dataset.catalog import Catalog
 from musicrec.dataset.events import UserEvents, whole_users
-from musicrec.dataset.interactions import Interactions, Repeats, TrainSet, moment
+from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
+from musicrec.dataset.times import moment
 from musicrec.errors import SourceError, SplitError
 
 _COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share"]

@@ -82,7 +82,7 @@ def run(settings: Settings) -> Result:
         write_similar_items(work, tables, made)
     with stage("publish"):
         run_id = published(work, made, measured, findings)
-    return Result(run_id, pd.DataFrame(measured["comparison"]), result.decision().reason, work.stages.table())
+    return Result(run_id, pd.DataFrame(measured["comparison"]), str(measured["reason"]), work.stages.table())
 
 
 def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageRecommender,

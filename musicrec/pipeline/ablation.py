@@ -31,13 +31,11 @@ class Latest:
     table: CandidateTable
 
 
-def latest(work: Workspace, tables: Tables, chosen: Plan, most_users: int = 2000, groups: tuple[str, ...] = ()) -> Latest:
-    """The latest fold of the plan, fitted anew, for at most `most_users` of its warm users, with further feature groups `groups`."""
+def latest(work: Workspace, tables: Tables, chosen: Plan, most_users: int = 2000) -> Latest:
+    """The latest fold of the plan, fitted anew, for at most `most_users` of its warm users."""
     fold, settings = chosen.folds[-1], work.settings
     train, test = tables.dataset.split(fold.start, fold.end)
-    made = recommender(settings)
-    more = {name: settings.component(f"features.{name}", FEATURES[name]) for name in groups}
-    made = dataclasses.replace(made, baselines={}, features={**made.features, **more}).fit(train)
+    made = dataclasses.replace(recommender(settings), baselines={}).fit(train)
     warm = of_users(test, train.user_ids)
     theirs = of_users(warm, sampled_users(warm, most_users, settings.ranking.seed))
     return Latest(made, theirs, made.candidates(theirs.user_ids))
@@ -64,12 +62,13 @@ def ablation(work: Workspace, result: BacktestResult, on: Latest, most_rows: int
                          "difference": [float(own.mean()) for own in differences.values()], "p": p, "p_holm": holm(p)})
 
 
-def with_and_without(work: Workspace, tables: Tables, chosen: Plan, group: str, metric: str = "ndcg@10") -> pd.DataFrame:
+def with_and_without(work: Workspace, on: Latest, group: str, metric: str = "ndcg@10") -> pd.DataFrame:
     """`metric` of the ranked list in the latest fold, without the feature group and with it: one row each, and their users.
 
     Half of the users teach a quick ranker that ranks for the other half.
     """
-    on = latest(work, tables, chosen, groups=(group,))
+    made = on.made.with_features({group: work.settings.component(f"features.{group}", FEATURES[group])})
+    on = Latest(made, on.test, made.candidates(on.test.user_ids))
     half = on.test.user_ids % 2 == 0
     table = on.made.training_table(on.test.user_ids[half], of_users(on.test, on.test.user_ids[half]), work.settings.ranking.negatives)
     settings, rows = dataclasses.replace(ranker_settings(work.settings), n_seeds=1), []

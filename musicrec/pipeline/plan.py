@@ -9,13 +9,13 @@ from ibis.expr.types import Table
 
 from musicrec.dataset import DAY, Fold, Timeline, cutoff, folds_before, latest_folds, moment, second
 from musicrec.dataset.cutoffs import folds_of_days
+from musicrec.dataset.times import SINCE_1970
 from musicrec.errors import SplitError
 from musicrec.pipeline.workspace import Workspace
 from musicrec.sources import SOURCES
 
 # With so many different days, days are fine enough to cut by; shorter logs are cut by the second.
 MANY_DAYS = 60
-_FROM_1970 = 946_684_800
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _within(times: Timeline, at: int) -> bool:
 def _counted(interactions: Table, moments: Any) -> Timeline:
     rows = interactions.group_by(moment=moments).agg(plays=interactions.count()).to_pyarrow()
     micros = rows["moment"].to_numpy().astype("datetime64[s]").astype(np.int64)
-    return Timeline.of(micros - _FROM_1970, rows["plays"].to_numpy())
+    return Timeline.of(micros - SINCE_1970, rows["plays"].to_numpy())
 
 
 def _users_within(interactions: Table, fold: Fold) -> int:

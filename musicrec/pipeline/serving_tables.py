@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from musicrec import similar_items
+from musicrec.artifacts import RECOMMENDER
 from musicrec.dataset import Float32, TrainSet
 from musicrec.dataset.split import with_all_items
 from musicrec.files import write_parquet
@@ -20,7 +21,7 @@ from musicrec.runners import recommended
 from musicrec.schema import TOP_POPULAR
 
 MADE_BY = b"made_by"
-PUBLISHED, RECOMMENDER, RANKER = "recommendations.parquet", "recommender", "cb_model.cbm"
+PUBLISHED, RANKER = "recommendations.parquet", "cb_model.cbm"
 
 
 def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
@@ -31,7 +32,7 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
     train, k = made.fitted.train, work.settings.ranking.k
     with ExitStack() as files:
         writers = {file: files.enter_context(_writer(work.folder / file, train)) for file in order_of}
-        for lists in recommended(made, train.user_ids, k, set(order_of.values()), work.batch_memory, work.settings.engine.threads):
+        for lists in recommended(made, train.user_ids, k, set(order_of.values()), work.settings.batch_memory, work.settings.engine.threads):
             for file, writer in writers.items():
                 writer.add(lists[order_of[file]])
 

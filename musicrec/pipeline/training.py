@@ -13,7 +13,7 @@ from musicrec.models import Model
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, ranker_settings, recommender
 from musicrec.ranking import sampled_users
-from musicrec.recommender import RRF, TwoStageRecommender
+from musicrec.recommender import TwoStageRecommender
 from musicrec.runners import recommended
 
 
@@ -22,7 +22,7 @@ def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
     settings = work.settings
     backtest = Backtest(
         chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
-        settings.ranking.negatives, settings.ranking.seed, work.batch_memory, ranker_settings(settings))
+        settings.ranking.negatives, settings.ranking.seed, work.settings.batch_memory, ranker_settings(settings))
     with work.stages.measured("backtest"):
         return backtest.run(tables.dataset, recommender(settings), _measured(work), functools.partial(_bar, title="backtest", unit="fold"))
 
@@ -31,8 +31,7 @@ def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:
     """The recommender with the ranker of all folds, which recommends what the promotion policy publishes; not fitted."""
     with work.stages.measured("ranker"):
         made = recommender(work.settings).with_ranker(result.ranker(ranker_settings(work.settings)))
-    publish = result.decision().publish
-    return made.with_order(publish if publish in made.orders else RRF)
+    return made.with_order(result.decision().publish)
 
 
 def fitted(work: Workspace, made: TwoStageRecommender, train: TrainSet,
@@ -57,7 +56,7 @@ def evaluated(work: Workspace, made: TwoStageRecommender, test: Interactions) ->
     settings = work.settings.evaluation
     evaluator = Evaluator(made.fitted.train, of_users(test, sampled_users(test, settings.max_users, settings.seed)))
     with work.stages.measured("evaluate"):
-        for lists in recommended(made, evaluator.user_ids, work.settings.ranking.k, made.orders, work.batch_memory,
+        for lists in recommended(made, evaluator.user_ids, work.settings.ranking.k, made.orders, work.settings.batch_memory,
                                  work.settings.engine.threads):
             for order, one in lists.items():
                 evaluator.add(order, one)

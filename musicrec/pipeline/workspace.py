@@ -17,7 +17,7 @@ from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
 from musicrec.ranking import Constraints, RankerSettings
 from musicrec.recommender import TwoStageRecommender
-from musicrec.settings import Settings, bytes_of
+from musicrec.settings import Settings
 from musicrec.sources import SOURCES, RawTables, with_further_plays
 
 
@@ -29,11 +29,6 @@ class Workspace:
     connection: Any
     folder: Path
     stages: Stages = dataclasses.field(default_factory=Stages)
-
-    @property
-    def batch_memory(self) -> int:
-        """Bytes for the candidates of one batch: of [candidates] batch_memory one share a thread, and one for the batch that waits."""
-        return bytes_of(self.settings.candidates.batch_memory) // (self.settings.engine.threads + 1)
 
 
 @dataclass(frozen=True)

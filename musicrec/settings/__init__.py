@@ -60,6 +60,11 @@ class Settings(Section):
     components: Mapping[str, Mapping[str, str]]
     path: Path
 
+    @property
+    def batch_memory(self) -> int:
+        """Bytes for the candidates of one batch: of [candidates] batch_memory one share a thread, and one for the batch that waits."""
+        return bytes_of(self.candidates.batch_memory) // (self.engine.threads + 1)
+
     def component(self, name: str, kind: type[Any], **given: Any) -> Any:
         """An instance of the dataclass `kind` with the fields that section `[name]` sets, else `given`, the rest at their defaults.
 
