@@ -31,10 +31,10 @@ services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl
 	@$(PY) -m musicrec.services
 
 sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
-	@$(PY) -m musicrec.sources.sample --out data/sample
+	@$(PY) -m musicrec.datasets.sample --out data/sample
 
 data: $(VENV)/run.stamp ## download the real logs to data/yandex (1.3 GB, goes on where it stopped)
-	@$(PY) -m musicrec.sources.download --out data/yandex
+	@$(PY) -m musicrec.datasets.download --out data/yandex
 
 tune: $(VENV)/run.stamp ## [DATA=<folder>] [MINUTES=30]: tune generators and ranker, print config.ini lines; goes on where it stopped
 	@$(if $(DATA),MUSICREC_DATA_FOLDER="$(DATA)") $(PY) -m musicrec.tuning --minutes $(or $(MINUTES),30)

@@ -1,9 +1,9 @@
 """Events to a sparse matrix: streamed from the parquet file, against reading it whole and letting scipy sort it.
 
-    python -m benchmarks.interactions --prepared DIR [--only ours]
+    python -m benchmarks.interactions --preprocessed DIR [--only ours]
 
---prepared holds items.parquet and events.parquet. Each side runs in a child of its own; the memory above the matrix is the peak less the
-matrix's own arrays and less what the interpreter held before it began.
+--preprocessed holds items.parquet and events.parquet. Each side runs in a child of its own; the memory above the matrix is the peak less
+the matrix's own arrays and less what the interpreter held before it began.
 """
 
 import argparse
@@ -61,16 +61,16 @@ def _report(side: str, folder: Path) -> None:
 def main() -> None:
     """Print both sides; equal checksums mean equal columns and values."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prepared", type=Path, required=True)
+    parser.add_argument("--preprocessed", type=Path, required=True)
     parser.add_argument("--only", choices=SIDES)
     parser.add_argument("--side", choices=SIDES)
     options = parser.parse_args()
     if options.side:
-        _report(options.side, options.prepared)
+        _report(options.side, options.preprocessed)
         return
-    print(f"{machine()}; {pq.read_metadata(options.prepared / 'events.parquet').num_rows:,} plays", flush=True)
+    print(f"{machine()}; {pq.read_metadata(options.preprocessed / 'events.parquet').num_rows:,} plays", flush=True)
     sides = [options.only] if options.only else list(SIDES)
-    found = [measured("benchmarks.interactions", "--prepared", str(options.prepared), "--side", side) for side in sides]
+    found = [measured("benchmarks.interactions", "--preprocessed", str(options.preprocessed), "--side", side) for side in sides]
     for side, side_found in zip(sides, found):
         print(f"{side:8}{side_found}")
     if len(found) > 1:

@@ -80,7 +80,7 @@ def main() -> None:
         environ = {"MUSICREC_DATA_FOLDER": str(options.data), "MUSICREC_DATA_INTERACTIONS": options.interactions,
                    "MUSICREC_DATA_WORK_FOLDER": folder, "MUSICREC_SPLIT_TEST_START": str(options.cutoff)}
         work = pipeline.workspace(settings.load(settings.CONFIG, environ))
-        tables = pipeline.prepared_tables(work, pipeline.raw_tables(work))
+        tables = pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
         past, future = pipeline.train_set(work, tables, options.cutoff), pipeline.labels(work, tables, options.cutoff, None)
         made = pipeline.fitted(work, past)
     evaluator = Evaluator(past, future)

@@ -95,7 +95,7 @@ def _run(split: Split, folder: Path, work: Path) -> tuple[pd.DataFrame, pd.DataF
                    "MUSICREC_SPLIT_TEST_START": split.cutoff}
     on = pipeline.workspace(settings.load(environ=environment))
     raw = pipeline.raw_tables(on)
-    plan, tables = pipeline.plan(on, raw.interactions), pipeline.prepared_tables(on, raw)
+    plan, tables = pipeline.plan(on, raw.interactions), pipeline.preprocessed_tables(on, raw)
     result = pipeline.backtested(on, tables, plan)
     train, test = tables.dataset.split(plan.cutoff)
     made = pipeline.fitted(on, pipeline.learned(on, result), train, result.warm_starts)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from musicrec import schema
-from musicrec.artifacts import RunInfo, publish
+from musicrec.registry import RunInfo, publish
 from musicrec.storage import storage
 
 K = 100

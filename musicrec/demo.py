@@ -32,7 +32,7 @@ def main() -> int:
     try:
         environ = {**os.environ, "MUSICREC_DATA_FOLDER": str(SAMPLE), "MUSICREC_ARTIFACTS_LOCATION": str(OUT),
                    "MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)}
-        _step("1. Sample logs (generated, no real listeners)", "musicrec.sources.sample", "--out", str(SAMPLE))
+        _step("1. Sample logs (generated, no real listeners)", "musicrec.datasets.sample", "--out", str(SAMPLE))
         _step("2. From logs to artifacts: the notebook, first to last cell", "musicrec.notebook", "--data", str(SAMPLE),
               "--out", str(OUT), "--reuse")
         docs = served(environ)

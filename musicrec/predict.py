@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from musicrec import artifacts, settings
-from musicrec.artifacts import RECOMMENDER
+from musicrec import registry, settings
 from musicrec.errors import MusicRecError
 from musicrec.lists import Writer
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.two_stage import int32_ids
+from musicrec.registry import RECOMMENDER
 from musicrec.runners import recommended
 from musicrec.settings import Settings
 from musicrec.storage import storage
@@ -52,9 +52,9 @@ def published_recommender(chosen: Settings, run_id: str | None = None) -> TwoSta
     Raises ArtifactError for a run that is unknown, damaged or holds no recommender.
     """
     place = storage(chosen.artifacts.location, settings.s3_environment(chosen.path))
-    run = artifacts.current(place) if run_id is None else artifacts.manifest(place, run_id)
+    run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
     names = [name for name in run.files if name.startswith(f"{RECOMMENDER}/")] or [f"{RECOMMENDER}/{RECOMMENDER}.json"]
-    return TwoStageRecommender.load(artifacts.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
+    return TwoStageRecommender.load(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
 
 
 def written(chosen: Settings, made: TwoStageRecommender, users: Sequence[int] | None, k: int, path: Path) -> int:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import requests
 
 from musicrec import schema
-from musicrec.artifacts import RunInfo, publish
+from musicrec.registry import RunInfo, publish
 from musicrec.storage import storage
 
 PROJECT = Path(__file__).resolve().parents[1]

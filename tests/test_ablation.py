@@ -22,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     logs = taste_logs.write(project / "logs")
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
     raw = pipeline.raw_tables(work)
-    plan, tables = pipeline.plan(work, raw.interactions), pipeline.prepared_tables(work, raw)
+    plan, tables = pipeline.plan(work, raw.interactions), pipeline.preprocessed_tables(work, raw)
     return work, tables, plan, pipeline.backtested(work, tables, plan)
 
 

@@ -21,7 +21,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspa
     project = tmp_path_factory.mktemp("costs")
     logs = taste_logs.write(project / "logs")
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
-    tables = pipeline.prepared_tables(work, pipeline.raw_tables(work))
+    tables = pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
     train, test = tables.dataset.split(second(datetime(2022, 12, 16)))
     made = pipeline.fitted(work, pipeline.recommender(work.settings), train)
     evaluator = pipeline.evaluated(work, made, test)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp
 
-from musicrec.artifacts import Manifest, RunInfo
 from musicrec.evaluation.results_table import BEGIN, END, main
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
+from musicrec.registry import Manifest, RunInfo
 
 
 def test_bootstrap_means_have_the_spread_of_resampled_users() -> None:

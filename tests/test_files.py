@@ -10,7 +10,7 @@ from catboost import CatBoost, Pool
 
 from musicrec import lists, similar_items
 from musicrec.errors import StorageError
-from musicrec.event_stores import export
+from musicrec.events import export
 from musicrec.files import replaced, write_parquet
 from musicrec.models.als import ALS, FittedALS
 from musicrec.ranking import Blender, Columns

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec import artifacts
+from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
 from musicrec.serving import arrays, cache
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
@@ -27,7 +27,7 @@ PARTS = ("recommendations", "heard", "popular", "items")
 def made(root: Path, parts: tuple[str, ...] = PARTS) -> dict[str, Path]:
     """The folders of the parts of the current run below root."""
     location = str(root / "artifacts")
-    return cache.ready(location, {}, artifacts.current(storage(location, {})), parts, root / "cache")
+    return cache.ready(location, {}, registry.current(storage(location, {})), parts, root / "cache")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from musicrec.engine import connect
 from musicrec.evaluation import Evaluator, decision
 from musicrec.features import FEATURES
 from musicrec.models import MODELS
-from musicrec.prepare import prepared, write
+from musicrec.preprocess import preprocessed, write
 from musicrec.ranking import RankerSettings, TrainingTable, fit_ranker
 from musicrec.recommender import TwoStageRecommender
 from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
@@ -92,7 +92,7 @@ def dataset_of(rows: Rows, folder: Path) -> Dataset:
     for name, table in files.items():
         pq.write_table(table, folder / f"raw_{name}.parquet")
     tables = (connection.read_parquet(folder / f"raw_{name}.parquet") for name in files)
-    write(prepared(*tables), folder)
+    write(preprocessed(*tables), folder)
     return Dataset(folder / "events.parquet", catalog(pq.read_table(folder / "items.parquet")))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from musicrec import artifacts
+from musicrec import registry
 from musicrec.storage import storage
 from tests import taste_logs
 
@@ -67,7 +67,7 @@ def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) ->
     command = [sys.executable, "-m", "musicrec.notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
     done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert artifacts.current(storage(str(tmp_path / "artifacts"), {})).files
+    assert registry.current(storage(str(tmp_path / "artifacts"), {})).files
     executed = code_cells(tmp_path / "artifacts" / BOOK.name)
     assert all(cell.execution_count for cell in executed)
     assert not [output for cell in executed for output in cell.outputs if output.get("name") == "stderr"], "a warning is shown"

@@ -13,12 +13,12 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from musicrec import artifacts, settings
-from musicrec.artifacts import RunInfo
+from musicrec import registry, settings
 from musicrec.errors import SettingsError
 from musicrec.notebook.__main__ import main
 from musicrec.notebook.chapters import OPENING, chapters, with_parameters, write_pictures
 from musicrec.notebook.provenance import provenance
+from musicrec.registry import RunInfo
 from musicrec.storage import storage
 from tests.test_artifacts import run_folder
 
@@ -197,9 +197,9 @@ def test_reuse_needs_the_run_that_was_made_from_the_same(project: Path, monkeypa
     nbformat.write(book(), project / "recommendations.ipynb")
     monkeypatch.chdir(project)
     place, reuse = storage("out", {}), ["--data", "logs", "--out", "out", "--reuse"]
-    artifacts.publish(place, run_folder(project / "made"), RunInfo({}))
+    registry.publish(place, run_folder(project / "made"), RunInfo({}))
     said = []
-    for change in (lambda: None, lambda: None, lambda: artifacts.publish(place, project / "made", RunInfo({})),
+    for change in (lambda: None, lambda: None, lambda: registry.publish(place, project / "made", RunInfo({})),
                    lambda: (project / "out" / "made_from.json").write_text("{ half")):
         change()
         assert main(reuse) == 0

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec import artifacts, pipeline, settings
+from musicrec import pipeline, registry, settings
 from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
-from musicrec.event_stores import event_store, export
+from musicrec.events import event_store, export
 from musicrec.recommender import RANKED, RRF, TwoStageRecommender
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
@@ -44,7 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.Resul
 
 def published(project: Path, name: str) -> pd.DataFrame:
     """A table of the current run."""
-    run = artifacts.current(storage(str(project / "artifacts"), {})).run_id
+    run = registry.current(storage(str(project / "artifacts"), {})).run_id
     return pq.read_table(project / "artifacts" / "runs" / run / name).to_pandas()
 
 
@@ -83,12 +83,12 @@ def test_without_refit_what_was_evaluated_is_published(done: tuple[Path, pipelin
     assert set(found["item_id"]) <= set(before["item_id"])
     assert found.merge(before, on=["user_id", "item_id"]).empty
     assert not found.merge(events, on=["user_id", "item_id"]).empty
-    assert artifacts.current(storage(str(tmp_path / "artifacts"), {})).info.metrics["trained_until"] < "2022-12-16"
+    assert registry.current(storage(str(tmp_path / "artifacts"), {})).info.metrics["trained_until"] < "2022-12-16"
 
 
 def test_the_manifest_tells_what_was_trained_and_what_was_evaluated(done: tuple[Path, pipeline.Result]) -> None:
     """trained_until is the last play of the log, evaluated_on begins at the cutoff, and every fold ends at or before it."""
-    told = artifacts.current(storage(str(done[0] / "artifacts"), {})).info.metrics
+    told = registry.current(storage(str(done[0] / "artifacts"), {})).info.metrics
     assert told["trained_until"][:10] == str(published(done[0], "events.parquet")["started_at"].max().date())
     assert told["evaluated_on"]["from"] == "2022-12-16 00:00:00"
     assert all(fold["end"] <= "2022-12-16 00:00:00" for fold in told["evaluated_on"]["backtest"])
@@ -103,7 +103,7 @@ def test_personal_lists_beat_hits_in_a_world_of_two_camps(done: tuple[Path, pipe
 
 def test_the_manifest_tells_settings_findings_metrics_and_the_reason(done: tuple[Path, pipeline.Result]) -> None:
     """Whoever loads a run can read how it was made, what was odd in the logs, how good it is and why this list was chosen."""
-    info = artifacts.current(storage(str(done[0] / "artifacts"), {})).info
+    info = registry.current(storage(str(done[0] / "artifacts"), {})).info
     assert info.settings["split"]["refit"] is True
     assert {row["model"] for row in info.metrics["comparison"]} >= {"als", "popular", RANKED, RRF}
     assert info.metrics["reason"] == done[1].reason
@@ -175,7 +175,7 @@ def test_a_published_recommender_gives_the_published_lists_again(done: tuple[Pat
 def test_the_recommender_of_a_run_knows_how_it_was_made(done: tuple[Path, pipeline.Result]) -> None:
     """Loaded from the folder of the run it has the published order, the models of the settings and everybody's interactions."""
     made = TwoStageRecommender.load(done[0] / "artifacts" / "runs" / done[1].run_id / "recommender")
-    told = artifacts.current(storage(str(done[0] / "artifacts"), {})).info
+    told = registry.current(storage(str(done[0] / "artifacts"), {})).info
     assert made.order == told.metrics["published"]
     assert list(made.models) == list(told.settings["candidates"]["models"])
     assert made.fitted.train.n_plays.sum() == len(published(done[0], "events.parquet"))
@@ -252,7 +252,7 @@ def test_a_work_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
-    """What the events service stored and exported is among the prepared events, behind the user's logged plays, without gaps."""
+    """What the events service stored and exported is among the preprocessed events, behind the user's logged plays, without gaps."""
     logs = taste_logs.write(tmp_path / "logs")
     store = event_store("sqlite", str(tmp_path / "plays.sqlite"))
 
@@ -267,7 +267,7 @@ def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
     export.write(export.interactions(event_store("sqlite", str(tmp_path / "plays.sqlite"))), plays)
     work = pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(plays)))
     raw = pipeline.raw_tables(work)
-    pipeline.prepared_tables(work, raw)
+    pipeline.preprocessed_tables(work, raw)
     events = pq.read_table(tmp_path / "work" / "events.parquet").to_pandas()
     assert len(events) == pq.read_metadata(logs / "interactions.parquet").num_rows + 4
     mine = events[events["user_id"] == 1].sort_values("track_seq")
@@ -290,15 +290,15 @@ def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_p
     """Stopped at any moment, the command says that nothing was published and this is so, or it is done; what services load is whole."""
     taste_logs.write(tmp_path / "logs")
     place = storage(str(tmp_path / "artifacts"), {})
-    earlier = artifacts.publish(place, done[0] / "work", artifacts.RunInfo({}))
+    earlier = registry.publish(place, done[0] / "work", registry.RunInfo({}))
     environ = {**taste_logs.environment(tmp_path / "logs", tmp_path), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
     process = subprocess.Popen([sys.executable, "-m", "musicrec.pipeline", str(CONFIG)], env=environ, cwd=tmp_path,
                                stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
-    run = artifacts.current(place)
-    artifacts.fetch(place, None, run.files, tmp_path / "cache")
+    run = registry.current(place)
+    registry.fetch(place, None, run.files, tmp_path / "cache")
     assert process.returncode in (0, 130, -signal.SIGINT), said
     if "nothing was published" in said:
         assert run.run_id == earlier
@@ -337,7 +337,7 @@ def test_a_track_that_was_there_can_be_recommended_though_nobody_has_played_it(t
     pq.write_table(tracks.append_column("added_at", pa.array(added, pa.timestamp("us"))), logs / "tracks.parquet")
     work = pipeline.workspace(configured(tmp_path))
     raw = pipeline.raw_tables(work)
-    tables, chosen = pipeline.prepared_tables(work, raw), pipeline.plan(work, raw.interactions)
+    tables, chosen = pipeline.preprocessed_tables(work, raw), pipeline.plan(work, raw.interactions)
     train = tables.dataset.train_set(chosen.cutoff)
     assert 900 in train.item_ids
     assert 901 not in train.item_ids
@@ -351,7 +351,7 @@ def test_lists_with_new_items_are_evaluated_in_a_table_of_their_own(tmp_path: Pa
     for value in ("false", "true"):
         taste_logs.write(tmp_path / value / "logs")
         pipeline.run(configured(tmp_path / value, CANDIDATES_NEW_ITEMS=value))
-        told = artifacts.current(storage(str(tmp_path / value / "artifacts"), {})).info.metrics
+        told = registry.current(storage(str(tmp_path / value / "artifacts"), {})).info.metrics
         tables[value] = told["warm"]
         assert ("with_new_items" in told) == (value == "true")
     assert tables["false"] == tables["true"]

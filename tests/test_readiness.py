@@ -14,7 +14,7 @@ import redis
 import requests
 
 from musicrec.errors import EventStoreError
-from musicrec.event_stores import event_store
+from musicrec.events import event_store
 from musicrec.serving.readiness import StoreWork
 from tests.redis_server import redis_server
 from tests.service_world import USER, Services, free_port, running, services

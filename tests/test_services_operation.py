@@ -77,7 +77,7 @@ def test_allowed_items(tmp_path: Path, method: str) -> None:
 def test_impressions_are_stored(guarded: Services) -> None:
     """What was shown is in the event store, with source and position."""
     recs = ask(guarded, "recommendations", "/recommendations_offline", user_id=16, k=3).json()["recs"]
-    from musicrec.event_stores import event_store
+    from musicrec.events import event_store
 
     store = event_store("sqlite", str(guarded.root / "events.sqlite"))
     for _ in range(100):
@@ -170,7 +170,7 @@ def test_hot_swap(tmp_path: Path) -> None:
             assert refused.status_code == 503
             assert served(url) == second
             assert bad not in {run for _, run, _ in seen}
-            command = [sys.executable, "-m", "musicrec.artifacts", "rollback", first]
+            command = [sys.executable, "-m", "musicrec.registry", "rollback", first]
             subprocess.run(command, cwd=PROJECT, env=found.environment, check=True, capture_output=True, timeout=60)
             wait_for(url, first)
             wait_for(found.url("features"), first)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from musicrec import artifacts, demo, settings
-from musicrec.artifacts import RunInfo
+from musicrec import demo, registry, settings
 from musicrec.errors import ServiceError, StorageError
+from musicrec.registry import RunInfo
 from musicrec.services.__main__ import watch
 from musicrec.services.running import free_urls, running
 from musicrec.settings import Urls
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(PROJECT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    artifacts.publish(storage("artifacts", {}), write_run(tmp_path / "made"), RunInfo({}))
+    registry.publish(storage("artifacts", {}), write_run(tmp_path / "made"), RunInfo({}))
     return tmp_path
 
 
@@ -140,7 +140,7 @@ def test_services_load_the_earlier_run_after_the_server_died_while_publishing(pr
     (project / "s3" / "music").mkdir(parents=True)
     with s3_server(project / "s3") as server:
         place = storage("s3://music/app", server.environment())
-        first = artifacts.publish(place, project / "made", RunInfo({}))
+        first = registry.publish(place, project / "made", RunInfo({}))
         (project / "made" / "als_model.npz").write_bytes(os.urandom(120_000_000))
         moved = []
 
@@ -151,7 +151,7 @@ def test_services_load_the_earlier_run_after_the_server_died_while_publishing(pr
         with pytest.raises(StorageError, match="does not answer"):
             place.upload(project / "made" / "als_model.npz", "runs/next/als_model.npz", killing)
         with pytest.raises(StorageError, match="does not answer"):
-            artifacts.publish(place, project / "made", RunInfo({}))
+            registry.publish(place, project / "made", RunInfo({}))
         assert moved
     with s3_server(project / "s3") as server:
         assert run_served(s3_environ(server.environment()), project) == first
@@ -162,16 +162,16 @@ def test_a_service_refuses_a_changed_byte_in_the_bucket(project: Path) -> None:
     (project / "s3" / "music").mkdir(parents=True)
     with s3_server(project / "s3") as server:
         place, environ = storage("s3://music/app", server.environment()), s3_environ(server.environment())
-        first = artifacts.publish(place, project / "made", RunInfo({}))
+        first = registry.publish(place, project / "made", RunInfo({}))
         time.sleep(1.1)  # run ids tell seconds, and the later one has to sort after the earlier one
-        later = artifacts.publish(place, write_run(project / "later", range(200, 220)), RunInfo({}))
+        later = registry.publish(place, write_run(project / "later", range(200, 220)), RunInfo({}))
         stored = project / "s3" / "music" / "app" / "runs" / later / "recommendations.parquet"
         content = bytearray(stored.read_bytes())
         content[len(content) // 2] ^= 1
         stored.write_bytes(content)
         with pytest.raises(ServiceError, match=r"recommendations\.parquet is damaged"), running(addresses(), environ, project / "log"):
             pass
-        artifacts.rollback(place, first)
+        registry.rollback(place, first)
         assert run_served(environ, project) == first
 
 

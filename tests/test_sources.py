@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.datasets import is_generated
 from musicrec.errors import MusicRecError, SchemaError, SourceError
-from musicrec.sources import SOURCES, RawTables, is_generated
+from musicrec.sources import SOURCES, RawTables
 from musicrec.sources.yandex import Yandex
 
 Tables = dict[str, pa.Table]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.event_stores import EVENT_STORES
+from musicrec.events import EVENT_STORES
 from musicrec.features import FEATURES
 from musicrec.models import MODELS
 from musicrec.sources import SOURCES

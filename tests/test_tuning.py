@@ -99,7 +99,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Workspace,
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
     raw = pipeline.raw_tables(work)
     plan = pipeline.plan(work, raw.interactions)
-    return work, plan, slices(pipeline.prepared_tables(work, raw), plan)
+    return work, plan, slices(pipeline.preprocessed_tables(work, raw), plan)
 
 
 def _ndcg(lists: Lists, on: Slice) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from musicrec.artifacts import RunInfo, current, publish
+from musicrec.registry import RunInfo, current, publish
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.watch import Watch
 from musicrec.storage import storage

@@ -1,4 +1,4 @@
-"""Splits of a prepared log: train set and test set by a cutoff in time, a subset of the users, and a random hold-out.
+"""Splits of a preprocessed log: train set and test set by a cutoff in time, a subset of the users, and a random hold-out.
 
 The items of a train set are those that existed at its cutoff: items with a play before it, and items that the catalog dates before it.
 A test set has the same columns first, then the items that came later, which nobody can recommend.

@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 
-from musicrec import artifacts, settings
+from musicrec import registry, settings
 from musicrec.errors import MusicRecError, NotebookError, SourceError
 from musicrec.files import replaced
 from musicrec.notebook.chapters import with_parameters, write_pictures
@@ -107,7 +107,7 @@ def _write(notebook: Any, path: Path) -> None:
 
 def _current_run(configured: Settings) -> str | None:
     with contextlib.suppress(MusicRecError):
-        return artifacts.current(storage(configured.artifacts.location, settings.s3_environment(configured.path))).run_id
+        return registry.current(storage(configured.artifacts.location, settings.s3_environment(configured.path))).run_id
     return None
 
 

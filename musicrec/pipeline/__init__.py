@@ -1,6 +1,6 @@
 """The stages in order, and the only module that knows the order.
 
-    raw_tables -> validation findings -> plan -> prepared_tables -> backtested (folds) -> learned -> evaluated on the test set
+    raw_tables -> validation findings -> plan -> preprocessed_tables -> backtested (folds) -> learned -> evaluated on the test set
     -> refit on everything -> tables for services -> published
 
 The notebook walks through the same functions, one a chapter. `python -m musicrec.pipeline` runs them without pictures.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from musicrec import audit
+from musicrec import validation
 from musicrec.evaluation import BacktestResult
 from musicrec.models import Model
 from musicrec.pipeline.ablation import ablation, latest, with_and_without
@@ -32,17 +32,16 @@ from musicrec.pipeline.reading import (
 from musicrec.pipeline.reference_protocol import reference_figures
 from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
 from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, held_out, learned, refitted
-from musicrec.pipeline.workspace import Tables, Workspace, prepared_tables, raw_tables, recommender, workspace
+from musicrec.pipeline.workspace import Tables, Workspace, preprocessed_tables, raw_tables, recommender, workspace
 from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
 
 __all__ = [
     "Plan", "Result", "Tables", "Workspace", "a_listener", "ablation", "backtested", "candidates_of", "current_manifest", "evaluated",
-    "evaluated_with_new_items",
-    "first_rows", "fitted", "held_out", "last_plays", "latest", "learned", "metrics", "model_report", "names", "plan", "prepared_tables",
-    "published", "published_for", "raw_tables", "recommended_to", "recommender", "reference_figures", "refitted", "run", "similar_to",
-    "singles", "sizes", "tracks_by_listeners", "with_and_without", "workspace", "write_lists", "write_models", "write_similar_items",
-    "write_top_popular",
+    "evaluated_with_new_items", "first_rows", "fitted", "held_out", "last_plays", "latest", "learned", "metrics", "model_report", "names",
+    "plan", "preprocessed_tables", "published", "published_for", "raw_tables", "recommended_to", "recommender", "reference_figures",
+    "refitted", "run", "similar_to", "singles", "sizes", "tracks_by_listeners", "with_and_without", "workspace", "write_lists",
+    "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
@@ -63,10 +62,10 @@ def run(settings: Settings) -> Result:
     with stage("read"):
         raw = raw_tables(work)
         chosen = plan(work, raw.interactions)
-    with stage("audit"):
-        findings = audit.findings(raw.tracks, raw.catalog_names, raw.interactions, chosen.test_start)
-    with stage("prepare"):
-        tables = prepared_tables(work, raw)
+    with stage("validate"):
+        findings = validation.findings(raw.tracks, raw.catalog_names, raw.interactions, chosen.test_start)
+    with stage("preprocess"):
+        tables = preprocessed_tables(work, raw)
     result = backtested(work, tables, chosen)
     made = learned(work, result)
     made, warm_starts, measured = _evaluated(work, tables, chosen, made, result)

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from musicrec import __version__, artifacts
-from musicrec.artifacts import Manifest, RunInfo
+from musicrec import __version__, registry
 from musicrec.dataset import moment
 from musicrec.evaluation import BacktestResult, Evaluator, comparison
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Workspace
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
+from musicrec.registry import Manifest, RunInfo
 from musicrec.settings import s3_environment
 from musicrec.storage import storage
 
@@ -50,12 +50,12 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
     last = int(made.fitted.train.last_played.max())
     told = {**measured, "trained_until": str(moment(last))}
     info = RunInfo(work.settings.model_dump(mode="json"), told, findings.to_dict("records"), __version__)
-    return artifacts.publish(place, work.folder, info)
+    return registry.publish(place, work.folder, info)
 
 
 def current_manifest(work: Workspace) -> Manifest:
     """The manifest of the run that services load. Raises ArtifactError when nothing is published."""
-    return artifacts.current(artifacts_storage(work))
+    return registry.current(artifacts_storage(work))
 
 
 def artifacts_storage(work: Workspace) -> Any:

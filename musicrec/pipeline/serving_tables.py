@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 
 from musicrec import similar_items
-from musicrec.artifacts import RECOMMENDER
 from musicrec.dataset import Float32, TrainSet
 from musicrec.dataset.split import with_all_items
 from musicrec.files import write_parquet
@@ -17,6 +16,7 @@ from musicrec.models import FittedModel, ItemFactors
 from musicrec.pipeline.reading import names
 from musicrec.pipeline.workspace import Tables, Workspace, model
 from musicrec.recommender import TwoStageRecommender
+from musicrec.registry import RECOMMENDER
 from musicrec.runners import recommended
 from musicrec.schema import TOP_POPULAR
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from musicrec import engine, prepare
+from musicrec import engine, preprocess
 from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES, FeatureGroup
@@ -33,7 +33,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Tables:
-    """The prepared tables as Ibis expressions over their files, the dataset that is cut from them, and what was left out on the way."""
+    """The preprocessed tables as Ibis expressions over their files, the dataset that is cut from them, and what was left out on the way."""
 
     items: Table
     events: Table
@@ -109,12 +109,12 @@ def raw_tables(work: Workspace) -> RawTables:
     return with_further_plays(raw, Path(data.further_plays), work.connection) if data.further_plays else raw
 
 
-def prepared_tables(work: Workspace, raw: RawTables) -> Tables:
+def preprocessed_tables(work: Workspace, raw: RawTables) -> Tables:
     """items, events and genres, written into the workspace and opened again."""
     data = work.settings.data
-    made = prepare.prepared(raw.tracks, raw.catalog_names, raw.interactions, only_complete_tracks=data.only_complete_tracks,
+    made = preprocess.preprocessed(raw.tracks, raw.catalog_names, raw.interactions, only_complete_tracks=data.only_complete_tracks,
                             keep_every=data.keep_every, max_orphan_share=data.max_orphan_share)
-    prepare.write(made, work.folder)
+    preprocess.write(made, work.folder)
     items, events, genres = (work.connection.read_parquet(work.folder / f"{name}.parquet") for name in ("items", "events", "genres"))
     columns = ["item_id", "genre_ids", "artist_ids", "album_ids"]
     file = pq.ParquetFile(work.folder / "items.parquet")

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from musicrec import artifacts
-from musicrec.artifacts import Manifest
+from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError
+from musicrec.registry import Manifest
 from musicrec.serving.parts import FORMAT, PARTS
 from musicrec.storage import storage
 
@@ -42,8 +42,8 @@ def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: t
     if all(folder.is_dir() for folder in found.values()):
         for folder in found.values():
             os.utime(folder)
-        if place.file(artifacts.CURRENT) is not None:
-            artifacts.fetch(place, run.run_id, _artifacts(parts), cache / "runs")
+        if place.file(registry.CURRENT) is not None:
+            registry.fetch(place, run.run_id, _artifacts(parts), cache / "runs")
         return found
     _make_in_child(location, environment, run.run_id, parts, cache)
     return found
@@ -53,10 +53,10 @@ def make(location: str, environment: Mapping[str, str], run_id: str, parts: tupl
     """Fetch what is missing and write the arrays of the parts that are not there yet, one process of the machine at a time."""
     with _locked(cache):
         place = storage(location, environment)
-        run = artifacts.manifest(place, run_id)
+        run = registry.manifest(place, run_id)
         for half in cache.glob("*.part"):
             shutil.rmtree(half)
-        source = artifacts.fetch(place, run_id, _artifacts(parts), cache / "runs")
+        source = registry.fetch(place, run_id, _artifacts(parts), cache / "runs")
         wanted = folders(run, parts, cache)
         for part, folder in wanted.items():
             if not folder.is_dir():

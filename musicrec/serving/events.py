@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import EventStoreError
-from musicrec.event_stores import EventStore, Impression
+from musicrec.events import EventStore, Impression
 from musicrec.serving.application import add, application
 from musicrec.serving.gate import Guards
 from musicrec.serving.metrics import Metrics

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from musicrec.errors import SettingsError
-from musicrec.event_stores import event_store
+from musicrec.events import event_store
 from musicrec.serving import events, features, recommendations
 from musicrec.serving.answers import Rules
 from musicrec.serving.gate import Guards

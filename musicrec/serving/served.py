@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from musicrec import artifacts
-from musicrec.artifacts import Manifest
+from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
+from musicrec.registry import Manifest
 from musicrec.serving import cache
 from musicrec.storage import storage
 
@@ -55,7 +55,7 @@ class Served(Generic[T]):
         holds run id and sentence. A run that was refused for what is in it is tried once more only with `again`.
         """
         with self._one_at_a_time:
-            run = artifacts.current(storage(self.place.location, self.place.environment))
+            run = registry.current(storage(self.place.location, self.place.environment))
             if self._now is not None and self._now[0].run_id == run.run_id:
                 self.refused = None
                 return False

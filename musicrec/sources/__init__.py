@@ -1,15 +1,10 @@
-"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES.
-
-Beside the readers stand the makers of files in the form of the first one: `synthetic` (any size), `sample` (a small world)
-and `download` (the real files).
-"""
+"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES."""
 
 from musicrec.sources.botify import Botify
 from musicrec.sources.columns import Columns
 from musicrec.sources.further import with_further_plays
 from musicrec.sources.lastfm import Lastfm
 from musicrec.sources.raw import RawTables, Source
-from musicrec.sources.synthetic.files import is_generated
 from musicrec.sources.yandex import Yandex
 
 SOURCES: dict[str, type[Source]] = {
@@ -19,4 +14,4 @@ SOURCES: dict[str, type[Source]] = {
     "columns": Columns,
 }
 
-__all__ = ["SOURCES", "RawTables", "Source", "is_generated", "with_further_plays"]
+__all__ = ["SOURCES", "RawTables", "Source", "with_further_plays"]

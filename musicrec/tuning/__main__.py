@@ -13,7 +13,7 @@ from typing import Any
 from musicrec import settings
 from musicrec.errors import MusicRecError, SettingsError
 from musicrec.pipeline.plan import plan
-from musicrec.pipeline.workspace import Workspace, prepared_tables, raw_tables, workspace
+from musicrec.pipeline.workspace import Workspace, preprocessed_tables, raw_tables, workspace
 from musicrec.tuning import SPACES, Tuned, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
 from musicrec.tuning.objectives import Evaluated
 
@@ -42,7 +42,7 @@ def _run(work: Workspace, asked: argparse.Namespace) -> None:
     sections = _sections(work, asked.only)
     raw = raw_tables(work)
     chosen = plan(work, raw.interactions)
-    folds, file = slices(prepared_tables(work, raw), chosen), work.folder / "tuning.sqlite"
+    folds, file = slices(preprocessed_tables(work, raw), chosen), work.folder / "tuning.sqlite"
     for section in sections:
         name = section.removeprefix("candidates.")
         present, evaluated = ranker_evaluated(work, folds) if section == "ranking" else model_evaluated(work, name, folds)

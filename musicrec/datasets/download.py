@@ -1,0 +1,95 @@
+"""`python -m musicrec.datasets.download --out data/yandex`: fetch the three real files, going on where an earlier try stopped."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+from tqdm import tqdm
+
+from musicrec.command import exit_code
+from musicrec.errors import SourceError
+
+ADDRESS = "https://storage.yandexcloud.net/mle-data/ym"
+SIZES = {"tracks.parquet": 18_938_128, "catalog_names.parquet": 36_146_495, "interactions.parquet": 1_208_078_471}
+_ATTEMPTS, _CHUNK, _TIMEOUT_S = 5, 1 << 16, 30
+
+
+def fetch(folder: Path, address: str = ADDRESS, sizes: dict[str, int] | None = None) -> list[Path]:
+    """The files of `sizes` (name -> bytes; default: the real three) in `folder`, downloaded as far as they are not there yet.
+
+    A file appears under its name when it has its size and opens as parquet; until then it grows as NAME.part, and a later call
+    goes on from there. A broken connection is taken up again up to 5 times in a row without progress.
+    Raises SourceError when the server does not answer, refuses, sends another size, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_whole(folder / name, f"{address}/{name}", size) for name, size in (sizes or SIZES).items()]
+    except OSError as cause:
+        raise SourceError(f"{folder} cannot be written: {cause.strerror or cause}; free space or choose another folder.") from cause
+
+
+def _whole(path: Path, url: str, size: int) -> Path:
+    if path.is_file() and path.stat().st_size == size:
+        return path
+    half, left = path.with_name(path.name + ".part"), _ATTEMPTS
+    with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
+        while (have := half.stat().st_size if half.is_file() else 0) < size:
+            bar.update(have - bar.n)
+            problem = _grow(half, have, url, bar)
+            left = _ATTEMPTS if half.is_file() and half.stat().st_size > have else left - 1
+            if problem and not left:
+                raise SourceError(f"{url} cannot be fetched ({problem}); "
+                                  f"check the network and run the command again: it goes on from here.")
+    _accept(half, path, url, size)
+    return path
+
+
+def _grow(half: Path, have: int, url: str, bar: tqdm) -> str | None:
+    """Append what the server still has to send; what went wrong, or None."""
+    try:
+        with requests.get(url, headers={"Range": f"bytes={have}-"}, stream=True, timeout=_TIMEOUT_S) as answer:
+            if answer.status_code not in (200, 206):
+                raise SourceError(f"{url} answers {answer.status_code} {answer.reason}; the file may have moved.")
+            with half.open("ab" if answer.status_code == 206 else "wb") as file:
+                for chunk in answer.iter_content(_CHUNK):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+    except requests.RequestException as cause:
+        return type(cause).__name__
+    return "the answer ended early"
+
+
+def _accept(half: Path, path: Path, url: str, size: int) -> None:
+    found = half.stat().st_size
+    try:
+        if found != size:
+            raise SourceError(f"{url} sent {found} bytes, expected {size}; the file there has changed, tell the maintainers.")
+        pq.read_metadata(half)
+    except pa.ArrowException as cause:
+        half.unlink()
+        raise SourceError(f"{url} did not arrive as a whole parquet file; run the command again.") from cause
+    except SourceError:
+        half.unlink()
+        raise
+    half.replace(path)
+
+
+def main() -> int:
+    """The command line; 0 when the files are there, 1 when not."""
+    parser = argparse.ArgumentParser(prog="python -m musicrec.datasets.download", description="Fetch the real Yandex Music files (1.3 GB).")
+    parser.add_argument("--out", type=Path, default=Path("data/yandex"), help="folder for the three files (default: %(default)s)")
+    parser.add_argument("--address", default=ADDRESS, help="where the files lie (default: %(default)s)")
+    arguments = parser.parse_args()
+    return exit_code(lambda: _fetch(arguments))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    files = fetch(arguments.out, arguments.address)
+    print(f"{len(files)} files are there, sizes verified: {arguments.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

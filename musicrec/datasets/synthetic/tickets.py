@@ -1,0 +1,180 @@
+"""Tickets: one for every listen that a track will get. They carry a place in time and are handed to circles of listeners.
+
+Drawing tracks for users one by one cannot meet the published listens of every track; handing out tickets meets them exactly.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from musicrec.datasets.synthetic.catalogue import Catalogue, first_of
+from musicrec.datasets.synthetic.spread import Floats, Ints
+
+SCENE, REGION = 8, 32
+# Share of tickets that start as part of an album sitting; share that stay in the track's own circle, scene, family at most.
+_SITTING, _HOME, _SCENE_SHARE, _FAMILY_SHARE = 0.35, 0.62, 0.5, 0.55
+_NEW_SHARE, _DRIFT = 0.06, 0.35
+_FAMOUS = 100
+# Dates follow ids, so tracks of the highest ids are among the last plays of their users. The newest of all may begin in the test
+# period; of the others among the new ones, somebody who is gone before it is the first listener, in time enough to find him.
+_NEWEST, _HIGH_IDS, _IN_TIME = 0.0007, 0.1, 0.8
+
+
+class Tickets:
+    """What stays the same for all parts: tracks in the order of the row, their release and drift, and the groups of circles."""
+
+    def __init__(self, made: Catalogue, n_users: int, n_parts: int, rng: np.random.Generator) -> None:
+        self.made, self.n_parts = made, n_parts
+        n_tracks, n_circles = len(made.ids), int(made.circle[-1]) + 1
+        albums = first_of(made.albums)
+        self.album = np.where(albums < 0, made.albums.size + np.arange(n_tracks), albums)
+        newness = np.argsort(np.argsort(made.ids)) / n_tracks
+        # In shares of the year's listens, which grow with the square of time.
+        self.release = np.clip((newness - 1 + _NEW_SHARE) / _NEW_SHARE, 0, 0.95).astype(np.float32) ** 2
+        self.few = made.listens <= _FAMOUS
+        self.heard_early = (newness > 1 - _HIGH_IDS) & (newness < 1 - _NEWEST) & self.few
+        self.drift = np.exp(rng.normal(0, _DRIFT, n_circles))[made.circle].astype(np.float32)
+        most = 0.12 * n_users * np.array([1, SCENE, REGION * 4]) * 6 / n_circles
+        self.limits = np.minimum(most, 0.3 * n_users)
+        self.groups = np.stack([np.arange(n_circles) // SCENE, _families(made, n_circles), np.zeros(n_circles, np.int64)])
+        self.shares = np.bincount(made.circle, made.listens, n_circles) / made.listens.sum()
+
+    def part(self, part: int, demand: Ints, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Tracks (places in the row) of this part's tickets by circle and time, and where each circle begins, (n_circles + 1,).
+
+        demand: (n_circles,) listens that users of the part have for each circle; all are met.
+        """
+        track, key, level = _drawn(self.made.listens, self.album, self.release, self.drift, self.limits, self.heard_early,
+                                   self.n_parts, part)
+        track, key, level = self._as_many(track, key, level, int(demand.sum()), np.random.default_rng(seed))
+        circle = _handed_out(track, level, self.made.circle, self.groups, demand.copy(), seed)
+        ordered: tuple[NDArray[np.int32], Ints] = _by_circle_and_time(track, key, circle, len(demand))
+        return ordered
+
+    def waiting(self, part: int) -> NDArray[np.bool_]:
+        """(n_tracks,) whether the first ticket of the track lies in this part and needs a user who is gone before the test period."""
+        waits: NDArray[np.bool_] = self.heard_early & ((part + self.album * 7919) % self.n_parts == 0)
+        return waits
+
+    def _as_many(self, track: NDArray[np.int32], key: NDArray[np.float32], level: NDArray[np.int8], n: int,
+                 rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
+        # Parts differ from their users' demand by a few in ten thousand; well-known tracks even that out.
+        famous = np.flatnonzero(self.made.listens[track] > _FAMOUS)
+        famous = famous if len(famous) else np.arange(len(track))
+        gap = n - len(track)
+        if gap < 0:
+            kept = np.ones(len(track), bool)
+            kept[rng.choice(famous, -gap, replace=False)] = False
+            return track[kept], key[kept], level[kept]
+        more = rng.choice(famous, gap)
+        return np.append(track, track[more]), np.append(key, rng.random(gap, np.float32)), np.append(level, level[more])
+
+
+def _families(made: Catalogue, n_circles: int) -> Ints:
+    """Number of the family of each circle, never falling: circles whose style has the same leading genre, at most a region else."""
+    last = np.array([places[-1] for places in [*made.genres.style_genres, (-1,)]])
+    lead = last[made.style[np.minimum(np.arange(n_circles) * (len(made.style) // n_circles), len(made.style) - 1)]]
+    region = np.arange(n_circles) // REGION
+    big = np.isin(lead, np.flatnonzero(np.bincount(lead + 1) > REGION) - 1)
+    changes = (lead[1:] != lead[:-1]) & (big[1:] | big[:-1]) | ~big[1:] & (region[1:] != region[:-1])
+    return np.concatenate([[0], np.cumsum(changes)])
+
+
+@njit(cache=True, nogil=True)
+def _unit(a: int, b: int, c: int) -> float:
+    """A number in 0..1 that looks random and depends on three numbers only (SplitMix64 finaliser)."""
+    x = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
+    x += np.uint64(c + 1) * np.uint64(0x165667B19E3779F9)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return float(x >> np.uint64(11)) / 9007199254740992.0
+
+
+@njit(cache=True, nogil=True)
+def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDArray[np.float32], limits: Floats,
+           heard_early: NDArray[np.bool_], n_parts: int, part: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
+    """Tickets of one part: track, key (share of the year's listens that lie before it), level (0 own circle .. 3 anybody).
+
+    The nth tickets of the tracks of an album lie in one part, and a share of them at one moment: somebody plays the album.
+    The first ticket of a track that is to be heard early lies somewhat before its release.
+    """
+    n = 0
+    for track in range(len(listens)):
+        start = (part + album[track] * 7919) % n_parts
+        n += max(0, (listens[track] - start + n_parts - 1) // n_parts)
+    tracks, keys, levels = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int8)
+    at = 0
+    for track in range(len(listens)):
+        home = min(_HOME * listens[track], limits[0])
+        scene = home + min(_SCENE_SHARE * (listens[track] - home), limits[1])
+        family = scene + min(_FAMILY_SHARE * (listens[track] - scene), limits[2])
+        for number in range((part + album[track] * 7919) % n_parts, listens[track], n_parts):
+            sitting = _unit(track, number, 1) < _SITTING
+            key = _unit(album[track], number, 2) if sitting else _unit(track, number, 3)
+            place = _unit(track, number, 4) * listens[track]
+            tracks[at] = track
+            first = heard_early[track] and number == 0
+            keys[at] = _IN_TIME * release[track] if first else release[track] + (1 - release[track]) * key ** drift[track]
+            levels[at] = 0 if place < home else 1 if place < scene else 2 if place < family else 3
+            at += 1
+    return tracks, keys, levels
+
+
+@njit(cache=True, nogil=True)
+def _handed_out(track: NDArray[np.int32], level: NDArray[np.int8], circle_of_track: Ints, groups: Ints, left: Ints,
+                seed: int) -> NDArray[np.int32]:
+    """A circle for each ticket, so that circle c gets left[c] of them: its own as far as its level and the demand allow, else one
+    of its scene, its family, any."""
+    np.random.seed(seed)
+    order = np.random.permutation(len(track)).astype(np.int32)
+    circle = np.full(len(track), -1, np.int32)
+    for ticket in order:
+        own = circle_of_track[track[ticket]]
+        if level[ticket] == 0 and left[own] > 0:
+            circle[ticket] = own
+            left[own] -= 1
+    for step in range(3):
+        group = groups[step]
+        slots, bounds = _open_slots(left, group)
+        taken = bounds[:-1].copy()
+        for ticket in order:
+            own = group[circle_of_track[track[ticket]]]
+            if circle[ticket] < 0 and level[ticket] <= step + 1 and taken[own] < bounds[own + 1]:
+                circle[ticket] = slots[taken[own]]
+                left[circle[ticket]] -= 1
+                taken[own] += 1
+    return circle
+
+
+@njit(cache=True, nogil=True)
+def _open_slots(left: Ints, group: Ints) -> tuple[NDArray[np.int32], Ints]:
+    """Each circle as often as it has room left, shuffled within its group, and where the groups begin."""
+    slots, bounds = np.empty(left.sum(), np.int32), np.zeros(group[-1] + 2, np.int64)
+    at = 0
+    for circle in range(len(left)):
+        slots[at: at + left[circle]] = circle
+        at += left[circle]
+        bounds[group[circle] + 1] = at
+    for number in range(group[-1] + 1):
+        np.random.shuffle(slots[bounds[number]: bounds[number + 1]])
+    return slots, bounds
+
+
+@njit(cache=True, nogil=True)
+def _by_circle_and_time(track: NDArray[np.int32], key: NDArray[np.float32], circle: NDArray[np.int32],
+                        n_circles: int) -> tuple[NDArray[np.int32], Ints]:
+    bounds = np.zeros(n_circles + 1, np.int64)
+    for number in circle:
+        bounds[number + 1] += 1
+    bounds = np.cumsum(bounds)
+    at = bounds[:-1].copy()
+    tracks, keys = np.empty(len(track), np.int32), np.empty(len(track), np.float32)
+    for ticket in range(len(track)):
+        place = at[circle[ticket]]
+        tracks[place], keys[place] = track[ticket], key[ticket]
+        at[circle[ticket]] += 1
+    for number in range(n_circles):
+        low, high = bounds[number], bounds[number + 1]
+        tracks[low:high] = tracks[low:high][np.argsort(keys[low:high])]
+    return tracks, bounds

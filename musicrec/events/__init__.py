@@ -1,0 +1,28 @@
+"""Stores of latest plays. To add one: write the class in a file of its own and name it here."""
+
+import time
+
+from musicrec.errors import EventStoreError
+from musicrec.events.memory import MemoryStore
+from musicrec.events.protocol import Clock, EventStore, Impression, Play
+from musicrec.events.redis import RedisStore
+from musicrec.events.sqlite import SqliteStore
+
+__all__ = ["EVENT_STORES", "Clock", "EventStore", "Impression", "Play", "event_store"]
+
+EVENT_STORES: dict[str, type[EventStore]] = {
+    "sqlite": SqliteStore,
+    "redis": RedisStore,
+    "memory": MemoryStore,
+}
+
+
+def event_store(name: str, path: str, per_user: int = 10, max_age_s: float | None = None, log_rows: int = 100_000_000,
+                clock: Clock = time.time) -> EventStore:
+    """The store `name`, opened at `path`; see EventStore for the arguments.
+
+    Raises EventStoreError for an unknown name or a place that cannot be opened.
+    """
+    if name not in EVENT_STORES:
+        raise EventStoreError(f"there is no event store {name!r}; [events] store may be {', '.join(EVENT_STORES)}.")
+    return EVENT_STORES[name](path, per_user, max_age_s, log_rows, clock)

@@ -1,0 +1,73 @@
+"""Stored plays and impressions as parquet files, so that the pipeline can learn from what happened online."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
+from musicrec.events.protocol import EventStore
+from musicrec.files import writable, write_parquet
+from musicrec.schema import EVENTS, RAW_INTERACTIONS
+
+_CHUNK = 100_000
+
+
+def events(store: EventStore) -> pa.Table:
+    """All plays in the form of events.parquet: ordered by user_id and time, track_seq counting from 1 within a user.
+
+    Costs about 40 bytes of memory a play.
+    """
+    users, items, moments = _sorted_plays(store)
+    columns = [users, items, _places(users), moments, np.ones(len(users), np.int8)]
+    kind = pa.schema([field for field in EVENTS.arrow if field.name != "played_share"])
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, kind)], schema=kind)
+
+
+def interactions(store: EventStore) -> pa.Table:
+    """All plays in the form of the raw interactions file, so that the pipeline can read them beside it."""
+    users, items, moments = _sorted_plays(store)
+    kind = pa.schema([field if field.name != "track_seq" else pa.field("track_seq", pa.int32())
+                      for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])
+    return pa.table([pa.array(column, field.type) for column, field in zip([users, items, _places(users), moments], kind)], schema=kind)
+
+
+def impressions(store: EventStore) -> pa.Table:
+    """All impressions: user_id, item_id, source, position (from 0), shown_at; in the order of storing."""
+    kind = pa.schema([("user_id", pa.int32()), ("item_id", pa.int32()), ("source", pa.string()), ("position", pa.int32()),
+                      ("shown_at", pa.timestamp("us"))])
+    chunks = [pa.table([pa.array(column, field.type) for column, field in zip(zip(*rows), kind)], schema=kind)
+              for rows in _chunks(store.impressions())]
+    return pa.concat_tables(chunks) if chunks else kind.empty_table()
+
+
+FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write `table` to `path`, which appears only when it is whole. Raises StorageError when the disk is full or refuses."""
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_parquet(table, path)
+
+
+def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:
+    chunks = [np.array(rows, np.int64) for rows in _chunks(store.plays())]
+    users, items, moments = (np.concatenate(chunks) if chunks else np.empty((0, 3), np.int64)).T
+    order = np.lexsort((moments, users))  # stable: plays of one moment keep the order of storing
+    return users[order].astype(np.int32), items[order].astype(np.int32), moments[order]
+
+
+def _places(users: Any) -> Any:
+    starts = np.flatnonzero(np.concatenate(([True], users[1:] != users[:-1]))) if len(users) else np.empty(0, np.int64)
+    return np.arange(1, len(users) + 1, dtype=np.int32) - np.repeat(starts, np.diff(np.append(starts, len(users)))).astype(np.int32)
+
+
+def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    with tqdm(desc="export", unit="row", unit_scale=True, disable=None) as progress:
+        while chunk := list(islice(rows, _CHUNK)):
+            yield chunk
+            progress.update(len(chunk))

@@ -1,0 +1,138 @@
+"""Plays in Redis: for events services on several machines. Redis must run with `appendonly yes` to keep plays over its own restart."""
+
+import re
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from musicrec.errors import EventStoreError
+from musicrec.events.protocol import Clock, Impression, Play
+
+T = TypeVar("T")
+
+_CHUNK = 10_000
+_CONNECTIONS = 64
+# Scheme, user and password, host and port and database (or a socket), options.
+_ADDRESS = re.compile(r"(rediss?://|unix://)(?:[^/?#\s]*@)?([^:/?#@\s][^/?#@\s]*(?:/\d*)?|/[^?#@\s]+)(?:\?[^#@\s]*)?")
+# One script, so that cap, order and log cannot be torn apart. Scores are microseconds, made later than the user's newest play.
+_PUT = """
+local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local at = tonumber(ARGV[2])
+if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
+local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
+"""
+# The same for nobody, and taken back.
+_CHECK = _PUT + """
+redis.call('XDEL', KEYS[2], row)
+redis.call('DEL', KEYS[1])
+"""
+_NOBODY = -1
+# What answers at an address without being one server that holds all keys.
+_MODES = {
+    "cluster": "belongs to a Redis Cluster, which keeps the two keys of a put on different servers; name a single server",
+    "sentinel": "is a Redis Sentinel, which keeps no plays; name the server it watches, or an address that follows its failovers",
+}
+
+
+class RedisStore:
+    """An EventStore in the Redis database `path` (redis://host:port/0): a sorted set a user and two streams as logs."""
+
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+        try:
+            import redis
+            import redis.asyncio
+        except ImportError:
+            raise EventStoreError("the redis store needs the package redis: run pip install redis.") from None
+        self.address, self.per_user, self.max_age_s, self.log_rows, self.clock = _address(path), per_user, max_age_s, log_rows, clock
+        self._refusal: type[Exception] = redis.RedisError
+        try:
+            self._sync = redis.Redis.from_url(path, socket_timeout=5)
+            pool = redis.asyncio.BlockingConnectionPool.from_url(path, max_connections=_CONNECTIONS, timeout=5, socket_timeout=5)
+            self._client: Any = redis.asyncio.Redis.from_pool(pool)
+            self._sync.ping()
+            mode = ""
+            with suppress(redis.ResponseError):  # a server may keep INFO to itself
+                mode = self._sync.info("server").get("redis_mode", "")
+        except (redis.RedisError, ValueError, OSError) as cause:
+            raise EventStoreError(f"no Redis answers at {self.address}: {cause}; start redis-server or correct path in [events].") from None
+        if mode in _MODES:
+            self._sync.close()
+            raise EventStoreError(f"{self.address} {_MODES[mode]} in path of [events].")
+        self._put, self._check = self._client.register_script(_PUT), self._client.register_script(_CHECK)
+
+    async def put(self, user_id: int, item_id: int) -> None:
+        """Return when Redis has acknowledged the play."""
+        await self._run(self._put, user_id, item_id)
+
+    async def latest(self, user_id: int, k: int) -> list[int]:
+        """At most k items, newest first."""
+        oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
+        found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{user_id}", "+inf", oldest, start=0, num=k))
+        return [int(item) for item in found]
+
+    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+        """Append to the stream in one transaction."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            for row in impressions:
+                pipeline.xadd("musicrec:impressions", row._asdict(), maxlen=self.log_rows, approximate=True)
+            await self._answered(pipeline.execute())
+
+    def plays(self) -> Iterator[Play]:
+        """The logged plays, read in chunks."""
+        return (Play(int(row[b"user_id"]), int(row[b"item_id"]), int(row[b"at"])) for row in self._logged("musicrec:plays"))
+
+    def impressions(self) -> Iterator[Impression]:
+        """The logged impressions, read in chunks."""
+        for row in self._logged("musicrec:impressions"):
+            user_id, item_id, position, shown_at = (int(row[name]) for name in (b"user_id", b"item_id", b"position", b"shown_at"))
+            yield Impression(user_id, item_id, row[b"source"].decode(), position, shown_at)
+
+    async def check(self) -> None:
+        """Run the script of a put for nobody, and read as `latest` does."""
+        await self._run(self._check, _NOBODY, 0)
+        await self.latest(_NOBODY, 1)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        self._sync.close()
+
+    def _logged(self, stream: str) -> Iterator[dict[bytes, bytes]]:
+        after = "-"
+        while True:
+            try:
+                rows = cast("list[Any]", self._sync.xrange(stream, min=after, count=_CHUNK))
+            except (self._refusal, OSError) as cause:
+                raise self._refused(cause) from cause
+            if not rows:
+                return
+            after = f"({rows[-1][0].decode()}"
+            yield from (row for _, row in rows)
+
+    async def _run(self, script: Any, user_id: int, item_id: int) -> None:
+        arguments = [item_id, int(self.clock() * 1e6), self.per_user, self.log_rows, user_id]
+        await self._answered(script(keys=[f"musicrec:latest:{user_id}", "musicrec:plays"], args=arguments))
+
+    async def _answered(self, answer: Awaitable[T]) -> T:
+        try:
+            return await answer
+        except (self._refusal, OSError) as cause:
+            raise self._refused(cause) from cause
+
+    def _refused(self, cause: Exception) -> EventStoreError:
+        return EventStoreError(f"Redis at {self.address} refuses: {cause}; check that it runs, has memory and may write to its disk.")
+
+
+def _address(url: str) -> str:
+    """`url` without user, password and options, for messages.
+
+    >>> _address("redis://:secret@host:6379/0?password=secret")
+    'redis://host:6379/0'
+    """
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
+        raise EventStoreError("path in [events] is no address of a Redis server; write redis://host:6379/0 or "
+                              "redis://:password@host:6379/0, where a password has %2F for /, %3F for ?, %23 for # and %40 for @.")
+    return "".join(found.groups())

@@ -1,0 +1,165 @@
+"""Plays in one SQLite file: survives kill -9 and power loss, and several workers may share it."""
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from musicrec.errors import EventStoreError
+from musicrec.events.group_commit import GroupCommit
+from musicrec.events.protocol import Clock, Impression, Play
+
+Row = TypeVar("Row", Play, Impression)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, source TEXT NOT NULL,
+                                        position INTEGER NOT NULL, shown_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
+                                   PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
+"""
+# A whole batch goes through each statement at once, as JSON rows [user_id, item_id, time, order]: Python's lock is then handed over
+# a few times a commit instead of a few times a row, which is what limits the puts a second.
+_LOG_PLAYS = """
+INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) ORDER BY key
+"""
+# A clock that stands still or goes back must not change the order: a play comes after the user's newest, and in the order of its batch.
+_MOVE_TO_FRONT = """
+INSERT INTO latest SELECT value ->> 0, value ->> 1,
+  max(value ->> 3, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
+FROM json_each(?1) WHERE true ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
+"""
+_CAP = """
+DELETE FROM latest WHERE (user_id, item_id) IN (
+  SELECT user_id, item_id FROM (
+    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
+    FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?1)))
+  WHERE place > ?2)
+"""
+_LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
+_LOG_IMPRESSIONS = """
+INSERT INTO impressions (user_id, item_id, source, position, shown_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
+"""
+_CHUNK = 10_000
+_NOBODY = -1
+
+
+class SqliteStore:
+    """An EventStore in the SQLite file `path`, in WAL mode; a put returns after the commit has reached the disk."""
+
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+        if "://" in path:
+            raise EventStoreError("path in [events] is the address of a server, but store is sqlite; set store = redis or name a file.")
+        self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
+        with self._said("opened"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer, self._reader = self._connection(), self._connection()
+            self._writer.executescript(_TABLES)
+        self._newest = 0
+        self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
+
+    async def put(self, user_id: int, item_id: int) -> None:
+        """Return after the commit that holds the play."""
+        await self._commits.add([Play(user_id, item_id, int(self.clock() * 1e6))])
+
+    async def latest(self, user_id: int, k: int) -> list[int]:
+        """At most k items, newest first. Read in the calling thread: a WAL reader never waits for a writer, and it takes microseconds."""
+        oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
+        with self._said("read"):
+            return [item for item, in self._reader.execute(_LATEST, (user_id, oldest, k))]
+
+    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+        """Return after the commit that holds them."""
+        await self._commits.add(impressions)
+
+    def plays(self) -> Iterator[Play]:
+        """The logged plays, read in chunks, so that a long export neither blocks writers nor fills memory."""
+        return self._logged("plays", "user_id, item_id, played_at", Play)
+
+    def impressions(self) -> Iterator[Impression]:
+        """The logged impressions, read in chunks."""
+        return self._logged("impressions", "user_id, item_id, source, position, shown_at", Impression)
+
+    async def check(self) -> None:
+        """Write to the pages that the next put will write to, up to the disk, and read as `latest` does."""
+        await self._commits.between(self._write_and_take_back)
+        await self.latest(_NOBODY, 1)
+
+    async def close(self) -> None:
+        """Commit what waits and close the file."""
+        await self._commits.close()
+        self._writer.close()
+        self._reader.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _write(self, rows: Sequence[Play | Impression]) -> None:
+        plays = json.dumps([(*row, self._after_all_before(row.played_at)) for row in rows if isinstance(row, Play)])
+        impressions = [row for row in rows if isinstance(row, Impression)]
+        with self._transaction():
+            self._writer.execute(_LOG_PLAYS, (plays,))
+            self._writer.execute(_MOVE_TO_FRONT, (plays,))
+            self._writer.execute(_CAP, (plays, self.per_user))
+            self._forget_oldest("plays")
+            if impressions:
+                self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
+                self._forget_oldest("impressions")
+
+    def _write_and_take_back(self) -> None:
+        with self._transaction():
+            row = self._writer.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (?, 0, 0)", (_NOBODY,)).lastrowid
+            self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
+            self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_NOBODY,))
+            self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_NOBODY,))
+
+    def _after_all_before(self, moment: int) -> int:
+        self._newest = max(moment, self._newest + 1)
+        return self._newest
+
+    def _forget_oldest(self, log: str) -> None:
+        self._writer.execute(f"DELETE FROM {log} WHERE id <= (SELECT max(id) FROM {log}) - ?", (self.log_rows,))
+
+    def _logged(self, log: str, columns: str, row_of: Callable[..., Row]) -> Iterator[Row]:
+        after = 0
+        while True:
+            with self._said("read"):
+                rows = self._reader.execute(f"SELECT id, {columns} FROM {log} WHERE id > ? ORDER BY id LIMIT ?", (after, _CHUNK)).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield from (row_of(*row[1:]) for row in rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._said("written"), self._turn_to_write():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
+        # and by the kernel when its holder is killed.
+        with self.path.with_name(f"{self.path.name}-turn").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _said(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as cause:
+            raise EventStoreError(f"event store {self.path} cannot be {done}: {cause}; check its folder and free space.") from cause

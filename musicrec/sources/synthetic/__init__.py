@@ -1,4 +1,0 @@
-"""Generated listening logs in the form of the real ones: invented names, plausible taste, published proportions.
-
-Nothing in them comes from a person. Every file carries a mark, see `files.is_generated`.
-"""

@@ -1,0 +1,58 @@
+"""What is wrong or odd in the logs, as a table of findings: each says how much, shows an example and what is done about it."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import date
+
+import duckdb
+import pandas as pd
+from ibis.expr.types import Table
+
+from musicrec.errors import DataError
+from musicrec.validation import catalogue, dates, plays
+from musicrec.validation.logs import SEVERITIES, Finding, Logs
+
+__all__ = ["CHECKS", "Finding", "Logs", "findings"]
+
+CHECKS: dict[str, Callable[[Logs], list[Finding]]] = {
+    "nulls": plays.nulls,
+    "repeated track ids": catalogue.repeated_track_ids,
+    "orphans": plays.orphans,
+    "repeated names rows": catalogue.ids_with_several_names,
+    "unnamed": catalogue.ids_without_names,
+    "empty lists": catalogue.empty_lists,
+    "genre None": catalogue.names_that_read_none,
+    "shared names": catalogue.names_of_several_ids,
+    "repeats inside lists": catalogue.names_repeated_inside_lists,
+    "ids under several types": catalogue.ids_under_several_types,
+    "sequence": plays.gaps_in_sequence,
+    "repeats": plays.repeats,
+    "never played": plays.tracks_without_plays,
+    "absent users": plays.skipped_user_ids,
+    "shares": plays.shares_out_of_range,
+    "concentration": plays.concentration,
+    "dates": dates.dates_out_of_range,
+    "whole days": dates.whole_days,
+    "cold users": dates.cold_users,
+    "weekdays": dates.flat_week,
+    "id order": dates.order_of_ids,
+}
+
+
+def findings(tracks: Table, catalog_names: Table, interactions: Table, test_start: date) -> pd.DataFrame:
+    """One row a finding, worst first: severity, finding, count, share, example, action. No finding, no row.
+
+    severity: "error" (cannot be used as it is), "warning" (handled, but look) or "note" (good to know). count: how many; share: of what
+    the finding names, 0..1. test_start: where the test set begins. The tables are raw (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
+    Raises DataError for a file that turns out damaged.
+    Cost: about seven passes over interactions; what is fetched has one row a user, a track or a day, and for repeats ids of some
+    million plays at a time.
+    """
+    logs = Logs(tracks, catalog_names, interactions, test_start)
+    try:
+        rows = [found for check in CHECKS.values() for found in check(logs)]
+    except duckdb.Error as cause:
+        what = str(cause).strip().splitlines()[0].rstrip(".")
+        raise DataError(f"The logs cannot be read: {what}; check the files that [data] names.") from cause
+    rows.sort(key=lambda found: SEVERITIES.index(found.severity))
+    return pd.DataFrame(rows, columns=[field.name for field in fields(Finding)])

@@ -1,0 +1,100 @@
+"""Checks of interactions: keys, sequence, repeats, who and what is played."""
+
+import numpy as np
+
+from musicrec.validation.logs import Finding, Logs
+from musicrec.validation.pairs import repeated_pairs
+
+# Concentration is said when the top 1 % of tracks hold this share of plays, and only where 1 % is at least one track.
+HEAVY, FEWEST_TRACKS = 0.2, 100
+
+
+def nulls(logs: Logs) -> list[Finding]:
+    """Missing keys in tracks or interactions."""
+    found = []
+    for name, table, columns in (("tracks", logs.tracks, ("track_id",)),
+                                 ("interactions", logs.interactions, ("user_id", "track_id", "track_seq", "started_at"))):
+        counts = table.aggregate(**{column: table[column].isnull().sum() for column in columns}).to_pyarrow().to_pylist()[0]
+        total = logs.n_tracks if name == "tracks" else logs.n_plays
+        found += [Finding("error", f"rows of {name} without {column}", int(n), n / total, "", "Refused: fill or remove them.")
+                  for column, n in counts.items() if n]
+    return found
+
+
+def orphans(logs: Logs) -> list[Finding]:
+    """Plays of tracks that the catalogue lacks."""
+    known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
+    stray = logs.of_track[~logs.of_track["track_id"].isin(known)]
+    n = int(stray["plays"].sum())
+    if not n:
+        return []
+    return [Finding("error", "plays of tracks that the catalogue lacks", n, n / logs.n_plays, f"track {stray['track_id'].iloc[0]}",
+                    "Dropped up to [data] max_orphan_share, refused above it.")]
+
+
+def gaps_in_sequence(logs: Logs) -> list[Finding]:
+    """Histories whose track_seq is not 1, 2, ... n."""
+    users = logs.of_user
+    broken = users[(users["low"] != 1) | (users["high"] != users["plays"])]
+    if not len(broken):
+        return []
+    first = broken.iloc[0]
+    return [Finding("warning", "histories with gaps or repeats in track_seq", len(broken), len(broken) / len(users),
+                    f"user {first['user_id']}: {first['plays']} plays numbered {first['low']}..{first['high']}",
+                    "Time orders the plays, track_seq only breaks ties.")]
+
+
+def repeats(logs: Logs) -> list[Finding]:
+    """Plays of a track that the same user played before."""
+    n, user = repeated_pairs(logs)
+    if not n:
+        return []
+    return [Finding("note", "plays that repeat an earlier (user, track)", n, n / logs.n_plays, f"user {user}",
+                    "Merged in the matrix: plays add up, the latest moment counts.")]
+
+
+def tracks_without_plays(logs: Logs) -> list[Finding]:
+    """Tracks of the catalogue that nobody played."""
+    known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
+    silent = known[~np.isin(known, logs.of_track["track_id"].to_numpy())]
+    if not len(silent):
+        return []
+    return [Finding("note", "tracks that nobody played", len(silent), len(silent) / logs.n_tracks, f"track {silent.min()}",
+                    "Kept: only content can recommend them.")]
+
+
+def skipped_user_ids(logs: Logs) -> list[Finding]:
+    """Users without plays: numbers between the smallest and the largest user id that never occur. Sparse ids are no finding."""
+    ids = logs.of_user["user_id"]
+    span = int(ids.max()) - int(ids.min()) + 1
+    n = span - len(ids)
+    if not 0 < n < 0.5 * span:
+        return []
+    at = int(np.flatnonzero(np.diff(ids.to_numpy()) > 1)[0])
+    return [Finding("note", "user ids that have no plays (numbers left out)", n, n / span, f"user {ids.iloc[at] + 1}",
+                    "Nothing: they get the default list.")]
+
+
+def shares_out_of_range(logs: Logs) -> list[Finding]:
+    """Played shares below 0 or above 1."""
+    if "played_share" not in logs.interactions.columns:
+        return []
+    share = logs.interactions.played_share
+    rows = logs.interactions.filter((share < 0) | (share > 1))
+    row = rows.aggregate(n=rows.count(), example=rows.played_share.max()).to_pyarrow().to_pylist()[0]
+    if not row["n"]:
+        return []
+    return [Finding("error", "played shares outside 0..1", int(row["n"]), row["n"] / logs.n_plays, f"share {row['example']:g}",
+                    "Correct the source: shares weigh the plays.")]
+
+
+def concentration(logs: Logs) -> list[Finding]:
+    """How much of all listening goes to the top 1 % of tracks."""
+    plays = logs.of_track["plays"].to_numpy()
+    top = logs.n_tracks // 100
+    share = float(plays[:top].sum() / plays.sum()) if logs.n_tracks >= FEWEST_TRACKS else 0.0
+    if share < HEAVY:
+        return []
+    return [Finding("note", "plays that go to the top 1 % of tracks", int(plays[:top].sum()), share,
+                    f"track {logs.of_track['track_id'].iloc[0]}: {plays[0]:,} plays",
+                    "Popularity is a strong baseline; read coverage and novelty beside precision.")]

@@ -1,0 +1,115 @@
+"""The sample: a small generated world that is whole, labelled, repeatable, and in which taste pays."""
+
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from scipy import sparse
+
+from musicrec.datasets import is_generated
+from musicrec.datasets.generated import FILES
+from musicrec.datasets.sample.__main__ import write
+from musicrec.errors import SourceError
+from musicrec.sources.yandex import Yandex
+
+SPLIT = pd.Timestamp("2022-12-16")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample with seed 0."""
+    path = tmp_path_factory.mktemp("sample")
+    assert write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plays(folder: Path) -> pd.DataFrame:
+    """Its listens."""
+    return pd.read_parquet(folder / FILES[2])
+
+
+def test_sizes_are_those_announced(folder: Path, plays: pd.DataFrame) -> None:
+    """3,000 users, 4,000 tracks, about 250,000 listens within 2022."""
+    assert plays["user_id"].nunique() == 3000
+    assert pq.read_metadata(folder / FILES[0]).num_rows == 4000
+    assert abs(len(plays) - 250_000) < 10_000
+    assert plays["started_at"].dt.year.unique().tolist() == [2022]
+
+
+def test_the_commands_of_the_manual_find_their_user_and_tracks(plays: pd.DataFrame) -> None:
+    """User 617032 has a history before the split, and the three tracks of the manual are played."""
+    assert ((plays["user_id"] == 617032) & (plays["started_at"] < SPLIT)).sum() > 50
+    counts = plays["track_id"].value_counts()
+    assert counts[[99262, 590303, 597196]].min() > 50
+
+
+def test_the_form_is_that_of_the_real_files(folder: Path, plays: pd.DataFrame) -> None:
+    """The stored index restarts for every user, no track occurs twice for a user, track_seq runs without gaps in order of time."""
+    assert not plays.index.is_unique
+    assert not plays.duplicated(["user_id", "track_id"]).any()
+    assert (plays["track_seq"].to_numpy() == plays.groupby("user_id").cumcount() + 1).all()
+    assert plays.groupby("user_id")["started_at"].is_monotonic_increasing.all()
+    assert plays.dtypes.astype(str).tolist() == ["int32", "int32", "int16", "datetime64[us]"]
+    raw = Yandex(folder=folder).read(ibis.duckdb.connect())
+    assert len(raw.interactions.user_id.to_pyarrow()) == len(plays)
+
+
+def test_oddities_of_the_real_files_occur(folder: Path) -> None:
+    """Genres without a name, empty lists, tracks called 'None', titles that repeat."""
+    tracks, names = pd.read_parquet(folder / FILES[0]), pd.read_parquet(folder / FILES[1])
+    known = set(names.loc[names["type"] == "genre", "id"])
+    assert {genre for genres in tracks["genres"] for genre in genres} - known
+    assert all((tracks[column].str.len() == 0).any() for column in ("albums", "artists", "genres"))
+    titles = names.loc[names["type"] == "track", "name"]
+    assert (titles == "None").any()
+    assert titles.duplicated().mean() > 0.1
+    assert names["id"].duplicated().any()
+
+
+def test_some_users_are_cold_and_new_tracks_appear(plays: pd.DataFrame) -> None:
+    """A few users begin after the split; tracks are first heard in every month."""
+    first = plays.groupby("user_id")["started_at"].min()
+    assert 0.02 < (first >= SPLIT).mean() < 0.06
+    debut = plays.groupby("track_id")["started_at"].min().dt.month.value_counts()
+    assert debut.reindex(range(1, 13)).min() > 20
+
+
+def test_shared_listeners_tell_more_than_popularity(plays: pd.DataFrame) -> None:
+    """Scoring by co-listening finds over twice as many tracks of the future in its top 10 as popularity does."""
+    items, users = np.unique(plays["track_id"]), np.unique(plays["user_id"])
+    column, row = np.searchsorted(items, plays["track_id"]), np.searchsorted(users, plays["user_id"])
+    shape = (len(users), len(items))
+    past, future = (sparse.csr_matrix((np.ones(part.sum(), np.float32), (row[part], column[part])), shape=shape).toarray()
+                    for part in (plays["started_at"] < SPLIT, plays["started_at"] >= SPLIT))
+    popularity = past.sum(0)
+    cosine = past.T @ past / np.sqrt(np.outer(popularity + 10, popularity + 10))
+    np.fill_diagonal(cosine, 0)
+    judged = (past.sum(1) > 0) & (future.sum(1) > 0)
+
+    def hits(scores: np.ndarray) -> float:
+        top = np.argpartition(-np.where(past > 0, -np.inf, scores)[judged], 10, axis=1)[:, :10]
+        return float(np.take_along_axis(future[judged], top, axis=1).mean())
+
+    assert hits(past @ cosine) > 2 * hits(np.broadcast_to(popularity, past.shape)) > 0
+
+
+def test_the_mark_is_there_and_a_second_call_keeps_the_files(folder: Path) -> None:
+    """A whole sample is not written again; a damaged one is."""
+    assert is_generated(folder)
+    assert "Generated data" in (folder / "README.txt").read_text(encoding="utf-8")
+    before = [(folder / name).read_bytes() for name in FILES]
+    assert not write(folder)
+    (folder / FILES[1]).write_bytes(before[1][:-9])
+    assert write(folder)
+    assert [(folder / name).read_bytes() for name in FILES] == before
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file in the way is one sentence."""
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(SourceError, match="cannot be written"):
+        write(tmp_path / "taken" / "sample")

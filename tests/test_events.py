@@ -1,0 +1,293 @@
+"""The contract of every event store, and what only the one on disk can show."""
+
+import asyncio
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicrec.errors import EventStoreError
+from musicrec.events import EVENT_STORES, EventStore, Impression, event_store
+from musicrec.events.group_commit import GroupCommit
+from tests.redis_server import redis_server
+from tests.service_world import free_port
+
+Make = Callable[..., EventStore]
+
+
+class Clock:
+    """A clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_600_000_000.0
+
+    def __call__(self) -> float:
+        """The moment told last."""
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server for all tests of this file."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(params=list(EVENT_STORES))
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Opens a store of each kind over one fresh place; called twice it opens the same place again."""
+    name, path = request.param, str(tmp_path / "events.sqlite")
+    if name == "redis":
+        path = request.getfixturevalue("redis_url")
+        import redis
+
+        with redis.Redis.from_url(path) as client:
+            client.flushall()
+    return lambda **options: event_store(name, path, **options)
+
+
+def scenario(store: EventStore, plays: list[tuple[int, int]], user: int, k: int) -> list[int]:
+    """Put all plays, read the latest of `user`, close."""
+    async def steps() -> list[int]:
+        for one in plays:
+            await store.put(*one)
+        found = await store.latest(user, k)
+        await store.close()
+        return found
+    return asyncio.run(steps())
+
+
+def test_newest_first(make: Make) -> None:
+    """Plays come back newest first."""
+    assert scenario(make(), [(1, 10), (1, 20), (1, 30)], 1, 10) == [30, 20, 10]
+
+
+def test_repeat_moves_to_front(make: Make) -> None:
+    """A repeated item moves to the front and stands there once."""
+    assert scenario(make(), [(1, 10), (1, 20), (1, 10)], 1, 10) == [10, 20]
+
+
+def test_cap(make: Make) -> None:
+    """Ten plays are kept, not eleven."""
+    assert scenario(make(per_user=10), [(1, item) for item in range(11)], 1, 100) == list(range(10, 0, -1))
+
+
+def test_repeat_at_the_cap_loses_nothing(make: Make) -> None:
+    """Repeating an item of a full list drops no other item."""
+    assert scenario(make(per_user=3), [(1, 1), (1, 2), (1, 3), (1, 1)], 1, 10) == [1, 3, 2]
+
+
+def test_k(make: Make) -> None:
+    """No more than k are told."""
+    assert scenario(make(), [(1, 10), (1, 20), (1, 30)], 1, 2) == [30, 20]
+
+
+def test_users_apart(make: Make) -> None:
+    """One user's plays are not another's; an unknown user has none."""
+    assert scenario(make(), [(1, 10), (2, 20)], 2, 10) == [20]
+    assert scenario(make(), [], 3, 10) == []
+
+
+def test_age_limit(make: Make) -> None:
+    """A play older than the limit is no longer told, a younger one is."""
+    clock = Clock()
+    store = make(max_age_s=60, clock=clock)
+
+    async def steps() -> list[int]:
+        await store.put(1, 10)
+        clock.now += 50
+        await store.put(1, 20)
+        clock.now += 20
+        found = await store.latest(1, 10)
+        await store.close()
+        return found
+    assert asyncio.run(steps()) == [20]
+
+
+def test_clock_that_goes_back(make: Make) -> None:
+    """The order of storing holds also when the clock stands still or goes back."""
+    clock = Clock()
+    store = make(clock=clock)
+
+    async def steps() -> list[int]:
+        for item in (10, 20, 30):
+            await store.put(1, item)
+            clock.now -= 10
+        found = await store.latest(1, 10)
+        await store.close()
+        return found
+    assert asyncio.run(steps()) == [30, 20, 10]
+
+
+def test_log_holds_every_play(make: Make) -> None:
+    """The log tells every play in order with its time, also those that the cap forgot."""
+    store, clock = make(per_user=1, clock=Clock()), Clock()
+
+    async def steps() -> list[tuple[int, int, int]]:
+        for one in [(1, 10), (1, 20), (2, 10), (1, 10)]:
+            await store.put(*one)
+        found = [tuple(play) for play in store.plays()]
+        await store.close()
+        return found
+    assert asyncio.run(steps()) == [(user, item, int(clock() * 1e6)) for user, item in [(1, 10), (1, 20), (2, 10), (1, 10)]]
+
+
+def test_impressions(make: Make) -> None:
+    """Impressions come back as they were put."""
+    rows = [Impression(1, 10, "personal", 0, 5), Impression(1, 20, "online", 1, 5)]
+    store = make()
+
+    async def steps() -> list[Impression]:
+        await store.put_impressions(rows)
+        found = list(store.impressions())
+        await store.close()
+        return found
+    assert asyncio.run(steps()) == rows
+
+
+def test_many_at_once(make: Make) -> None:
+    """Concurrent puts are all kept."""
+    store = make(per_user=500)
+
+    async def steps() -> int:
+        await asyncio.gather(*(store.put(user, item) for user in range(5) for item in range(100)))
+        found = [await store.latest(user, 500) for user in range(5)]
+        logged = sum(1 for _ in store.plays())
+        await store.close()
+        assert all(sorted(one) == list(range(100)) for one in found)
+        return logged
+    assert asyncio.run(steps()) == 500
+
+
+def test_a_check_leaves_nothing_behind(make: Make) -> None:
+    """A store that works passes its check, before and after plays, and neither lists nor logs show it."""
+    store = make()
+
+    async def steps() -> None:
+        await store.check()
+        await store.put(1, 10)
+        await store.check()
+        await store.put(1, 20)
+        assert await store.latest(1, 10) == [20, 10]
+        assert await store.latest(-1, 10) == []
+        assert [(play.user_id, play.item_id) for play in store.plays()] == [(1, 10), (1, 20)]
+        assert list(store.impressions()) == []
+        await store.close()
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_STORES.keys() - {"memory"}))
+def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """What was put is there after the store is opened again."""
+    path = request.getfixturevalue("redis_url") if name == "redis" else str(tmp_path / "new" / "events.sqlite")
+    scenario(event_store(name, path), [(77, 10), (77, 20)], 77, 10)
+    assert scenario(event_store(name, path), [], 77, 10) == [20, 10]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=30), st.integers(1, 4))
+def test_sqlite_agrees_with_memory(plays: list[tuple[int, int]], per_user: int) -> None:
+    """SQLite tells the same as a dictionary for any sequence of plays."""
+    clock = Clock()
+    memory = event_store("memory", "", per_user, None, 100, clock)
+    disk = event_store("sqlite", f"{tempfile.mkdtemp()}/events.sqlite", per_user, None, 100, clock)
+
+    async def steps() -> None:
+        for one in plays:
+            await memory.put(*one)
+        await asyncio.gather(*(disk.put(*one) for one in plays))
+        for user in range(3):
+            assert await disk.latest(user, 10) == await memory.latest(user, 10)
+        assert list(disk.plays()) == list(memory.plays())
+        await disk.close()
+    asyncio.run(steps())
+
+
+def test_two_processes_share_one_file(tmp_path: Path) -> None:
+    """Two stores over one file, as two workers have them, see each other's plays in one order."""
+    path = str(tmp_path / "events.sqlite")
+    one, two = event_store("sqlite", path), event_store("sqlite", path)
+
+    async def steps() -> list[int]:
+        for item in range(6):
+            await (one, two)[item % 2].put(1, item)
+        found = await one.latest(1, 10)
+        await asyncio.gather(one.close(), two.close())
+        return found
+    assert asyncio.run(steps()) == [5, 4, 3, 2, 1, 0]
+
+
+def test_log_is_bounded(tmp_path: Path) -> None:
+    """The log forgets its oldest rows beyond log_rows."""
+    store = event_store("sqlite", str(tmp_path / "events.sqlite"), log_rows=3)
+
+    async def steps() -> list[int]:
+        for item in range(6):
+            await store.put(1, item)
+        found = [play.item_id for play in store.plays()]
+        await store.close()
+        return found
+    assert asyncio.run(steps()) == [3, 4, 5]
+
+
+def test_full_disk_refuses_and_still_reads(tmp_path: Path) -> None:
+    """When SQLite finds no room a put raises one sentence, reading goes on, and puts work again once there is room."""
+    store = event_store("sqlite", str(tmp_path / "events.sqlite"))
+    writer: sqlite3.Connection = store._writer  # type: ignore[attr-defined]
+
+    async def steps() -> None:
+        await store.put(1, 10)
+        pages = writer.execute("PRAGMA page_count").fetchone()[0]
+        writer.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(EventStoreError, match="full"):
+            await asyncio.gather(*(store.put(user, 20) for user in range(10_000)))
+        assert await store.latest(1, 10) == [10]
+        writer.execute("PRAGMA max_page_count = 1000000")
+        await store.put(1, 99)
+        assert (await store.latest(1, 1)) == [99]
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_bounded_waiting() -> None:
+    """Puts beyond the bound are refused while a slow commit runs, and those that wait are not lost."""
+    written: list[int] = []
+
+    def slowly(rows: list[int]) -> None:
+        time.sleep(0.1)
+        written.extend(rows)
+
+    async def steps() -> None:
+        commits: GroupCommit[int] = GroupCommit(slowly, most_waiting=5)
+        waiting = [asyncio.create_task(commits.add([number])) for number in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(EventStoreError, match="wait for the disk"):
+            await commits.add([99])
+        await asyncio.gather(*waiting)
+        await commits.close()
+    asyncio.run(steps())
+    assert written == list(range(5))
+
+
+def test_not_a_database(tmp_path: Path) -> None:
+    """A file that is no SQLite database is refused with one sentence that names it."""
+    (tmp_path / "events.sqlite").write_text("not a database, but long enough to have a header that is wrong" * 20)
+    with pytest.raises(EventStoreError, match=r"events\.sqlite cannot be opened"):
+        event_store("sqlite", str(tmp_path / "events.sqlite"))
+
+
+def test_unknown_store() -> None:
+    """An unknown name is refused with the known ones."""
+    with pytest.raises(EventStoreError, match="sqlite, redis, memory"):
+        event_store("mongo", "x")
+
+
+def test_no_redis() -> None:
+    """A Redis that does not answer is refused with its address."""
+    with pytest.raises(EventStoreError, match=r"no Redis answers at redis://127"):
+        event_store("redis", f"redis://127.0.0.1:{free_port()}/0")
