@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
+# Further versions of Python on which `make test` runs the fast tests: those that are found, or none with OTHERS=
+OTHERS := $(shell for version in 3.12 3.13; do python$$version -c "" 2>/dev/null && test "`$(PYTHON3) -c 'import sys; print("%d.%d" % sys.version_info[:2])'`" != $$version && echo $$version; done)
 PY := $(VENV)/bin/python
 MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
@@ -16,7 +18,13 @@ test: $(VENV)/dev.stamp ## lint, types, import rules and all tests; on 3.12 and 
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -n auto --dist loadfile
+	@for version in $(OTHERS); do $(MAKE) --no-print-directory other VERSION=$$version || exit 1; done
+	@$(PY) -m pytest -n auto --dist loadfile --cov=musicrec --cov-report=term:skip-covered
+
+other: # the fast tests with another Python, in an environment of its own
+	@$(MAKE) --no-print-directory VENV=.venv-$(VERSION) PYTHON=python$(VERSION) .venv-$(VERSION)/dev.stamp
+	@echo "The fast tests with Python $(VERSION):"
+	@.venv-$(VERSION)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
 
 check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
 	@$(VENV)/bin/ruff check .
