@@ -61,7 +61,7 @@ def test_rules_of_blending(guarded: Services) -> None:
     assert max(artists.count(artist) for artist in set(artists)) <= 2
 
 
-@pytest.mark.parametrize("method", ["alternate", "score", "reciprocal_rank"])
+@pytest.mark.parametrize("method", ["alternate", "score", "rrf"])
 def test_allowed_items(tmp_path: Path, method: str) -> None:
     """With a list of allowed items nothing else is recommended, whatever the way of blending, not even to fill up to k."""
     published(tmp_path)

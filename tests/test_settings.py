@@ -80,7 +80,7 @@ def test_a_missing_section_lists_its_keys(config: Path) -> None:
     with pytest.raises(SettingsError, match=r"unknown section \[blend\]; known are urls, data"):
         load(config, {})
     config.write_text(config.read_text().split("[blend]")[0])
-    with pytest.raises(SettingsError, match=r"has no section \[blending\]; expected keys: first, online_seeds, max_k|has no section"):
+    with pytest.raises(SettingsError, match=r"has no section \[blending\]; expected keys: first, recent_items, max_k|has no section"):
         load(config, {})
 
 

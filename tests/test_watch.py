@@ -15,7 +15,7 @@ import requests
 
 from musicrec.registry import RunInfo, current, publish
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.watch import Watch
+from musicrec.serving.model_store import Watch
 from musicrec.storage import storage
 from tests.s3_server import s3_server
 from tests.service_world import PERSONAL, USER, Services, published, running, write_run
@@ -156,7 +156,7 @@ def test_an_unforeseen_error_ends_no_watch() -> None:
     async def steps() -> None:
         served, metrics = Faulty(), Metrics("trial")
         watch = Watch(served, metrics)  # type: ignore[arg-type]
-        work = asyncio.create_task(watch._for_ever(0.001))
+        work = asyncio.create_task(watch.look_for_ever(0.001))
         while served.looks < 6:
             await asyncio.sleep(0.01)
             assert not work.done()
