@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,7 +141,7 @@ def test_a_storage_that_redirects_for_a_while_ends_no_watch(tmp_path: Path) -> N
 class Faulty:
     """A served run whose every look fails in a way that nobody foresaw."""
 
-    run, refused = object(), None
+    run, refused = SimpleNamespace(run_id="earlier", created_at="2026-01-01"), None
 
     def __init__(self) -> None:
         self.looks = 0

@@ -1,7 +1,6 @@
 """Logs as JSON lines on stderr, one for every request, each with the request's id."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import random
@@ -9,10 +8,8 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,67 +23,57 @@ _PLAIN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, message, request id, and the record's `fields`."""
+    """One JSON object a line: time (UTC), level, message and request id."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"), "level": record.levelname,
-                "message": record.getMessage(), "request_id": REQUEST_ID.get(), **getattr(record, "fields", {})}
+        line = {"time": _text(record.created), "level": record.levelname, "message": record.getMessage(), "request_id": REQUEST_ID.get()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-class BufferedHandler(logging.StreamHandler[TextIO]):
-    """Keeps records until `flush` writes them together, so that no answer waits for a slow log; of more than `most` the oldest go."""
+class RequestsLog:
+    """Requests that wait to be written together, so that no answer waits for a slow log; of more than `most` the oldest go."""
 
-    def __init__(self, stream: TextIO, most: int = 50_000) -> None:
-        self._waiting: deque[logging.LogRecord] = deque(maxlen=most)
-        super().__init__(stream)
+    def __init__(self, most: int = 50_000) -> None:
+        self.waiting: deque[tuple[float, str, str, str, str, int, float]] = deque(maxlen=most)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record."""
-        self._waiting.append(record)
+    def write(self) -> None:
+        """Log what waits, one JSON object a line."""
+        names = ("request_id", "service", "method", "route", "status")
+        lines = [json.dumps({"time": _text(at), "level": "INFO", "message": "answered", **dict(zip(names, told)), "ms": round(s * 1000, 2)})
+                 for at, *told, s in (self.waiting.popleft() for _ in range(len(self.waiting)))]
+        if lines:
+            requests_log.info("\n".join(lines))
 
-    def flush(self) -> None:
-        """Write what waits; a log that cannot be written stops no service."""
-        lines = [self.format(self._waiting.popleft()) + self.terminator for _ in range(len(self._waiting))]
-        with contextlib.suppress(OSError, ValueError):
-            self.stream.write("".join(lines))
-            self.stream.flush()
-
-    async def flush_regularly(self, pause_s: float = 0.1) -> None:
-        """Flush in a thread every `pause_s` seconds, for ever."""
+    async def write_regularly(self, pause_s: float = 0.1) -> None:
+        """Write in a thread every `pause_s` seconds, for ever."""
         while True:
             await asyncio.sleep(pause_s)
-            if self._waiting:
-                await asyncio.to_thread(self.flush)
+            if self.waiting:
+                await asyncio.to_thread(self.write)
 
 
-def log_as_json(requests: bool) -> BufferedHandler:
-    """Write our logs to stderr: warnings and errors at once, `requests` (if wanted) whenever the returned handler is flushed.
-
-    uvicorn's own access log is silenced.
-    """
-    buffered = BufferedHandler(sys.stderr)
-    for logger, handler in ((log, logging.StreamHandler(sys.stderr)), (requests_log, buffered)):
-        handler.setFormatter(JsonLines())
+def log_as_json(requests: bool) -> None:
+    """Write our logs to stderr, those of `requests` if wanted, and silence uvicorn's own access log."""
+    for logger, formatter in ((log, JsonLines()), (requests_log, logging.Formatter("%(message)s"))):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(formatter)
         logger.handlers, logger.propagate = [handler], False
     requests_log.setLevel(logging.INFO if requests else logging.WARNING)
     uvicorn = logging.getLogger("uvicorn.access")
     uvicorn.handlers, uvicorn.propagate = [], False
-    return buffered
 
 
 class AccessLog:
     """ASGI middleware: a request id, a count and a log line for every request, and status 500 for one that failed.
 
-    A request id that the caller sends in X-Request-Id is kept if it is short and plain. `paths` names the routes of endpoints
-    for which the scope holds no route.
+    A request id that the caller sends in X-Request-Id is kept if it is short and plain.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[Any, str]) -> None:
-        self.app, self.metrics, self.paths = app, metrics, paths
+    def __init__(self, app: ASGIApp, metrics: Metrics, requests: RequestsLog) -> None:
+        self.app, self.metrics, self.requests = app, metrics, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, then count and log."""
@@ -115,12 +102,15 @@ class AccessLog:
             self._answered(scope, status or 500, time.perf_counter() - began)
 
     def _answered(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or self.paths.get(scope.get("endpoint"), "other")
+        # FastAPI puts its own routes into the scope, of others the endpoint alone.
+        route = getattr(scope.get("route") or scope.get("endpoint"), "path", "other")
         self.metrics.answered(route, status, seconds)
         if requests_log.isEnabledFor(logging.INFO):
-            fields = {"request_id": REQUEST_ID.get(), "service": self.metrics.service, "method": scope["method"], "route": route,
-                      "status": status, "ms": round(seconds * 1000, 2)}
-            requests_log.info("answered", extra={"fields": fields})
+            self.requests.waiting.append((time.time(), REQUEST_ID.get(), self.metrics.service, scope["method"], route, status, seconds))
+
+
+def _text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _request_id(scope: Scope) -> bytes:

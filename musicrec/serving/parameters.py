@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AliasChoices, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from musicrec.serving.schemas import K_NAMES, WHOLE, Asked
 
@@ -36,7 +36,7 @@ async def read(request: Request, model: type[A]) -> A:
     values: dict[str, object] = {}
     if body := await _body(request):
         values = _json_object(body)
-    values |= parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    values |= _query(request.scope["query_string"].decode("latin-1"))
     values |= request.path_params
     try:
         return model.model_validate(values)
@@ -104,15 +104,23 @@ def _bad_body(message: str) -> RequestValidationError:
     return RequestValidationError([_told("body", "body", message)])
 
 
+def _query(text: str) -> dict[str, str]:
+    # Nearly every query is plain numbers, which the general parser takes three times as long for.
+    if "%" in text or "+" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)}
+
+
 async def _body(request: Request) -> bytes:
-    body = b""
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_BODY:
-                raise _bad_body(f"the body is larger than {MAX_BODY} bytes")
-    except ClientDisconnect:
-        raise _bad_body("the body ended before its end") from None
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise _bad_body("the body ended before its end")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise _bad_body(f"the body is larger than {MAX_BODY} bytes")
     return body
 
 
