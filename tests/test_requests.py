@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
-import logging
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec import settings
-from musicrec.serving.access_log import BufferedHandler, JsonLines
+from musicrec.serving.access_log import RequestsLog, log_as_json
 from musicrec.serving.app import Operation, Readiness, application
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import read
@@ -73,7 +73,8 @@ def test_a_fault_of_ours_is_told(hot: bool, capsys: pytest.CaptureFixture[str]) 
         return Readiness()
 
     metrics, service = Metrics("trial"), settings.load(PROJECT / "config.ini", {}).service
-    app = application(metrics, "A trial.", service, [Operation("/broken", broken, Asked, Stored, ("POST",), hot=hot)], lifespan, dict, ready)
+    operation = Operation("/broken", broken, Asked, Stored, ("POST",), hot=hot)
+    app = application(metrics, "A trial.", service, [operation], lifespan, dict, ready)
     answered: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -89,33 +90,35 @@ def test_a_fault_of_ours_is_told(hot: bool, capsys: pytest.CaptureFixture[str]) 
     assert metrics.counts() == {"/broken 500": 1}
 
 
-def record(fields: dict[str, Any]) -> logging.LogRecord:
-    """A log record as the access log makes it."""
-    return logging.makeLogRecord({"created": 1.5, "levelname": "INFO", "msg": "answered", "fields": fields})
-
-
-def test_requests_log_is_bounded_and_written_when_flushed() -> None:
-    """Of more requests than it may hold the latest are written, each as one JSON line, and not before it is flushed."""
-    stream = io.StringIO()
-    handler = BufferedHandler(stream, most=3)
-    handler.setFormatter(JsonLines())
+def test_requests_log_is_bounded_and_written_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of more requests than it may hold the latest are written, each as one JSON line, and not before they are asked to be."""
+    log_as_json(requests=True)
+    requests = RequestsLog(most=3)
     for number in range(5):
-        handler.handle(record({"request_id": "id", "service": "events", "status": 200 + number}))
-    assert stream.getvalue() == ""
-    handler.flush()
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        requests.waiting.append((1.5, "id", "events", "POST", "/put", 200 + number, 0.0012))
+    assert capsys.readouterr().err == ""
+    requests.write()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["status"] for line in lines] == [202, 203, 204]
     assert lines[0] == {"time": "1970-01-01T00:00:01.500+00:00", "level": "INFO", "message": "answered", "request_id": "id",
-                        "service": "events", "status": 202}
+                        "service": "events", "method": "POST", "route": "/put", "status": 202, "ms": 1.2}
 
 
-def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed or full log is not an error of the service."""
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")
 
-    handler = BufferedHandler(Full())
-    handler.handle(record({}))
-    handler.flush()
-    handler.flush()
+    async def steps() -> None:
+        requests = RequestsLog()
+        work = asyncio.create_task(requests.write_regularly(0.001))
+        for _ in range(3):
+            requests.waiting.append((1.5, "id", "events", "POST", "/put", 200, 0.0012))
+            while requests.waiting:
+                await asyncio.sleep(0.001)
+        assert not work.done()
+        work.cancel()
+    monkeypatch.setattr(sys, "stderr", Full())
+    log_as_json(requests=True)
+    asyncio.run(steps())
