@@ -50,7 +50,7 @@ def test_key(guarded: Services, name: str) -> None:
 
 
 def test_rules_of_blending(guarded: Services) -> None:
-    """Online comes first, blocked items never come, no artist comes more than twice, and the neighbours know the key."""
+    """Online comes first, blocked items never come, no artist comes more than twice, and the other services are sent the key."""
     ask(guarded, "events", "/put", user_id=USER, item_id=200)
     answer = ask(guarded, "recommendations", "/recommendations", user_id=USER, k=14).json()
     assert "degraded" not in answer

@@ -41,9 +41,12 @@ class RequestsLog:
 
     def write(self) -> None:
         """Log what waits, one JSON object a line."""
-        names = ("request_id", "service", "method", "route", "status")
-        lines = [json.dumps({"time": _text(at), "level": "INFO", "message": "answered", **dict(zip(names, told)), "ms": round(s * 1000, 2)})
-                 for at, *told, s in (self.waiting.popleft() for _ in range(len(self.waiting)))]
+        lines = []
+        for _ in range(len(self.waiting)):
+            at, request_id, service, method, route, status, seconds = self.waiting.popleft()
+            lines.append(json.dumps({"time": _text(at), "level": "INFO", "message": "answered", "request_id": request_id,
+                                     "service": service, "method": method, "route": route, "status": status,
+                                     "ms": round(seconds * 1000, 2)}))
         if lines:
             requests_log.info("\n".join(lines))
 

@@ -68,10 +68,10 @@ class Operation:
 
 
 class Json(JSONResponse):
-    """A JSON response made by pydantic, which takes numpy's and dataclasses' time out of it."""
+    """A JSON response of pydantic's encoder, several times faster than Python's; bytes are JSON already."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes."""
+        """The body."""
         return content if isinstance(content, bytes) else to_json(content)
 
 
