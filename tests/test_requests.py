@@ -22,11 +22,11 @@ from musicrec.serving.access_log import RequestsLog, log_as_json
 from musicrec.serving.app import Operation, Readiness, application
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import read
-from musicrec.serving.schemas import Asked, Stored
+from musicrec.serving.schemas import Parameters, Stored
 from tests.service_world import PROJECT
 
 
-class Anything(Asked, extra="allow"):
+class Anything(Parameters, extra="allow"):
     """Whatever a request names."""
 
 
@@ -73,7 +73,7 @@ def test_a_fault_of_ours_is_told(hot: bool, capsys: pytest.CaptureFixture[str]) 
         return Readiness()
 
     metrics, service = Metrics("trial"), settings.load(PROJECT / "config.ini", {}).service
-    operation = Operation("/broken", broken, Asked, Stored, ("POST",), hot=hot)
+    operation = Operation("/broken", broken, Parameters, Stored, ("POST",), hot=hot)
     app = application(metrics, "A trial.", service, [operation], lifespan, dict, ready)
     answered: list[Any] = []
 

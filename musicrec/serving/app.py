@@ -25,7 +25,7 @@ from musicrec.serving.access_control import HEALTH, Auth, RateLimiting
 from musicrec.serving.access_log import AccessLog, RequestsLog, log, log_as_json
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.parameters import documented
-from musicrec.serving.schemas import Asked, Failure, Health, Refusal
+from musicrec.serving.schemas import Failure, Health, Parameters, Refusal
 from musicrec.settings.sections import Service
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -40,15 +40,15 @@ class Readiness(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """What a service does at a path: the endpoint, the models of what it is asked and answers, and the methods.
+    """What a service does at a path: the endpoint, its parameters and answer, the methods, and the parameters that stand in the path.
 
     A `hot` one is itself the ASGI app of a Starlette route, which costs a request a fraction of what FastAPI's own routes do.
     """
 
     path: str
     endpoint: Callable[[Request], Coroutine[Any, Any, Response]]
-    asked: type[Asked]
-    answered: type[BaseModel]
+    request_model: type[Parameters]
+    response_model: type[BaseModel]
     methods: tuple[str, ...] = ("POST", "GET")
     in_path: tuple[str, ...] = ()
     hot: bool = False
@@ -60,11 +60,12 @@ class Operation:
 
     def add_to(self, router: APIRouter) -> None:
         """Add it to a router of FastAPI, once a method, documented."""
-        responses: dict[int | str, dict[str, Any]] = {200: {"model": self.answered}, 422: {"model": Refusal}}
+        responses: dict[int | str, dict[str, Any]] = {200: {"model": self.response_model}, 422: {"model": Refusal}}
         responses |= {status: {"model": Failure} for status in (401, 429, 503)}
         for method in self.methods:
+            extra = documented(method, self.request_model, self.in_path)
             router.add_api_route(self.path, self.endpoint, methods=[method], response_model=None, responses=responses,
-                                 openapi_extra=documented(method, self.asked, self.in_path), generate_unique_id_function=_operation_id)
+                                 openapi_extra=extra, generate_unique_id_function=_operation_id)
 
 
 class Json(JSONResponse):
@@ -76,7 +77,7 @@ class Json(JSONResponse):
 
 
 class PlainStart:
-    """ASGI middleware: a start that fails is told in one sentence instead of a traceback, for failures that we raise on purpose."""
+    """ASGI middleware: a start that fails says so in one sentence instead of a traceback, for failures that we raise on purpose."""
 
     def __init__(self, app: ASGIApp, refusals: list[str]) -> None:
         self.app, self.refusals = app, refusals
@@ -148,7 +149,7 @@ def application(metrics: Metrics, description: str, options: Service, operations
 
 
 def _document(app: FastAPI, hot: Sequence[Operation]) -> None:
-    """Let OpenAPI tell the hot operations as well, which FastAPI's own text would leave out."""
+    """Document the hot operations in OpenAPI as well, which FastAPI leaves out because they are not its own routes."""
     router = APIRouter()
     for operation in hot:
         operation.add_to(router)

@@ -177,7 +177,7 @@ async def user_contexts(user_ids: Sequence[int], events: EventsClient, features:
                         similar_per_play: int, timeout_s: float) -> list[UserContext]:
     """The latest `plays` of each user and what is similar to the `recent_items` newest, with one call to each service for all users.
 
-    Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is told in `missing`.
+    Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is said in `missing`.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:

@@ -15,7 +15,15 @@ from musicrec.events import EventStore, Impression, event_store
 from musicrec.serving.app import Json, Operation, Readiness, application
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.parameters import limited, read
-from musicrec.serving.schemas import AskedForUsers, AskedPlays, LatestPlays, LatestPlaysBatch, Played, ShownBatch, Stored
+from musicrec.serving.schemas import (
+    ImpressionsRequest,
+    LatestPlays,
+    LatestPlaysBatch,
+    LatestPlaysRequest,
+    PlayRequest,
+    Stored,
+    UsersRequest,
+)
 from musicrec.settings import Settings
 
 T = TypeVar("T")
@@ -78,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The app; it opens the event store that the settings name when it starts."""
     section = settings.events
     stores: list[EventStore] = []
-    plays_model, batch_model = limited(AskedPlays, settings.blending.max_k), limited(AskedForUsers, settings.blending.max_k)
+    plays_model, batch_model = limited(LatestPlaysRequest, settings.blending.max_k), limited(UsersRequest, settings.blending.max_k)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     async def put(request: Request) -> Response:
         """Store a play; answers when it is on disk."""
-        play = await read(request, Played)
+        play = await read(request, PlayRequest)
         await health.watch("put", store().put(play.user_id, play.item_id))
         return Json({"result": "ok"})
 
@@ -115,14 +123,14 @@ def create_app(settings: Settings) -> FastAPI:
     async def impressions(request: Request) -> Response:
         """Store what was shown to whom; answers when it is on disk."""
         now = int(time.time() * 1e6)
-        shown = (await read(request, ShownBatch)).impressions
+        shown = (await read(request, ImpressionsRequest)).impressions
         rows = [Impression(one.user_id, one.item_id, one.source, one.position, now) for one in shown]
         await health.watch("impressions", store().put_impressions(rows))
         return Json({"result": "ok"})
 
-    operations = [Operation("/put", put, Played, Stored, ("POST",), hot=True),
+    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
-                  Operation("/impressions", impressions, ShownBatch, Stored, ("POST",))]
+                  Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",))]
     return application(Metrics("events"), "Stores plays and answers with the latest.", settings.service, operations, lifespan,
                        lambda: {"store": type(store()).__name__}, health.readiness)

@@ -13,7 +13,7 @@ from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
 from musicrec.serving.parameters import limited, read
-from musicrec.serving.schemas import AskedSimilar, AskedSimilarBatch, Similar, SimilarBatch
+from musicrec.serving.schemas import Similar, SimilarBatch, SimilarBatchRequest, SimilarRequest
 from musicrec.settings import Settings
 
 
@@ -23,7 +23,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     store: ModelStore[Grouped] = ModelStore(settings.artifacts, environment, ("similar",),
                                             lambda run_id, folders: grouped(folders["similar"], "item_id_2"))
     watch = Watch(store, metrics)
-    item_model, batch_model = limited(AskedSimilar, max_k), limited(AskedSimilarBatch, max_k)
+    item_model, batch_model = limited(SimilarRequest, max_k), limited(SimilarBatchRequest, max_k)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""What Prometheus is told, one registry an app."""
+"""Prometheus metrics, one registry an app."""
 
 import os
 from collections import Counter as Counts

@@ -1,6 +1,7 @@
-"""How a request is read into a model of what it asks, from query, JSON body and path alike, and how OpenAPI tells it."""
+"""How the parameters of a request are read, from query, JSON body and path alike, and how OpenAPI documents them."""
 
 import codecs
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -10,26 +11,26 @@ from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from musicrec.serving.schemas import K_NAMES, WHOLE, Asked
+from musicrec.serving.schemas import K_NAMES, WHOLE, Parameters
 
 MAX_BODY = 64 * 1024
 
-A = TypeVar("A", bound=Asked)
+P = TypeVar("P", bound=Parameters)
 
 
-def limited(model: type[A], max_k: int) -> type[A]:
+def limited(model: type[P], max_k: int) -> type[P]:
     """The model, with `max_k` as the most that k may be.
 
-    >>> from musicrec.serving.schemas import AskedPlays
-    >>> limited(AskedPlays, 20).model_json_schema()["properties"]["k"]["maximum"]
+    >>> from musicrec.serving.schemas import LatestPlaysRequest
+    >>> limited(LatestPlaysRequest, 20).model_json_schema()["properties"]["k"]["maximum"]
     20
     """
     k = Annotated[int, Field(ge=1, le=max_k), WHOLE, K_NAMES]
     return create_model(model.__name__, __base__=model, k=(k, model.model_fields["k"].default))
 
 
-async def read(request: Request, model: type[A]) -> A:
-    """What a request asks: a JSON body, overruled by the query string, overruled by the path.
+async def read(request: Request, model: type[P]) -> P:
+    """The parameters of a request: a JSON body, overruled by the query string, overruled by the path.
 
     Raises RequestValidationError with one reason for each parameter that is missing or bad.
     """
@@ -45,7 +46,7 @@ async def read(request: Request, model: type[A]) -> A:
         raise RequestValidationError([_reason(model, name, values) for name in names]) from None
 
 
-def documented(method: str, model: type[Asked], in_path: tuple[str, ...] = ()) -> dict[str, Any]:
+def documented(method: str, model: type[Parameters], in_path: tuple[str, ...] = ()) -> dict[str, Any]:
     """The OpenAPI text of an operation that reads `model`: in the query, and for POST also in an optional JSON body."""
     schemas = _properties(model)
     parameters = [{"name": name, "in": "path" if name in in_path else "query", "schema": schemas[name], "example": _example(field),
@@ -59,14 +60,15 @@ def documented(method: str, model: type[Asked], in_path: tuple[str, ...] = ()) -
     return {"parameters": parameters, "requestBody": {"required": False, "content": {"application/json": body}}}
 
 
-def _properties(model: type[Asked]) -> dict[str, dict[str, Any]]:
-    """The JSON schema of each field, without what `documented` says beside it."""
-    whole = model.model_json_schema()
-    for told in whole["properties"].values():
-        if "$ref" in told.get("items", {}):
-            told["items"] = whole["$defs"][told["items"]["$ref"].rpartition("/")[2]]
-    return {name: {key: value for key, value in told.items() if key not in ("title", "description", "examples")}
-            for name, told in whole["properties"].items()}
+@cache
+def _properties(model: type[Parameters]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each field, without what `documented` gives beside it."""
+    schema = model.model_json_schema()
+    for field in schema["properties"].values():
+        if "$ref" in field.get("items", {}):
+            field["items"] = schema["$defs"][field["items"]["$ref"].rpartition("/")[2]]
+    return {name: {key: value for key, value in field.items() if key not in ("title", "description", "examples")}
+            for name, field in schema["properties"].items()}
 
 
 def _example(field: FieldInfo) -> object:
@@ -82,26 +84,26 @@ def _names(name: str, field: FieldInfo) -> list[Any]:
     return list(field.validation_alias.choices) if isinstance(field.validation_alias, AliasChoices) else [name]
 
 
-def _reason(model: type[Asked], name: str, values: dict[str, object]) -> dict[str, Any]:
+def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> dict[str, Any]:
     """One entry of a 422 body; a long value is cut, so that an answer never echoes a large request."""
-    told = _properties(model)[next(known for known, field in model.model_fields.items() if name in _names(known, field))]
-    if told["type"] == "array":
-        of = told["items"]
-        what = (f"whole numbers from {of['minimum']} to {of['maximum']}, in a JSON body" if of["type"] == "integer" else
-                f"objects with {', '.join(of['required'][:-1])} and {of['required'][-1]}")
-        return _told("body", name, f"{name} must be a list of {told['minItems']} to {told['maxItems']} {what}")
+    schema = _properties(model)[next(known for known, field in model.model_fields.items() if name in _names(known, field))]
+    if schema["type"] == "array":
+        items = schema["items"]
+        what = (f"whole numbers from {items['minimum']} to {items['maximum']}, in a JSON body" if items["type"] == "integer" else
+                f"objects with {', '.join(items['required'][:-1])} and {items['required'][-1]}")
+        return _entry("body", name, f"{name} must be a list of {schema['minItems']} to {schema['maxItems']} {what}")
     if name not in values:
-        return _told("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = "true or false" if told["type"] == "boolean" else f"a whole number from {told['minimum']} to {told['maximum']}"
-    return _told("query", name, f"{name} must be {what}", values[name])
+        return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
+    what = "true or false" if schema["type"] == "boolean" else f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    return _entry("query", name, f"{name} must be {what}", values[name])
 
 
-def _told(where: str, name: str, message: str, value: object = None) -> dict[str, Any]:
+def _entry(where: str, name: str, message: str, value: object = None) -> dict[str, Any]:
     return {"loc": [where, name], "msg": message, "input": value if value is None else str(value)[:50]}
 
 
 def _bad_body(message: str) -> RequestValidationError:
-    return RequestValidationError([_told("body", "body", message)])
+    return RequestValidationError([_entry("body", "body", message)])
 
 
 def _query(text: str) -> dict[str, str]:

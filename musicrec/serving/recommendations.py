@@ -19,7 +19,7 @@ from musicrec.serving.lookup import Int32, Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
 from musicrec.serving.parameters import limited, read
-from musicrec.serving.schemas import AskedDefault, AskedForUser, AskedForUsers, AskedItem, Batch, ItemText, Recommendations
+from musicrec.serving.schemas import BatchRecommendations, DefaultRequest, ItemRequest, ItemText, Recommendations, UserRequest, UsersRequest
 from musicrec.settings import Settings
 
 PARTS = ("recommendations", "seen", "popular", "items")
@@ -85,7 +85,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
-    default_model, user_model, batch_model = limited(AskedDefault, max_k), limited(AskedForUser, max_k), limited(AskedForUsers, max_k)
+    default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
 
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
@@ -129,7 +129,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""
-        found = store.mapped.catalogue.item((await read(request, AskedItem)).item_id)
+        found = store.mapped.catalogue.item((await read(request, ItemRequest)).item_id)
         return Json({"item_id": found.item_id, "name": found.name, "artists": found.artists, "genres": found.genres})
 
     return [
@@ -139,8 +139,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, Recommendations, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
-        Operation("/recommendations/batch", recommendations_batch, batch_model, Batch, ("POST",)),
-        Operation("/items/{item_id}", item, AskedItem, ItemText, ("GET",), ("item_id",)),
+        Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
+        Operation("/items/{item_id}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
     ]
 
 

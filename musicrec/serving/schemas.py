@@ -1,4 +1,4 @@
-"""What the services are asked and what they answer, as pydantic models."""
+"""The parameters that the services take and the bodies that they answer with, as pydantic models."""
 
 import re
 from typing import Annotated
@@ -26,7 +26,7 @@ def _flag(value: object) -> bool | None:
     return _FLAGS.get(str(value).strip().lower())
 
 
-# Bounds stand before it, where pydantic checks them as bounds of an integer and tells them in the JSON schema.
+# Bounds stand before it: there pydantic takes them for bounds of an integer and puts them into the JSON schema.
 WHOLE = BeforeValidator(_whole)
 Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
@@ -39,18 +39,18 @@ K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_rec
 K = Annotated[int, Field(ge=1), WHOLE, K_NAMES]
 
 
-class Asked(BaseModel):
+class Parameters(BaseModel):
     """Parameters of a request; unknown ones are ignored."""
 
 
-class AskedDefault(Asked):
+class DefaultRequest(Parameters):
     """How many popular items."""
 
     k: K = 100
     verbose: Verbose = False
 
 
-class AskedForUser(Asked):
+class UserRequest(Parameters):
     """A list for one user."""
 
     user_id: UserId
@@ -58,48 +58,48 @@ class AskedForUser(Asked):
     verbose: Verbose = False
 
 
-class AskedForUsers(Asked):
+class UsersRequest(Parameters):
     """Something for each of many users."""
 
     user_ids: UserIds
     k: K = 10
 
 
-class AskedItem(Asked):
+class ItemRequest(Parameters):
     """One item."""
 
     item_id: ItemId
 
 
-class AskedSimilar(Asked):
+class SimilarRequest(Parameters):
     """Items similar to one."""
 
     item_id: ItemId
     k: K = 10
 
 
-class AskedSimilarBatch(Asked):
+class SimilarBatchRequest(Parameters):
     """Items similar to each of many."""
 
     item_ids: Annotated[list[Id], Field(min_length=1, max_length=4 * MAX_BATCH, description="The tracks.", examples=[[99262, 590303]])]
     k: K = 10
 
 
-class AskedPlays(Asked):
+class LatestPlaysRequest(Parameters):
     """A user's latest plays."""
 
     user_id: UserId
     k: K = 10
 
 
-class Played(Asked):
+class PlayRequest(Parameters):
     """A play."""
 
     user_id: UserId
     item_id: ItemId
 
 
-class Shown(BaseModel):
+class ShownItem(BaseModel):
     """One item that was shown to a user, from which source and at which position (0 is the top)."""
 
     user_id: Id
@@ -108,14 +108,14 @@ class Shown(BaseModel):
     position: Id
 
 
-class ShownBatch(Asked):
+class ImpressionsRequest(Parameters):
     """What was shown to whom."""
 
-    impressions: Annotated[list[Shown], Field(min_length=1, max_length=MAX_BATCH, description="What was shown.", examples=[
+    impressions: Annotated[list[ShownItem], Field(min_length=1, max_length=MAX_BATCH, description="What was shown.", examples=[
         [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0}]])]
 
 
-class Described(BaseModel):
+class DescribedItem(BaseModel):
     """One item of a verbose answer. The scale of a score depends on its source."""
 
     item_id: int
@@ -132,10 +132,10 @@ class Recommendations(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"recs": [99262, 590303, 597196]}})
     recs: list[int]
     degraded: list[str] = []
-    items: list[Described] = []
+    items: list[DescribedItem] = []
 
 
-class OfUser(BaseModel):
+class UserRecommendations(BaseModel):
     """The answer for one user of a batch."""
 
     user_id: int
@@ -143,12 +143,12 @@ class OfUser(BaseModel):
     strategy: str
 
 
-class Batch(BaseModel):
+class BatchRecommendations(BaseModel):
     """One answer for each user asked about, in the order of the request."""
 
     model_config = ConfigDict(json_schema_extra={
         "example": {"answers": [{"user_id": 617032, "recs": [99262, 590303], "strategy": "blended"}]}})
-    answers: list[OfUser]
+    answers: list[UserRecommendations]
     degraded: list[str] = []
 
 
