@@ -84,12 +84,12 @@ class PlainStart:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on, with the message of a failed start replaced."""
-        async def plainly(message: Message) -> None:
+        async def send_plainly(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed" and self.refusals:
                 message = {**message, "message": self.refusals[-1]}
             await send(message)
 
-        await self.app(scope, receive, plainly if scope["type"] == "lifespan" else send)
+        await self.app(scope, receive, send_plainly if scope["type"] == "lifespan" else send)
 
 
 @asynccontextmanager
