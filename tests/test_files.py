@@ -13,7 +13,7 @@ from musicrec.errors import StorageError
 from musicrec.events import export
 from musicrec.files import replaced, write_parquet
 from musicrec.models.als import ALS, FittedALS
-from musicrec.ranking import Blender, Columns
+from musicrec.ranking import Blender, FeatureColumns
 from musicrec.ranking.ranker import Ranker
 from tests.worlds import random_world
 
@@ -29,7 +29,7 @@ def _als(path: Path) -> None:
 def _ranker(path: Path) -> None:
     rows = Pool(np.arange(20.0)[:, None], np.arange(20) % 2)
     trees = CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows)
-    Ranker(trees, Columns((), {}), Blender((), 0.0, np.empty(0))).save(path)
+    Ranker(trees, FeatureColumns((), {}), Blender((), 0.0, np.empty(0))).save(path)
 
 
 def _lists(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.dataset import Batch, Interactions, counts_by_row, interactions, interactions_from_batches
+from musicrec.dataset import EventBatch, Interactions, counts_by_row, interactions, interactions_from_batches
 from musicrec.errors import DataError
 
 ITEMS = np.array([3, 8, 9, 20, 21], np.int32)
@@ -16,12 +16,12 @@ ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(ITEMS.tolist()), st
                 max_size=60)
 
 
-def _batches(rows: list[Row], cuts: list[int], blended: bool) -> list[Batch]:
+def _batches(rows: list[Row], cuts: list[int], blended: bool) -> list[EventBatch]:
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     made = []
     for start, end in pairwise(edges):
         user, item, late, weight = (np.array([row[i] for row in rows[start:end]]) for i in range(4))
-        made.append(Batch(user.astype(np.int32), item.astype(np.int32), late.astype(np.int32),
+        made.append(EventBatch(user.astype(np.int32), item.astype(np.int32), late.astype(np.int32),
                           weight.astype(np.float32) if blended else None))
     return made
 

@@ -17,7 +17,7 @@ from musicrec.models import MODELS
 from musicrec.pipeline.workspace import ranker_settings, recommender
 from musicrec.ranking import fit_ranker
 from musicrec.recommender import RANKED
-from musicrec.settings import Ranking
+from musicrec.settings import RankingSettings
 from musicrec.tuning import SPACES, Confirmation, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
 from musicrec.tuning.objectives import Slice
 from musicrec.tuning.spaces import Between
@@ -35,7 +35,7 @@ def _hill(values: dict) -> float:
 @pytest.mark.parametrize("section", SPACES)
 def test_every_tuned_key_exists(section: str) -> None:
     """The keys of a space are fields of that model, or keys of [ranking]."""
-    known = Ranking.model_fields if section == "ranking" else {f.name for f in dataclasses.fields(MODELS[section.split(".")[1]])}
+    known = RankingSettings.model_fields if section == "ranking" else {f.name for f in dataclasses.fields(MODELS[section.split(".")[1]])}
     assert set(SPACES[section]) <= set(known)
 
 

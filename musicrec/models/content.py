@@ -9,7 +9,7 @@ from scipy import sparse
 from musicrec.dataset import Catalog, Float32, Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
-from musicrec.models.content_kernel import LEVELS, GenreGroups, Links, fill_best
+from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
 from musicrec.models.top_k import parallel_for, rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_listeners, decayed_rows, presence
 
@@ -105,8 +105,8 @@ def genre_groups(catalog: Catalog, levels: Int32) -> GenreGroups:
     return GenreGroups(np.column_stack([of_item, levels]), starts, members, _links(links[np.array(first, np.int64)]))
 
 
-def _links(links: sparse.csr_matrix) -> Links:
+def _links(links: sparse.csr_matrix) -> NameIndex:
     transposed = sparse.csr_matrix(links.T)
     values = 1 / np.sqrt(np.diff(links.indptr)[transposed.indices])
-    return Links(links.indptr.astype(np.int64), links.indices.astype(np.int32), transposed.indptr.astype(np.int64),
+    return NameIndex(links.indptr.astype(np.int64), links.indices.astype(np.int32), transposed.indptr.astype(np.int64),
                  transposed.indices.astype(np.int32), values)

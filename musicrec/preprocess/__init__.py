@@ -49,7 +49,7 @@ def preprocessed(tracks: Table, catalog_names: Table, interactions: Table, *, on
     if lost > max_orphan_share * played:
         raise DataError(f"interactions: {lost:,} of {played:,} rows ({lost / played:.1%}) name a track_id that tracks lacks, more than "
                         f"max_orphan_share {max_orphan_share:g}; complete tracks or raise [data] max_orphan_share.")
-    report = [f"{lost:,} plays of tracks that the catalogue lacks were dropped."] if lost else []
+    report = [f"{lost:,} plays of tracks that the catalog lacks were dropped."] if lost else []
     kept_tracks = tracks
     if only_complete_tracks:
         # Held as ids, so that the ranges of events that `write` asks for do not search for complete tracks again and again.

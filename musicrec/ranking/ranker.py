@@ -23,7 +23,7 @@ from musicrec.errors import ArtifactError, RankingError
 from musicrec.files import replaced
 from musicrec.ranking.blender import Blender, blender_inputs, fit_blender
 from musicrec.ranking.candidates import Candidates
-from musicrec.ranking.feature_matrix import Columns, Features, columns, feature_matrix
+from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
 from musicrec.ranking.training import TrainingTable, concatenated
 
 BLENDER, COLUMNS = "blender", "columns"
@@ -55,7 +55,7 @@ class Ranker:
     """The blender, the trees that correct it, and the columns of their features: a score is the sum of both."""
 
     trees: CatBoost
-    columns: Columns
+    columns: FeatureColumns
     blender: Blender
 
     def scores(self, found: Candidates, features: Features) -> Float32:
@@ -117,7 +117,7 @@ class Ranker:
             except CatBoostError as cause:
                 raise OSError(errno.ENOSPC, "No space left on device") from cause
 
-    def _check(self, given: Columns) -> None:
+    def _check(self, given: FeatureColumns) -> None:
         if given.names != self.columns.names:
             difference = ", ".join(sorted(set(given.names) ^ set(self.columns.names))) or "another order"
             raise RankingError(f"the ranker was trained on other features than it is given ({difference}); train it again.")
@@ -133,7 +133,7 @@ def load_ranker(path: Path) -> Ranker:
     metadata = trees.get_metadata()
     if BLENDER not in metadata or COLUMNS not in metadata:
         raise ArtifactError(f"{path} is a CatBoost model but no ranker of this version; train it again.")
-    return Ranker(trees, Columns.from_json(metadata[COLUMNS]), Blender.from_json(metadata[BLENDER]))
+    return Ranker(trees, FeatureColumns.from_json(metadata[COLUMNS]), Blender.from_json(metadata[BLENDER]))
 
 
 def fit_ranker(tables: Sequence[TrainingTable], settings: RankerSettings, trees: int | None = None) -> Ranker:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from musicrec.dataset import Float32, Int32, Interactions
 from musicrec.ranking.candidates import Candidates
-from musicrec.ranking.feature_matrix import Columns, Features, columns, feature_matrix
+from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainingTable:
     """
 
     features: Float32
-    columns: Columns
+    columns: FeatureColumns
     target: NDArray[np.int8]
     group: NDArray[np.int64]
 

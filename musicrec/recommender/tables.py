@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from musicrec.dataset import Float32, Int32
-from musicrec.ranking import Candidates, Columns
+from musicrec.ranking import Candidates, FeatureColumns
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CandidateTable:
     item_ids: Int32
     scores: Float32
     features: Float32
-    columns: Columns
+    columns: FeatureColumns
 
     def __len__(self) -> int:
         return len(self.item_ids)

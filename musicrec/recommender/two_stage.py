@@ -16,8 +16,8 @@ from musicrec.lists import Lists, empty
 from musicrec.models import FittedModel, Model, WarmStarting
 from musicrec.ranking import (
     Candidates,
-    Columns,
     Constraints,
+    FeatureColumns,
     Features,
     ModelLists,
     Ranker,
@@ -112,7 +112,7 @@ class TwoStageRecommender:
         return (*self.baselines, *self.models, RRF, *((BLENDED, RANKED) if self.ranker else ()))
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> FeatureColumns:
         """The columns of the feature matrix."""
         return columns(tuple(self.models), self.features)  # type: ignore[arg-type]  # settings name the same columns as what is fitted
 

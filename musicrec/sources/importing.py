@@ -1,4 +1,4 @@
-"""Other people's logs become the three raw tables: text keys to numbers, names to a catalogue, in an engine of its own.
+"""Other people's logs become the three raw tables: text keys to numbers, names to a catalog, in an engine of its own.
 
 A reader feeds blocks of rows to an Import and says in SQL what they mean; `tables` writes what came out as parquet and binds it to
 the pipeline's engine. The import runs in DuckDB whatever engine comes after it, out of core, so that millions of lines need little

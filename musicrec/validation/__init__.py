@@ -9,22 +9,22 @@ import pandas as pd
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
-from musicrec.validation import catalogue, dates, plays
+from musicrec.validation import catalog, dates, plays
 from musicrec.validation.logs import SEVERITIES, Finding, Logs
 
 __all__ = ["CHECKS", "Finding", "Logs", "findings"]
 
 CHECKS: dict[str, Callable[[Logs], list[Finding]]] = {
     "nulls": plays.nulls,
-    "repeated track ids": catalogue.repeated_track_ids,
+    "repeated track ids": catalog.repeated_track_ids,
     "orphans": plays.orphans,
-    "repeated names rows": catalogue.ids_with_several_names,
-    "unnamed": catalogue.ids_without_names,
-    "empty lists": catalogue.empty_lists,
-    "genre None": catalogue.names_that_read_none,
-    "shared names": catalogue.names_of_several_ids,
-    "repeats inside lists": catalogue.names_repeated_inside_lists,
-    "ids under several types": catalogue.ids_under_several_types,
+    "repeated names rows": catalog.ids_with_several_names,
+    "unnamed": catalog.ids_without_names,
+    "empty lists": catalog.empty_lists,
+    "genre None": catalog.names_that_read_none,
+    "shared names": catalog.names_of_several_ids,
+    "repeats inside lists": catalog.names_repeated_inside_lists,
+    "ids under several types": catalog.ids_under_several_types,
     "sequence": plays.gaps_in_sequence,
     "repeats": plays.repeats,
     "never played": plays.tracks_without_plays,

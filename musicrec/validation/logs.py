@@ -72,7 +72,7 @@ class Logs:
 
     @cached_property
     def links(self) -> dict[str, Table]:
-        """For albums, artists and genres: rows (track_id, id, name), one a mention in a list; name is null where the catalogue has none."""
+        """For albums, artists and genres: rows (track_id, id, name), one a mention in a list; name is null where the catalog has none."""
         made = {}
         for column, kind in KINDS.items():
             flat = self.tracks.select("track_id", id=self.tracks[column].cast("array<int64>")).unnest("id")

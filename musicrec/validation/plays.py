@@ -22,13 +22,13 @@ def nulls(logs: Logs) -> list[Finding]:
 
 
 def orphans(logs: Logs) -> list[Finding]:
-    """Plays of tracks that the catalogue lacks."""
+    """Plays of tracks that the catalog lacks."""
     known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
     stray = logs.of_track[~logs.of_track["track_id"].isin(known)]
     n = int(stray["plays"].sum())
     if not n:
         return []
-    return [Finding("error", "plays of tracks that the catalogue lacks", n, n / logs.n_plays, f"track {stray['track_id'].iloc[0]}",
+    return [Finding("error", "plays of tracks that the catalog lacks", n, n / logs.n_plays, f"track {stray['track_id'].iloc[0]}",
                     "Dropped up to [data] max_orphan_share, refused above it.")]
 
 
@@ -54,7 +54,7 @@ def repeats(logs: Logs) -> list[Finding]:
 
 
 def tracks_without_plays(logs: Logs) -> list[Finding]:
-    """Tracks of the catalogue that nobody played."""
+    """Tracks of the catalog that nobody played."""
     known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
     silent = known[~np.isin(known, logs.of_track["track_id"].to_numpy())]
     if not len(silent):

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from musicrec.datasets.sample.catalogue import DAYS, N_SCENES, N_VIBES, Floats, Ints, Tracks
+from musicrec.datasets.sample.catalog import DAYS, N_SCENES, N_VIBES, Floats, Ints, Tracks
 
 FIXED_USER = 617032
 N_USERS, N_LISTENS, MAX_USER_ID = 3000, 250_000, 1_374_582

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.datasets.generated import INDEX, origin, writers
-from musicrec.datasets.sample.catalogue import tables, tracks
+from musicrec.datasets.sample.catalog import tables, tracks
 from musicrec.datasets.sample.listening import interactions, users
 
 
@@ -20,9 +20,9 @@ def write(folder: Path, seed: int = 0) -> bool:
         return False
     rng = np.random.default_rng(seed)
     with writers(folder, how) as files:
-        catalogue = tracks(rng)
-        plays = interactions(catalogue, users(rng, catalogue), rng)
+        catalog = tracks(rng)
+        plays = interactions(catalog, users(rng, catalog), rng)
         plays = plays.append_column(INDEX, pa.array(plays["track_seq"].to_numpy() - 1))
-        for file, table in zip(files, (*tables(catalogue, rng), plays)):
+        for file, table in zip(files, (*tables(catalog, rng), plays)):
             file.write_table(table.cast(file.schema.remove_metadata()))
     return True

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.datasets.synthetic import figures
 from musicrec.datasets.synthetic.names import words
-from musicrec.datasets.synthetic.spread import Floats, Ints
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 
 _THIRD_SHARE, _THIRDS_PER_STYLE, _FAMILIES = 0.03, 14, ("rap", "allrock", "pop", "electronics", "metal")
 _OTHER_NAMES = words("""folk jazz classical soundtrack reggae blues country punk
@@ -20,7 +20,7 @@ minimal experimental noise musical spoken audiobook children holiday military an
 
 @dataclass(frozen=True)
 class Genres:
-    """ids: (n_genres,) their ids in the catalogue. names: (n_genres,) None where the catalogue lacks one. style_genres: the
+    """ids: (n_genres,) their ids in the catalog. names: (n_genres,) None where the catalog lacks one. style_genres: the
     genres (positions) of each style, at most two. style_tracks: (n_styles,) tracks of each style, families side by side."""
 
     ids: Ints
@@ -30,7 +30,7 @@ class Genres:
 
 
 def genres(n_tracks: int) -> Genres:
-    """Genres and styles for a catalogue of n_tracks, with the published number of tracks a genre. No randomness."""
+    """Genres and styles for a catalog of n_tracks, with the published number of tracks a genre. No randomness."""
     known = {name: tracks for name, (tracks, _) in figures.GENRES.items()}
     others = np.minimum(figures.TRACKS_PER_GENRE.sample(figures.N_GENRES)[: figures.N_GENRES - len(known)], min(known.values()) - 300)
     unnamed = _unnamed(others)

@@ -1,4 +1,4 @@
-"""Who hears what: every listen of a user gets a circle by taste, and a ticket of that circle by time."""
+"""Who hears what: every listen of a user gets a cluster by taste, and a ticket of that cluster by time."""
 
 import numpy as np
 from numba import njit
@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 
 from musicrec.datasets.synthetic.figures import TEST_START
 from musicrec.datasets.synthetic.people import DAYS, People, days_of_listens
-from musicrec.datasets.synthetic.spread import Floats, Ints
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 from musicrec.datasets.synthetic.tickets import SCENE, Tickets
 
-# Circles a user knows at least, listens for one more, share of circles near the one before, share of listens that stay in a circle.
-_CIRCLES, _LISTENS_PER_CIRCLE, _NEAR, _STAY = 4, 60, 0.6, 0.7
+# Circles a user knows at least, listens for one more, share of clusters near the one before, share of listens that stay in a cluster.
+_CLUSTERS, _LISTENS_PER_CLUSTER, _NEAR, _STAY = 4, 60, 0.6, 0.7
 _TASTE_SPREAD, _TASTE_DRIFT, _AHEAD, _TRIES, _PERIOD = 1.2, 1.5, 200, 300, 30
 
 
@@ -18,29 +18,29 @@ def listens(crowd: People, low: int, high: int, tickets: Tickets, part: int, see
     """Tracks (places in the row) and days of all listens of users low..high, one user after the other, days ascending."""
     first, last, length = crowd.first[low:high], crowd.last[low:high], crowd.length[low:high]
     days = days_of_listens(first, last, length, crowd.weight, seed)
-    circle = _circles(length, days, np.cumsum(tickets.shares), seed + 1)
-    demand = np.bincount(circle, minlength=len(tickets.shares))
+    cluster = _clusters(length, days, np.cumsum(tickets.shares), seed + 1)
+    demand = np.bincount(cluster, minlength=len(tickets.shares))
     tracks, bounds = tickets.part(part, demand, seed + 2)
     user = np.repeat(np.arange(high - low, dtype=np.int32), length)
-    order = _by_circle_and_day(circle, days, bounds)
+    order = _by_cluster_and_day(cluster, days, bounds)
     return _matched(user, order, tracks, bounds, tickets.few, tickets.waiting(part), last < TEST_START, seed + 3), days
 
 
 @njit(cache=True, nogil=True)
-def _circles(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -> NDArray[np.int32]:
-    """A circle for each listen: a user's mixture of circles, which drifts over the year, one circle for a while within a day."""
+def _clusters(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -> NDArray[np.int32]:
+    """A cluster for each listen: a user's mixture of clusters, which drifts over the year, one cluster for a while within a day."""
     np.random.seed(seed)
-    n_circles = len(shares)
+    n_clusters = len(shares)
     chosen = np.empty(len(days), np.int32)
-    most = min(_CIRCLES + length.max() // _LISTENS_PER_CIRCLE, max(n_circles // 2, 1))
+    most = min(_CLUSTERS + length.max() // _LISTENS_PER_CLUSTER, max(n_clusters // 2, 1))
     own, base, slope, total = np.empty(most, np.int64), np.empty(most), np.empty(most), np.empty(most)
     at = 0
     for user in range(len(length)):
-        n = min(_CIRCLES + length[user] // _LISTENS_PER_CIRCLE, most)
+        n = min(_CLUSTERS + length[user] // _LISTENS_PER_CLUSTER, most)
         for i in range(n):
             near = i > 0 and np.random.random() < _NEAR
             spot = own[i - 1] + np.random.randint(-SCENE // 2, SCENE // 2 + 1) if near else np.searchsorted(shares, np.random.random())
-            own[i] = min(max(spot, 0), n_circles - 1)
+            own[i] = min(max(spot, 0), n_clusters - 1)
             base[i], slope[i] = _TASTE_SPREAD * np.random.normal(), _TASTE_DRIFT * np.random.normal()
         period = -1
         for i in range(at, at + length[user]):
@@ -57,8 +57,8 @@ def _circles(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -
 
 
 @njit(cache=True, nogil=True)
-def _by_circle_and_day(circle: NDArray[np.int32], days: NDArray[np.int16], bounds: Ints) -> NDArray[np.int32]:
-    """Places of the listens sorted by circle, then day, then user: two stable counting sorts."""
+def _by_cluster_and_day(cluster: NDArray[np.int32], days: NDArray[np.int16], bounds: Ints) -> NDArray[np.int32]:
+    """Places of the listens sorted by cluster, then day, then user: two stable counting sorts."""
     starts = np.zeros(DAYS + 1, np.int64)
     for day in days:
         starts[day + 1] += 1
@@ -68,17 +68,17 @@ def _by_circle_and_day(circle: NDArray[np.int32], days: NDArray[np.int16], bound
         by_day[starts[days[i]]] = i
         starts[days[i]] += 1
     for place in by_day:
-        order[at[circle[place]]] = place
-        at[circle[place]] += 1
+        order[at[cluster[place]]] = place
+        at[cluster[place]] += 1
     return order
 
 
 @njit(cache=True, nogil=True)
 def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray[np.int32], bounds: Ints, few: NDArray[np.bool_],
              waiting: NDArray[np.bool_], gone: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
-    """A track for each listen: the tickets of a circle in order of time to its listens in order of time, no track twice for a user.
+    """A track for each listen: the tickets of a cluster in order of time to its listens in order of time, no track twice for a user.
 
-    Who has the track already takes one of the next tickets instead. Where none fits, a random track of the circle, then of any.
+    Who has the track already takes one of the next tickets instead. Where none fits, a random track of the cluster, then of any.
     few: (n_tracks,) tracks with few listeners, which lose none. waiting: (n_tracks,) tracks that wait for the first of the users
     who are gone before the test period. gone: (n_users,) who is.
     """
@@ -88,8 +88,8 @@ def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray
         size *= 2
     known = np.full(size, -1, np.int64)
     heard = np.empty(len(user), np.int32)
-    for circle in range(len(bounds) - 1):
-        low, high = bounds[circle], bounds[circle + 1]
+    for cluster in range(len(bounds) - 1):
+        low, high = bounds[cluster], bounds[cluster + 1]
         for i in range(low, high):
             owner = user[order[i]]
             found = _next_ticket(known, owner, gone[owner], tickets, waiting, i, min(high, i + _AHEAD))

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.spread import Floats, Ints
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 
 DAYS = 365
 # Set so that users of the test period and user-days come out as published.

@@ -1,4 +1,4 @@
-"""Tickets: one for every listen that a track will get. They carry a place in time and are handed to circles of listeners.
+"""Tickets: one for every listen that a track will get. They carry a place in time and are handed to clusters of listeners.
 
 Drawing tracks for users one by one cannot meet the published listens of every track; handing out tickets meets them exactly.
 """
@@ -7,11 +7,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.datasets.synthetic.catalogue import Catalogue, first_of
-from musicrec.datasets.synthetic.spread import Floats, Ints
+from musicrec.datasets.synthetic.catalog import GeneratedCatalog, first_of
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 
 SCENE, REGION = 8, 32
-# Share of tickets that start as part of an album sitting; share that stay in the track's own circle, scene, family at most.
+# Share of tickets that start as part of an album sitting; share that stay in the track's own cluster, scene, family at most.
 _SITTING, _HOME, _SCENE_SHARE, _FAMILY_SHARE = 0.35, 0.62, 0.5, 0.55
 _NEW_SHARE, _DRIFT = 0.06, 0.35
 _FAMOUS = 100
@@ -21,11 +21,11 @@ _NEWEST, _HIGH_IDS, _IN_TIME = 0.0007, 0.1, 0.8
 
 
 class Tickets:
-    """What stays the same for all parts: tracks in the order of the row, their release and drift, and the groups of circles."""
+    """What stays the same for all parts: tracks in the order of the row, their release and drift, and the groups of clusters."""
 
-    def __init__(self, made: Catalogue, n_users: int, n_parts: int, rng: np.random.Generator) -> None:
+    def __init__(self, made: GeneratedCatalog, n_users: int, n_parts: int, rng: np.random.Generator) -> None:
         self.made, self.n_parts = made, n_parts
-        n_tracks, n_circles = len(made.ids), int(made.circle[-1]) + 1
+        n_tracks, n_clusters = len(made.ids), int(made.cluster[-1]) + 1
         albums = first_of(made.albums)
         self.album = np.where(albums < 0, made.albums.size + np.arange(n_tracks), albums)
         newness = np.argsort(np.argsort(made.ids)) / n_tracks
@@ -33,22 +33,22 @@ class Tickets:
         self.release = np.clip((newness - 1 + _NEW_SHARE) / _NEW_SHARE, 0, 0.95).astype(np.float32) ** 2
         self.few = made.listens <= _FAMOUS
         self.heard_early = (newness > 1 - _HIGH_IDS) & (newness < 1 - _NEWEST) & self.few
-        self.drift = np.exp(rng.normal(0, _DRIFT, n_circles))[made.circle].astype(np.float32)
-        most = 0.12 * n_users * np.array([1, SCENE, REGION * 4]) * 6 / n_circles
+        self.drift = np.exp(rng.normal(0, _DRIFT, n_clusters))[made.cluster].astype(np.float32)
+        most = 0.12 * n_users * np.array([1, SCENE, REGION * 4]) * 6 / n_clusters
         self.limits = np.minimum(most, 0.3 * n_users)
-        self.groups = np.stack([np.arange(n_circles) // SCENE, _families(made, n_circles), np.zeros(n_circles, np.int64)])
-        self.shares = np.bincount(made.circle, made.listens, n_circles) / made.listens.sum()
+        self.groups = np.stack([np.arange(n_clusters) // SCENE, _families(made, n_clusters), np.zeros(n_clusters, np.int64)])
+        self.shares = np.bincount(made.cluster, made.listens, n_clusters) / made.listens.sum()
 
     def part(self, part: int, demand: Ints, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Tracks (places in the row) of this part's tickets by circle and time, and where each circle begins, (n_circles + 1,).
+        """Tracks (places in the row) of this part's tickets by cluster and time, and where each cluster begins, (n_clusters + 1,).
 
-        demand: (n_circles,) listens that users of the part have for each circle; all are met.
+        demand: (n_clusters,) listens that users of the part have for each cluster; all are met.
         """
         track, key, level = _drawn(self.made.listens, self.album, self.release, self.drift, self.limits, self.heard_early,
                                    self.n_parts, part)
         track, key, level = self._as_many(track, key, level, int(demand.sum()), np.random.default_rng(seed))
-        circle = _handed_out(track, level, self.made.circle, self.groups, demand.copy(), seed)
-        ordered: tuple[NDArray[np.int32], Ints] = _by_circle_and_time(track, key, circle, len(demand))
+        cluster = _handed_out(track, level, self.made.cluster, self.groups, demand.copy(), seed)
+        ordered: tuple[NDArray[np.int32], Ints] = _by_cluster_and_time(track, key, cluster, len(demand))
         return ordered
 
     def waiting(self, part: int) -> NDArray[np.bool_]:
@@ -70,11 +70,11 @@ class Tickets:
         return np.append(track, track[more]), np.append(key, rng.random(gap, np.float32)), np.append(level, level[more])
 
 
-def _families(made: Catalogue, n_circles: int) -> Ints:
-    """Number of the family of each circle, never falling: circles whose style has the same leading genre, at most a region else."""
+def _families(made: GeneratedCatalog, n_clusters: int) -> Ints:
+    """Number of the family of each cluster, never falling: clusters whose style has the same leading genre, at most a region else."""
     last = np.array([places[-1] for places in [*made.genres.style_genres, (-1,)]])
-    lead = last[made.style[np.minimum(np.arange(n_circles) * (len(made.style) // n_circles), len(made.style) - 1)]]
-    region = np.arange(n_circles) // REGION
+    lead = last[made.style[np.minimum(np.arange(n_clusters) * (len(made.style) // n_clusters), len(made.style) - 1)]]
+    region = np.arange(n_clusters) // REGION
     big = np.isin(lead, np.flatnonzero(np.bincount(lead + 1) > REGION) - 1)
     changes = (lead[1:] != lead[:-1]) & (big[1:] | big[:-1]) | ~big[1:] & (region[1:] != region[:-1])
     return np.concatenate([[0], np.cumsum(changes)])
@@ -94,7 +94,7 @@ def _unit(a: int, b: int, c: int) -> float:
 @njit(cache=True, nogil=True)
 def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDArray[np.float32], limits: Floats,
            heard_early: NDArray[np.bool_], n_parts: int, part: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]:
-    """Tickets of one part: track, key (share of the year's listens that lie before it), level (0 own circle .. 3 anybody).
+    """Tickets of one part: track, key (share of the year's listens that lie before it), level (0 own cluster .. 3 anybody).
 
     The nth tickets of the tracks of an album lie in one part, and a share of them at one moment: somebody plays the album.
     The first ticket of a track that is to be heard early lies somewhat before its release.
@@ -122,59 +122,59 @@ def _drawn(listens: Ints, album: Ints, release: NDArray[np.float32], drift: NDAr
 
 
 @njit(cache=True, nogil=True)
-def _handed_out(track: NDArray[np.int32], level: NDArray[np.int8], circle_of_track: Ints, groups: Ints, left: Ints,
+def _handed_out(track: NDArray[np.int32], level: NDArray[np.int8], cluster_of_track: Ints, groups: Ints, left: Ints,
                 seed: int) -> NDArray[np.int32]:
-    """A circle for each ticket, so that circle c gets left[c] of them: its own as far as its level and the demand allow, else one
+    """A cluster for each ticket, so that cluster c gets left[c] of them: its own as far as its level and the demand allow, else one
     of its scene, its family, any."""
     np.random.seed(seed)
     order = np.random.permutation(len(track)).astype(np.int32)
-    circle = np.full(len(track), -1, np.int32)
+    cluster = np.full(len(track), -1, np.int32)
     for ticket in order:
-        own = circle_of_track[track[ticket]]
+        own = cluster_of_track[track[ticket]]
         if level[ticket] == 0 and left[own] > 0:
-            circle[ticket] = own
+            cluster[ticket] = own
             left[own] -= 1
     for step in range(3):
         group = groups[step]
         slots, bounds = _open_slots(left, group)
         taken = bounds[:-1].copy()
         for ticket in order:
-            own = group[circle_of_track[track[ticket]]]
-            if circle[ticket] < 0 and level[ticket] <= step + 1 and taken[own] < bounds[own + 1]:
-                circle[ticket] = slots[taken[own]]
-                left[circle[ticket]] -= 1
+            own = group[cluster_of_track[track[ticket]]]
+            if cluster[ticket] < 0 and level[ticket] <= step + 1 and taken[own] < bounds[own + 1]:
+                cluster[ticket] = slots[taken[own]]
+                left[cluster[ticket]] -= 1
                 taken[own] += 1
-    return circle
+    return cluster
 
 
 @njit(cache=True, nogil=True)
 def _open_slots(left: Ints, group: Ints) -> tuple[NDArray[np.int32], Ints]:
-    """Each circle as often as it has room left, shuffled within its group, and where the groups begin."""
+    """Each cluster as often as it has room left, shuffled within its group, and where the groups begin."""
     slots, bounds = np.empty(left.sum(), np.int32), np.zeros(group[-1] + 2, np.int64)
     at = 0
-    for circle in range(len(left)):
-        slots[at: at + left[circle]] = circle
-        at += left[circle]
-        bounds[group[circle] + 1] = at
+    for cluster in range(len(left)):
+        slots[at: at + left[cluster]] = cluster
+        at += left[cluster]
+        bounds[group[cluster] + 1] = at
     for number in range(group[-1] + 1):
         np.random.shuffle(slots[bounds[number]: bounds[number + 1]])
     return slots, bounds
 
 
 @njit(cache=True, nogil=True)
-def _by_circle_and_time(track: NDArray[np.int32], key: NDArray[np.float32], circle: NDArray[np.int32],
-                        n_circles: int) -> tuple[NDArray[np.int32], Ints]:
-    bounds = np.zeros(n_circles + 1, np.int64)
-    for number in circle:
+def _by_cluster_and_time(track: NDArray[np.int32], key: NDArray[np.float32], cluster: NDArray[np.int32],
+                        n_clusters: int) -> tuple[NDArray[np.int32], Ints]:
+    bounds = np.zeros(n_clusters + 1, np.int64)
+    for number in cluster:
         bounds[number + 1] += 1
     bounds = np.cumsum(bounds)
     at = bounds[:-1].copy()
     tracks, keys = np.empty(len(track), np.int32), np.empty(len(track), np.float32)
     for ticket in range(len(track)):
-        place = at[circle[ticket]]
+        place = at[cluster[ticket]]
         tracks[place], keys[place] = track[ticket], key[ticket]
-        at[circle[ticket]] += 1
-    for number in range(n_circles):
+        at[cluster[ticket]] += 1
+    for number in range(n_clusters):
         low, high = bounds[number], bounds[number + 1]
         tracks[low:high] = tracks[low:high][np.argsort(keys[low:high])]
     return tracks, bounds

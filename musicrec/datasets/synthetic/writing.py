@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from musicrec.datasets.generated import INDEX, writers
 from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.catalogue import Catalogue, catalogue
+from musicrec.datasets.synthetic.catalog import GeneratedCatalog, catalog
 from musicrec.datasets.synthetic.labels import tables
 from musicrec.datasets.synthetic.listening import listens
 from musicrec.datasets.synthetic.people import People, part_bounds, people
-from musicrec.datasets.synthetic.spread import Ints
+from musicrec.datasets.synthetic.distribution import Ints
 from musicrec.datasets.synthetic.tickets import Tickets
 
 _LISTENS_PER_PART, _THREADS, _ROW_GROUP = 7_000_000, 2, 1 << 20
@@ -37,7 +37,7 @@ def write(folder: Path, scale: float, seed: int = 0, order: str = "id") -> int:
         n_users = max(round(figures.N_USERS * scale), 1)
         n_events = int(figures.HISTORY_LENGTHS.sample(n_users, figures.MEAN_HISTORY).sum())
         n_parts = -(-n_events // _LISTENS_PER_PART)
-        made, crowd = catalogue(n_users, n_events, rng), people(n_users, n_parts, rng)
+        made, crowd = catalog(n_users, n_events, rng), people(n_users, n_parts, rng)
         for file, table in zip((tracks, names), tables(made, rng)):
             file.write_table(table.cast(file.schema.remove_metadata()))
         with tqdm(total=n_events, desc="listens", unit=" rows", unit_scale=True, disable=None) as bar:
@@ -47,7 +47,7 @@ def write(folder: Path, scale: float, seed: int = 0, order: str = "id") -> int:
     return n_events
 
 
-def _parts(made: Catalogue, crowd: People, tickets: Tickets, n_parts: int, seed: int, order: str) -> Iterator[pa.Table]:
+def _parts(made: GeneratedCatalog, crowd: People, tickets: Tickets, n_parts: int, seed: int, order: str) -> Iterator[pa.Table]:
     """The interactions of one range of users after the other, made by two threads, at most two parts ahead."""
     bounds = part_bounds(len(crowd.ids), n_parts)
 

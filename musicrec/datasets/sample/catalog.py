@@ -1,4 +1,4 @@
-"""The catalogue of the sample: artists in scenes, their albums and tracks, when they appear, how popular they are."""
+"""The catalog of the sample: artists in scenes, their albums and tracks, when they appear, how popular they are."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ FIXED_TRACKS = (99262, 590303, 597196)
 N_TRACKS, N_ARTISTS, N_SCENES, N_VIBES = 4000, 520, 48, 8
 DAYS = 365
 NEW_SHARE = 0.22
-# Genre lists that occur together, and how many tracks of the catalogue carry them.
+# Genre lists that occur together, and how many tracks of the catalog carry them.
 _STYLES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("pop",), 11), (("pop", "ruspop"), 9), (("rap", "rusrap"), 10), (("rap", "foreignrap"), 9), (("allrock", "rock"), 8),
     (("allrock", "metal"), 7), (("allrock", "rusrock"), 6), (("electronics",), 9), (("dance", "electronics"), 6),
@@ -23,7 +23,7 @@ _STYLES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("soundtrack",), 2.5), (("punk", "allrock"), 2.5), (("reggae",), 1.5), (("blues",), 1.5), (("latin", "pop"), 2),
 )
 GENRES = sorted({name for style, _ in _STYLES for name in style})
-# As in the real catalogue, some genre ids have no name.
+# As in the real catalog, some genre ids have no name.
 UNNAMED_GENRES = (124, 126, 130, 131)
 _GENRE_IDS = {name: place + 2 for place, name in enumerate(GENRES)}
 _SHARED_TITLES = 60
@@ -48,7 +48,7 @@ class Tracks:
 
 
 def tracks(rng: np.random.Generator) -> Tracks:
-    """A catalogue in which later tracks have higher ids."""
+    """A catalog in which later tracks have higher ids."""
     shares = np.array([share for _, share in _STYLES])
     style = np.concatenate([np.arange(len(_STYLES)), rng.choice(len(_STYLES), N_SCENES - len(_STYLES), p=shares / shares.sum())])
     weight = shares[style] / np.bincount(style)[style]

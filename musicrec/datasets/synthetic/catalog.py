@@ -1,7 +1,7 @@
-"""The generated catalogue: tracks in a row of circles, their albums, artists and genres, and how often each is heard.
+"""The generated catalog: tracks in a row of clusters, their albums, artists and genres, and how often each is heard.
 
-Neighbours in the row belong together: to one artist, to one circle (a few hundred tracks that the same people like), to one
-style. Rows that lie side by side in the tables have neighbouring ids instead, as tracks of one album do.
+neighbors in the row belong together: to one artist, to one cluster (a few hundred tracks that the same people like), to one
+style. Rows that lie side by side in the tables have neighboring ids instead, as tracks of one album do.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ import numpy as np
 
 from musicrec.datasets.synthetic import figures
 from musicrec.datasets.synthetic.genres import Genres, genre_lists, genres
-from musicrec.datasets.synthetic.spread import Floats, Ints, Spread
+from musicrec.datasets.synthetic.distribution import Floats, Ints, Distribution
 
-CIRCLE = 500
+CLUSTER = 500
 # Places of the greatest hits in the order of ids; the first and the third are among the oldest, as published. Dates follow ids, so the
 # others set how often hits are new to users of the test period.
 _HIT_PLACES = (0.001, 0.85, 0.002, 0.85)
 
 
 @dataclass(frozen=True)
-class Links:
+class IdLists:
     """Lists of numbers, one list a track: lengths (n_tracks,), the numbers one after the other, and how many numbers there are."""
 
     lengths: Ints
@@ -29,22 +29,22 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class GeneratedCatalog:
     """Tracks in the order of the row. ids: track ids, unique. listens: how often each is heard in the year.
-    circle, style: numbers of the circle and of the place in genres.style_genres (-1: no genre)."""
+    cluster, style: numbers of the cluster and of the place in genres.style_genres (-1: no genre)."""
 
     ids: Ints
     listens: Ints
-    circle: Ints
+    cluster: Ints
     style: Ints
-    albums: Links
-    artists: Links
+    albums: IdLists
+    artists: IdLists
     genres: Genres
-    genre_lists: Links
+    genre_lists: IdLists
 
 
-def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogue:
-    """A catalogue that n_users fill with n_events listens.
+def catalog(n_users: int, n_events: int, rng: np.random.Generator) -> GeneratedCatalog:
+    """A catalog that n_users fill with n_events listens.
 
     At full size it has a million tracks. Fewer users cannot make hits of 100,000 listeners, so the head is lowered to the published
     share of users, and there are as many tracks as the listens then fill.
@@ -56,11 +56,11 @@ def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogu
     style = np.insert(style, rng.integers(0, len(style), n_tracks - len(style)), -1)
     artists = links(figures.ARTISTS_PER_TRACK, figures.TRACKS_PER_ARTIST, n_tracks, figures.N_ARTISTS, rng)
     albums = links(figures.ALBUMS_PER_TRACK, figures.TRACKS_PER_ALBUM, n_tracks, figures.N_ALBUMS, rng)
-    lists = Links(*genre_lists(made, style, rng), len(made.ids))
+    lists = IdLists(*genre_lists(made, style, rng), len(made.ids))
     fame = _fame(artists, rng)
     heard = _heard_by_style(listens, fame, style, made, lists)
-    circle = np.arange(n_tracks) // CIRCLE
-    return Catalogue(_ids(albums, heard, rng), heard, circle, style, albums, artists, made, lists)
+    cluster = np.arange(n_tracks) // CLUSTER
+    return GeneratedCatalog(_ids(albums, heard, rng), heard, cluster, style, albums, artists, made, lists)
 
 
 @cache
@@ -95,10 +95,10 @@ def _with_lower_head(listens: Ints, most: int) -> Floats:
     return np.where(listens > knee, knee * (np.maximum(listens, knee) / knee) ** power, listens)
 
 
-def links(per_track: Spread, per_name: Spread, n_tracks: int, n_names_whole: int, rng: np.random.Generator) -> Links:
-    """Which albums (or artists) a track is on, both sides following their spreads.
+def links(per_track: Distribution, per_name: Distribution, n_tracks: int, n_names_whole: int, rng: np.random.Generator) -> IdLists:
+    """Which albums (or artists) a track is on, both sides following their distributions.
 
-    The first of each track is shared with its neighbours in the row; further ones are compilations from further apart. Names that
+    The first of each track is shared with its neighbors in the row; further ones are compilations from further apart. Names that
     a track would get twice are left out.
     """
     wanted = per_track.sample(n_tracks)
@@ -113,22 +113,22 @@ def links(per_track: Spread, per_name: Spread, n_tracks: int, n_names_whole: int
     name = np.empty(len(track), np.int64)
     name[order] = np.resize(np.repeat(np.arange(n_names), sizes), len(track))
     keys = np.unique(track * n_names + name)
-    return Links(np.bincount(keys // n_names, minlength=n_tracks), keys % n_names, n_names)
+    return IdLists(np.bincount(keys // n_names, minlength=n_tracks), keys % n_names, n_names)
 
 
-def first_of(made: Links) -> Ints:
+def first_of(made: IdLists) -> Ints:
     """The first number of each track; -1 where there is none."""
     starts = np.cumsum(made.lengths) - made.lengths
     return np.where(made.lengths > 0, made.flat[np.minimum(starts, len(made.flat) - 1)], -1)
 
 
-def _fame(artists: Links, rng: np.random.Generator) -> Floats:
+def _fame(artists: IdLists, rng: np.random.Generator) -> Floats:
     of_artist = rng.normal(0, 1, artists.size + 1)
     fame: Floats = of_artist[first_of(artists)] + rng.laplace(0, 0.7, len(artists.lengths))
     return fame
 
 
-def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, lists: Links) -> Ints:
+def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, lists: IdLists) -> Ints:
     """Listens dealt out by fame, styles lifted or lowered until the genres have their published shares of listens.
 
     A style follows the first of its genres whose share is published: its own, else that of its family.
@@ -146,8 +146,8 @@ def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, list
     return heard
 
 
-def _ids(albums: Links, heard: Ints, rng: np.random.Generator) -> Ints:
-    # Tracks of an album get neighbouring ids; ids thin out between the published quartiles.
+def _ids(albums: IdLists, heard: Ints, rng: np.random.Generator) -> Ints:
+    # Tracks of an album get neighboring ids; ids thin out between the published quartiles.
     n_tracks, album = len(heard), first_of(albums)
     of_album, greatest = rng.random(albums.size + 1), np.zeros(albums.size + 1)
     np.maximum.at(greatest, album, heard)

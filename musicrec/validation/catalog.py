@@ -25,7 +25,7 @@ def ids_with_several_names(logs: Logs) -> list[Finding]:
 
 
 def ids_without_names(logs: Logs) -> list[Finding]:
-    """Tracks, albums, artists and genres that the catalogue does not name."""
+    """Tracks, albums, artists and genres that the catalog does not name."""
     titles = logs.catalog_names.filter(logs.catalog_names.type == "track", logs.catalog_names.name.strip() != "")
     nameless = logs.tracks.anti_join(titles, logs.tracks.track_id == titles.id)
     n, example = _counted(nameless, "track_id")

@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """A distribution of whole numbers: exact shares at its small end, quantiles beyond.
 
     steps: (value, share of values up to it) for each of the smallest values. knots: (share, quantile), ascending, joined by lines
