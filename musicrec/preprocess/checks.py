@@ -1,4 +1,4 @@
-"""What makes raw tables unusable, said in one sentence that names table, column and what to do."""
+"""Checks of the raw tables; each error is one sentence that names table, column and what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from musicrec.schema import EARLIEST, LARGEST_ID, LATEST
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn what an engine says about a damaged file into DataError."""
+    """Convert an engine's error while reading to DataError."""
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as cause:
@@ -22,65 +22,65 @@ def readable() -> Iterator[None]:
 
 
 def first_line(cause: Exception) -> str:
-    """The first line of an engine's message, without its full stop."""
+    """The first line of an engine's message, without the final period."""
     return str(cause).strip().splitlines()[0].rstrip(".") if str(cause).strip() else type(cause).__name__
 
 
-def refuse_unusable(tracks: Table, interactions: Table) -> None:
-    """Return nothing when both tables can be worked with; one pass over each. Raises DataError with the first thing that is wrong."""
+def check_raw_tables(tracks: Table, interactions: Table) -> None:
+    """Raise DataError for empty tables, missing values, ids and times out of range, and repeated track ids. One pass over each table."""
     keys = ("user_id", "track_id", "track_seq", "started_at")
-    known, played = _facts(tracks, ("track_id",)), _facts(interactions, keys)
-    for name, facts in (("tracks", known), ("interactions", played)):
-        if facts["rows"] == 0:
+    of_tracks, of_interactions = _statistics(tracks, ("track_id",)), _statistics(interactions, keys)
+    for name, statistics in (("tracks", of_tracks), ("interactions", of_interactions)):
+        if statistics["rows"] == 0:
             raise DataError(f"{name} has no rows; check the file that [data] names.")
-    _refuse_nulls("tracks", known, ("track_id",))
-    _refuse_nulls("interactions", played, keys)
-    _refuse_ids("tracks", "track_id", known)
+    _check_nulls("tracks", of_tracks, ("track_id",))
+    _check_nulls("interactions", of_interactions, keys)
+    _check_ids("tracks", "track_id", of_tracks)
     for column in ("user_id", "track_id"):
-        _refuse_ids("interactions", column, played)
-    _refuse_dates(played)
-    _refuse_repeats(tracks)
+        _check_ids("interactions", column, of_interactions)
+    _check_times(of_interactions)
+    _check_unique(tracks)
 
 
 def orphans(tracks: Table, interactions: Table) -> tuple[int, int]:
-    """How many rows of interactions name a track that tracks lacks, and how many rows there are."""
-    lost, played = (table.count().to_pyarrow().as_py() for table in (interactions.anti_join(tracks, "track_id"), interactions))
-    return int(lost), int(played)
+    """The number of rows of interactions whose track is not in tracks, and the number of all rows."""
+    n_orphans, n_plays = (table.count().to_pyarrow().as_py() for table in (interactions.anti_join(tracks, "track_id"), interactions))
+    return int(n_orphans), int(n_plays)
 
 
-def _facts(table: Table, columns: tuple[str, ...]) -> dict[str, object]:
-    measured = {"rows": table.count()}
+def _statistics(table: Table, columns: tuple[str, ...]) -> dict[str, object]:
+    aggregates = {"rows": table.count()}
     for column in columns:
-        measured |= {f"{column} low": table[column].min(), f"{column} high": table[column].max(),
+        aggregates |= {f"{column} low": table[column].min(), f"{column} high": table[column].max(),
                      f"{column} nulls": table[column].isnull().sum()}
-    row: dict[str, object] = table.aggregate(**measured).to_pyarrow().to_pylist()[0]
+    row: dict[str, object] = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0]
     return row
 
 
-def _refuse_nulls(name: str, facts: dict[str, object], columns: tuple[str, ...]) -> None:
+def _check_nulls(name: str, statistics: dict[str, object], columns: tuple[str, ...]) -> None:
     for column in columns:
-        if facts[f"{column} nulls"]:
-            raise DataError(f"{name}: {facts[f'{column} nulls']:,} rows have no {column}; fill or remove them.")
+        if statistics[f"{column} nulls"]:
+            raise DataError(f"{name}: {statistics[f'{column} nulls']:,} rows have no {column}; fill or remove them.")
 
 
-def _refuse_ids(name: str, column: str, facts: dict[str, object]) -> None:
-    low, high = facts[f"{column} low"], facts[f"{column} high"]
+def _check_ids(name: str, column: str, statistics: dict[str, object]) -> None:
+    low, high = statistics[f"{column} low"], statistics[f"{column} high"]
     assert isinstance(low, int)
     assert isinstance(high, int)
     if low < 0 or high > LARGEST_ID:
-        raise DataError(f"{name}: column {column!r} holds {low if low < 0 else high}; ids must lie in 0..{LARGEST_ID}.")
+        raise DataError(f"{name}: column {column!r} holds {low if low < 0 else high}; ids must be in 0..{LARGEST_ID}.")
 
 
-def _refuse_dates(facts: dict[str, object]) -> None:
-    for value in (facts["started_at low"], facts["started_at high"]):
+def _check_times(statistics: dict[str, object]) -> None:
+    for value in (statistics["started_at low"], statistics["started_at high"]):
         assert isinstance(value, datetime)
         if not EARLIEST <= value.replace(tzinfo=None) <= LATEST:
-            raise DataError(f"interactions: column 'started_at' holds {value}; moments must lie in {EARLIEST:%Y}..{LATEST:%Y}.")
+            raise DataError(f"interactions: column 'started_at' holds {value}; times must be in {EARLIEST:%Y}..{LATEST:%Y}.")
 
 
-def _refuse_repeats(tracks: Table) -> None:
+def _check_unique(tracks: Table) -> None:
     counted = tracks.group_by("track_id").agg(times=tracks.count())
     repeated = counted.filter(counted.times > 1)
     first = repeated.aggregate(n=repeated.count(), example=repeated.track_id.min()).to_pyarrow().to_pylist()[0]
     if first["n"]:
-        raise DataError(f"tracks: {first['n']:,} track ids occur more than once, for example {first['example']}; keep one row of each.")
+        raise DataError(f"tracks: {first['n']:,} track ids occur more than once, for example {first['example']}; keep one row per track.")
