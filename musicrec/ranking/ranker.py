@@ -103,17 +103,17 @@ class Ranker:
     def save(self, path: Path) -> None:
         """Write the ranker to `path` (.cbm); an earlier file stays until the new one is complete.
 
-        Raises StorageError when the disk is full or refuses.
+        Raises StorageError when the file cannot be written.
         """
-        with replaced(path) as half:
+        with replaced(path) as partial:
             try:
-                self.trees.save_model(str(half), format="cbm")
+                self.trees.save_model(str(partial), format="cbm")
             except CatBoostError as cause:
-                # The message of the system stands in brackets: "(Error 28: No space left on device) util/system/file.cpp ...".
+                # The system's message is in parentheses: "(Error 28: No space left on device) util/system/file.cpp ...".
                 raise OSError(str(cause).partition(")")[0].removeprefix("(")) from cause
             try:
                 # CatBoost reports no error when the last few kilobytes find no space.
-                CatBoost().load_model(str(half), format="cbm")
+                CatBoost().load_model(str(partial), format="cbm")
             except CatBoostError as cause:
                 raise OSError(errno.ENOSPC, "No space left on device") from cause
 

@@ -196,13 +196,13 @@ class TwoStageRecommender:
     def save(self, folder: Path | str) -> None:
         """Write .npy files, recommender.json and ranker.cbm into `folder`; an earlier folder stays until the new one is complete.
 
-        Raises RankingError before fit and for models that are in no registry, StorageError when the disk is full or refuses.
+        Raises RankingError before fit and for models that are in no registry, StorageError when the folder cannot be written.
         """
         saving.save(self, Path(folder))
 
     @staticmethod
     def load(folder: Path | str) -> "TwoStageRecommender":
-        """The recommender saved in `folder`, its arrays memory-mapped; it answers bit for bit as the one that was saved.
+        """The recommender saved in `folder`, with memory-mapped arrays; its recommendations are bit-identical to those before saving.
 
         Raises ArtifactError when something is missing, damaged or of another version.
         """

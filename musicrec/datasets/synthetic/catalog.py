@@ -1,7 +1,7 @@
-"""The generated catalog: tracks in a row of clusters, their albums, artists and genres, and how often each is played.
+"""The generated catalog: tracks in clusters, their albums, artists and genres, and how often each is played.
 
-neighbors in the row belong together: to one artist, to one cluster (a few hundred tracks that the same people like), to one
-style. Rows that lie side by side in the tables have neighboring ids instead, as tracks of one album do.
+Tracks are ordered by similarity: neighbors have the same artist, cluster (500 tracks that the same users like) and style. In the
+tables, tracks are ordered by id instead; tracks of one album have neighboring ids.
 """
 
 from dataclasses import dataclass
