@@ -96,7 +96,7 @@ def test_a_cut_off_table_is_refused(tmp_path: Path) -> None:
     folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
     whole = (folder / "similar.parquet").read_bytes()
     (folder / "similar.parquet").write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(ArtifactError, match=r"similar\.parquet is not a whole parquet file"):
+    with pytest.raises(ArtifactError, match=r"similar\.parquet is not a complete parquet file"):
         registry.publish(place, folder, INFO)
     assert place.list() == []
 
@@ -131,7 +131,7 @@ def test_a_missing_file_is_named(place: Storage, tmp_path: Path) -> None:
     place.delete(f"runs/{run_id}/similar.parquet")
     with pytest.raises(ArtifactError, match=r"similar\.parquet is missing"):
         registry.fetch(place, None, ["similar.parquet"], tmp_path / "cache")
-    with pytest.raises(ArtifactError, match=r"holds no cb_model\.cbm; it holds items\.parquet"):
+    with pytest.raises(ArtifactError, match=r"has no file cb_model\.cbm; it has items\.parquet"):
         registry.fetch(place, None, ["cb_model.cbm"], tmp_path / "cache")
 
 

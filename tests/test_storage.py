@@ -108,7 +108,7 @@ def test_a_folder_does_not_wait_for_boto3() -> None:
 
 def test_an_unknown_scheme_is_refused() -> None:
     """The sentence names the scheme and what is known."""
-    with pytest.raises(StorageError, match=r"gs://, but only a folder or s3://"):
+    with pytest.raises(StorageError, match=r"gs://; use a folder or s3://"):
         storage("gs://bucket", {})
 
 
