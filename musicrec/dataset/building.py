@@ -131,7 +131,7 @@ class _Rows:
         columns = self.positions.of(items)
         if columns.min() < 0:
             unknown = items[columns.argmin()]
-            raise DataError(f"events: item id {unknown} is not in the catalog; prepare items and events together.")
+            raise DataError(f"events: item id {unknown} is not in the catalog; preprocess items and events together.")
         return columns
 
     def _check_order(self, user_ids: Int32) -> None:

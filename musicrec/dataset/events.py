@@ -57,7 +57,7 @@ class UserEvents:
         return UserEvents(users, items, logged, times, weights)
 
     def between(self, start: int | None, end: int | None) -> EventBatch:
-        """The plays logged from `start` to before `end`, with times that lie there, too."""
+        """The plays logged from `start` to before `end`, with times in the same period."""
         chosen = np.ones(len(self.logged), bool)
         if start is not None:
             chosen &= self.logged >= start

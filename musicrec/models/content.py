@@ -20,7 +20,7 @@ class Content:
 
     With genres alone this is the content method of the reference notebook. A profile is the mean of the L1-normalized vectors of the
     user's seen tracks, weighted by recency. Cosines are rounded to 1/4096 (1 to 4095/4096), and tracks of equal rounded cosine are ordered
-    by decayed popularity (a listener counts half after popularity_half_life_days), then by item index. This order is part of the score:
+    by decayed popularity (half-life popularity_half_life_days), then by item index. This order is part of the score:
     rounded cosine + level / 2^24, where level is 4095 for the most popular track and falls with the logarithm of the popularity rank. So a
     score differs from the cosine by at most 1/2048. Tracks whose cosine is rounded to 0 are not recommended.
     half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.

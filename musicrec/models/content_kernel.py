@@ -18,7 +18,7 @@ LEADERS = 8
 
 
 class NameIndex(NamedTuple):
-    """Links of items (or groups) to names and of names to items: names[indptr[i]:indptr[i + 1]], items[name_indptr[n]:name_indptr[n + 1]].
+    """Names of items (or groups) and items of names: names[indptr[i]:indptr[i + 1]] and items[name_indptr[n]:name_indptr[n + 1]].
 
     values: float64, aligned with `items`, 1 / sqrt(names of the item): the entry of the item's vector of length 1.
     """

@@ -27,7 +27,7 @@ from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, f
 from musicrec.ranking.training import TrainingTable, concatenated
 
 BLENDER, COLUMNS = "blender", "columns"
-# A quarter of CatBoost's default takes a fifth less time and reaches the same loss.
+# A quarter of CatBoost's default: training takes a fifth less time and reaches the same loss.
 BORDERS = 64
 
 
@@ -35,8 +35,8 @@ BORDERS = 64
 class RankerSettings:
     """How CatBoost is trained.
 
-    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is found on the latest
-    fold, where early_stopping_rounds more bring nothing. n_seeds: models with different seeds, whose mean is taken.
+    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is chosen on the latest
+    fold by early stopping after early_stopping_rounds. n_seeds: models with different seeds, whose predictions are averaged.
     """
 
     loss: Literal["Logloss", "YetiRank"] = "Logloss"
@@ -160,11 +160,10 @@ def learnable(tables: Sequence[TrainingTable]) -> list[TrainingTable]:
 
 
 def tree_count(tables: Sequence[TrainingTable], settings: RankerSettings) -> int:
-    """The number of trees with which a ranker of all folds but the latest does best on the latest; folds from which nothing can be
-    learned are left out.
+    """The number of trees with which a ranker of all folds but the latest is best on the latest. Folds without an order to learn (see
+    learnable) are left out.
 
-    With a single fold every fifth user stands for the latest fold. settings.iterations where nothing can be learned from one
-    of the two parts.
+    With a single fold every fifth user is held out instead. settings.iterations where one of the two parts is not learnable.
     """
     early, late = _train_and_validation(learnable(tables))
     if not (early.learnable and late.learnable):

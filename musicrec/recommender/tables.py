@@ -1,4 +1,4 @@
-"""Recommendations and candidates as arrays, and as tables for people."""
+"""Recommendations and candidates as arrays and as DataFrames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
