@@ -76,7 +76,7 @@ def test_descending_users_are_refused() -> None:
 @pytest.mark.parametrize("stray", [4, 2, 22, 10**9, -3])
 @pytest.mark.parametrize("far", [False, True], ids=["dense ids", "sparse ids"])
 def test_an_item_outside_the_catalog_is_refused_by_its_id(stray: int, far: bool) -> None:
-    """The sentence names the id, be it between, below or above the catalog's, in either way of looking ids up."""
+    """The message names the id, be it between, below or above the catalog's, in either way of looking ids up."""
     items = np.append(ITEMS, np.int32(2**30)) if far else ITEMS
     with pytest.raises(DataError, match=f"item id {stray} is not in the catalog"):
         interactions_from_batches(_batches([(1, 3, 0, 1.0), (1, stray, 0, 1.0)], [], False), items)

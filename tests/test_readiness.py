@@ -105,7 +105,7 @@ def test_a_redis_sentinel_is_refused_at_the_start(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait()
-    assert "is a Redis Sentinel, which keeps no plays; name the server it watches" in said
+    assert "is a Redis Sentinel, which stores no plays; name the server it monitors" in said
 
 
 @pytest.mark.slow
