@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import typer.main
 from pydantic import TypeAdapter
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
 from musicrec import schema  # noqa: E402
+from musicrec.cli import app  # noqa: E402
 from musicrec.events import EVENT_STORES  # noqa: E402
 from musicrec.features import FEATURES  # noqa: E402
 from musicrec.models import MODELS  # noqa: E402
-from musicrec.registry import OPTIONAL, REQUIRED  # noqa: E402
 from musicrec.settings import Settings  # noqa: E402
 from musicrec.sources import SOURCES  # noqa: E402
 from musicrec.storage import STORAGES  # noqa: E402
@@ -105,6 +106,21 @@ def _default(value: str) -> str:
     return f"`{' '.join(value.split())}`" if value else "empty"
 
 
+# The command: the help of every subcommand.
+
+
+def command() -> str:
+    """One section per command with what `--help` prints."""
+    return "\n\n".join(_help(typer.main.get_command(app), "musicrec", None))
+
+
+def _help(one: Any, name: str, parent: Any) -> Iterator[str]:
+    context = one.context_class(one, info_name=name, parent=parent, **{**one.context_settings, "terminal_width": 110})
+    yield f"## {context.command_path}\n\n```text\n{one.get_help(context)}\n```"
+    for sub in one.list_commands(context) if hasattr(one, "list_commands") else ():
+        yield from _help(one.get_command(context, sub), sub, context)
+
+
 # Registries: name, class and first sentence, then the whole docstring by mkdocstrings.
 
 
@@ -123,7 +139,7 @@ def _sentence(kind: type[Any]) -> str:
 
 
 def files() -> str:
-    """One table per file with a schema, then the other files of a run."""
+    """One table per file that has a schema."""
     tables = (schema.ITEMS, schema.EVENTS, schema.GENRES, schema.TOP_POPULAR, schema.RECOMMENDATIONS, schema.SIMILAR, schema.PERSONAL)
     return "\n\n".join(f"## {_title(table.name)}\n\n{_columns(table)}" for table in tables)
 
@@ -154,7 +170,7 @@ def _included(name: str) -> Callable[[], str]:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
-    "settings": settings, "files": files, "logs": logs,
+    "settings": settings, "command": command, "files": files, "logs": logs,
     "models": lambda: _registry(MODELS), "features": lambda: _registry(FEATURES), "sources": lambda: _registry(SOURCES),
     "event_stores": lambda: _registry(EVENT_STORES), "storages": lambda: _registry(STORAGES),
     "changelog": _included("CHANGELOG.md"), "contributing": _included("CONTRIBUTING.md"),
