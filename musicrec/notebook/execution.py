@@ -36,19 +36,21 @@ class _Progress:
 def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) -> None:
     """Execute all cells of `notebook` in place, in `folder` and with `environ`, printing a line a chapter.
 
-    Raises NotebookError when a cell fails or the kernel dies; the outputs so far are then in the notebook. Ctrl-C ends the
-    kernel and raises KeyboardInterrupt.
+    Raises NotebookError when a cell fails or the kernel dies; the outputs so far are then in the notebook. Ctrl-C and SIGTERM end the
+    kernel, and then do what they did before the call.
     """
-    progress, interrupted = _Progress(chapters(notebook)), False
+    progress, stopped_by = _Progress(chapters(notebook)), 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def started(cell: Any, cell_index: int) -> None:
         # nbclient would take Ctrl-C for a dead kernel; cancelling its task ends the kernel in order
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, asyncio.current_task())
+        for number in handlers:
+            asyncio.get_running_loop().add_signal_handler(number, stop, number, asyncio.current_task())
         progress.enter(cell_index)
 
-    def stop(running: asyncio.Task[Any] | None) -> None:
-        nonlocal interrupted
-        interrupted = True
+    def stop(number: int, running: asyncio.Task[Any] | None) -> None:
+        nonlocal stopped_by
+        stopped_by = number
         if running:
             running.cancel()
 
@@ -60,12 +62,15 @@ def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) 
     except CellExecutionError as cause:
         raise _failed(name, progress, f"{cause.ename}: {cause.evalue}") from None
     except (DeadKernelError, asyncio.CancelledError):
-        if interrupted:
-            raise KeyboardInterrupt from None
-        raise _failed(name, progress, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
-                                      "or use a larger machine") from None
+        if not stopped_by:
+            raise _failed(name, progress, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
+                                          "or use a larger machine") from None
     finally:
         progress.end()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if stopped_by:
+        signal.raise_signal(stopped_by)
 
 
 def _failed(name: str, progress: _Progress, why: str) -> NotebookError:
