@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 import requests
 
 from tests import taste_logs
+from tests.commands import exit_code
 from tests.logs import SCHEMAS
 from tests.service_world import free_port
 
@@ -30,8 +33,13 @@ PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / 
 # People and tracks of the sample that the documentation names, in place of those of the small logs.
 USERS = {3: 617032, 4: 1291248}
 TRACKS = {100: 99262, 101: 590303, 102: 597196}
+RENAMED = {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS}, "interactions": {"user_id": USERS, "track_id": TRACKS}}
+FILES = ("config.ini", "test_service.py", "recommendations_service.py", "features_service.py", "events_service.py", "README.md",
+         ".env.example")
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(r"^(?:\w+=\S+ )*(?:musicrec serve|uvicorn)\b")
+# A musicrec command that needs no shell: it runs in this process, where everything is imported already.
+_PLAIN = re.compile(r"(?P<variables>(?:[A-Z_]+=(?:\"[^\"$]*\"|[^\s\"'$]+) )*)musicrec (?!serve)(?P<arguments>[^|&;<>$]+)")
 _ASKS = re.compile(r"127\.0\.0\.1:80\d0|test_service")
 _PORTS = {8000: "recommendations", 8010: "features", 8020: "events"}
 
@@ -68,7 +76,7 @@ def blocks(page: Path) -> list[Block]:
 def write_logs(folder: Path) -> None:
     """The small logs with the ids that the documentation names, and the same plays as a CSV."""
     taste_logs.write(folder)
-    for name, columns in {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS}, "interactions": {"user_id": USERS, "track_id": TRACKS}}.items():
+    for name, columns in RENAMED.items():
         rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
         for row in rows:
             row.update({column: changed.get(row[column], row[column]) for column, changed in columns.items()})
@@ -81,26 +89,46 @@ def write_logs(folder: Path) -> None:
 
 def write_project(folder: Path) -> None:
     """What a clone holds, as far as commands need it, with small logs as the sample and at path/to/folder."""
-    for name in ("config.ini", "test_service.py", "recommendations_service.py", "features_service.py", "events_service.py", "README.md", ".env.example"):
+    for name in FILES:
         shutil.copy(PROJECT / name, folder)
     for name in ("docs/tools", "docs/images"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     write_logs(folder / "data" / "sample")
     shutil.copytree(folder / "data" / "sample", folder / "path" / "to" / "folder")
-    pq.write_table(pq.read_table(folder / "data" / "sample" / "interactions.parquet").slice(0, 200), folder / "plays.parquet")
+    seen = pq.read_table(folder / "data" / "sample" / "interactions.parquet", columns=["user_id", "track_id"]).to_pylist()
+    later = {(one["user_id"], other["track_id"]) for one, other in zip(seen, seen[1:])} - {tuple(one.values()) for one in seen}
+    pq.write_table(pa.table(dict(zip(("user_id", "track_id"), zip(*sorted(later))))), folder / "plays.parquet")
     (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "var").mkdir()
     shim = folder / "bin" / "musicrec"
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m musicrec "$@"\n')
     shim.chmod(0o755)
 
 
+@contextlib.contextmanager
+def changed(environ: os._Environ[str], values: dict[str, str]) -> Iterator[None]:
+    """The environment with these values and no others, put back at the end."""
+    before = dict(environ)
+    environ.clear()
+    environ.update(values)
+    try:
+        yield
+    finally:
+        environ.clear()
+        environ.update(before)
+
+
 @dataclass
 class World:
-    """A project folder in which blocks run: its environment, the ports of its services, and those that run."""
+    """A project folder in which blocks run: its environment, the ports of its services, and those that run.
+
+    done: trainings that need not run again. asked: the world whose services answer where a page starts none; None: this one.
+    """
 
     folder: Path
     done: set[str]
+    asked: "World | None" = None
     ports: dict[int, int] = field(default_factory=lambda: {port: free_port() for port in _PORTS})
     variables: dict[str, str] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "documentation"})
@@ -116,8 +144,8 @@ class World:
                 for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         return {**os.environ, **small, **urls, "PATH": path, "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
-                "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_SERVICE_RELOAD_KEY": "reload-key", "MUSICREC_SERVICE_TIMEOUT_MS": "2000",
-                **self.variables}
+                "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(self.folder / "cache"),
+                "MUSICREC_SERVICE_RELOAD_KEY": "reload-key", "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **self.variables}
 
     def run(self, block: Block, skipped: dict[str, str]) -> None:
         """Run a block as its language says, without the commands in `skipped`; raises AssertionError when it fails."""
@@ -135,16 +163,33 @@ class World:
         lines = [line for line in block.commands if line not in skipped and line not in self.done]
         servers = [line for line in lines if _SERVER.match(line)]
         if plain := [line for line in lines if line not in servers]:
-            if not self.servers and any(_ASKS.search(line) for line in plain):
-                self._serve(["musicrec serve"], block)
-            done = subprocess.run(["bash", "-euo", "pipefail", "-c", self._here("\n".join(plain))], cwd=self.folder, env=self.environment,
-                                  capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, f"{block}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
-            for answer in re.findall(r"^\{.*", done.stdout, re.MULTILINE):
-                assert '"detail":' not in answer.replace('"detail":null', ""), f"{block}\n{answer}"
+            if any(_ASKS.search(line) for line in plain):
+                self._answering(block)
+            if all(_PLAIN.fullmatch(line) for line in plain) and not any((self.folder / "site").iterdir()):
+                self._in_process(block, plain)
+            else:
+                self._in_bash(block, plain)
             self.done.update(line for line in plain if line.startswith("musicrec train"))
         if servers:
             self._serve(servers, block)
+
+    def _in_bash(self, block: Block, lines: list[str]) -> None:
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", self._here("\n".join(lines))], cwd=self.folder, env=self.environment,
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{block}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        for answer in re.findall(r"^\{.*", done.stdout, re.MULTILINE):
+            assert '"detail":' not in answer.replace('"detail":null', ""), f"{block}\n{answer}"
+
+    def _in_process(self, block: Block, lines: list[str]) -> None:
+        for line in lines:
+            found = _PLAIN.fullmatch(self._here(line))
+            assert found is not None
+            variables = dict(word.split("=", 1) for word in shlex.split(found["variables"]))
+            told = io.StringIO()
+            with (contextlib.chdir(self.folder), changed(os.environ, {**self.environment, **variables}),
+                  contextlib.redirect_stdout(told), contextlib.redirect_stderr(told)):
+                code = exit_code(*shlex.split(found["arguments"]))
+            assert code == 0, f"{block}\n{line}\n{told.getvalue()[-1500:]}"
 
     def _python(self, block: Block, _: dict[str, str]) -> None:
         if file := re.search(r"`(\w+\.py)`", block.above):
@@ -186,6 +231,12 @@ class World:
     def _text(self, block: Block, _: dict[str, str]) -> None:
         """Output and drawings are read by people."""
 
+    def _answering(self, block: Block) -> None:
+        """Return when services answer, those that the page has started or else those of `asked`."""
+        other = self.asked or self
+        if not self.servers and not other.servers:
+            other._serve(["musicrec serve"], block)
+
     def _serve(self, lines: list[str], block: Block) -> None:
         """Start the services of these lines side by side, and return when they are ready."""
         self.stop()
@@ -193,7 +244,7 @@ class World:
             app = re.search(r"uvicorn (\w+)_service:app(?!.*--port)", line)
             port = "".join(f" --port {port}" for port, name in _PORTS.items() if app and name == app[1])
             with (self.folder / "services.log").open("ab") as log:
-                self.servers.append(subprocess.Popen(["bash", "-c", f"exec env {self._here(line + port)}"], cwd=self.folder, stdout=log,
+                self.servers.append(subprocess.Popen(["bash", "-c", f"exec env {self._here(line + port, True)}"], cwd=self.folder, stdout=log,
                                                      env=self.environment, stderr=log, start_new_session=True))
         named = [port for port, name in _PORTS.items() if any(name in line for line in lines)]
         deadline = time.monotonic() + 120
@@ -209,9 +260,10 @@ class World:
             return requests.get(f"http://127.0.0.1:{self.ports[port]}/ready", timeout=5).ok
         return False
 
-    def _here(self, text: str) -> str:
-        """The text with the ports, runs and places of this world."""
-        for port, free in self.ports.items():
+    def _here(self, text: str, serving: bool = False) -> str:
+        """The text with the ports and the first run of this world; with the ports of `asked` where nothing serves here."""
+        ports = self.asked.ports if self.asked and not self.servers and not serving else self.ports
+        for port, free in ports.items():
             text = re.sub(rf"(127\.0\.0\.1:|--port ){port}\b", rf"\g<1>{free}", text)
         ids = sorted(path.name for path in (self.folder / "artifacts" / "runs").iterdir()) if (self.folder / "artifacts").is_dir() else []
         if ids:

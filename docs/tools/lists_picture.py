@@ -15,6 +15,8 @@ from musicrec.recommender import TwoStageRecommender
 
 ROWS, LINE, WIDTH, LEFT, RIGHT, LONGEST = 8, 46, 960, 32, 480, 46
 COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
+STYLE = ("text{font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif;fill:#222}.head{font-size:18px;font-weight:600}"
+         ".title{font-size:14px;font-weight:600}.note{font-size:12px;fill:#667}")
 
 
 def svg(run: Path, user: int, rows: int = ROWS) -> str:
@@ -27,16 +29,16 @@ def svg(run: Path, user: int, rows: int = ROWS) -> str:
     found = recommender.candidates([user]).to_pandas().set_index("item_id")
     names = list(recommender.models)
     genres: dict[str, str] = {}
-    left = [_row(items.loc[row.item_id], f"{row.started_at:%d %B %Y}", LEFT, place, genres) for place, row in enumerate(played.itertuples())]
+    left = [_row(items.loc[play.item_id], f"{play.started_at:%d %B %Y}", LEFT, place, genres)
+            for place, play in enumerate(played.itertuples())]
     right = [_row(items.loc[item], _reason(found.loc[item], names), RIGHT, place, genres) for place, item in enumerate(best["item_id"])]
-    heads = [f'<text x="{LEFT}" y="44" class="head">Played last, of {events["item_id"].nunique()} tracks</text>',
-             f'<text x="{RIGHT}" y="44" class="head">Recommended ({escape(recommender.order)})</text>']
     height = 70 + LINE * rows
-    style = ("text{font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif;fill:#222}.head{font-size:18px;font-weight:600}.title{font-size:14px;font-weight:600}"
-             ".note{font-size:12px;fill:#667}")
-    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Tracks played by user {user}, '
-                      'and tracks recommended">', f"<style>{style}</style>",
-                      f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#fff" stroke="#ccd"/>', *heads, *left, *right, "</svg>\n"])
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"',
+        f'  aria-label="Tracks played by user {user}, and tracks recommended">',
+        f"<style>{STYLE}</style>", f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#fff" stroke="#ccd"/>',
+        f'<text x="{LEFT}" y="44" class="head">Played last, of {events["item_id"].nunique()} tracks</text>',
+        f'<text x="{RIGHT}" y="44" class="head">Recommended ({escape(recommender.order)})</text>', *left, *right, "</svg>\n"])
 
 
 def _row(item: pd.Series, note: str, x: int, place: int, genres: dict[str, str]) -> str:
@@ -45,8 +47,10 @@ def _row(item: pd.Series, note: str, x: int, place: int, genres: dict[str, str])
     color = genres.setdefault(genre, COLORS[len(genres) % len(COLORS)])
     text = f"{', '.join(item['artists'])} - {item['name']}"
     text = text if len(text) <= LONGEST else f"{text[:LONGEST - 1]}…"
-    return (f'<rect x="{x}" y="{y - 12}" width="6" height="32" fill="{color}"/><text x="{x + 14}" y="{y}" class="title">{escape(text)}</text>'
-            f'<text x="{x + 14}" y="{y + 17}" class="note">{escape(" · ".join(part for part in (genre, note) if part))}</text>')
+    note = " · ".join(part for part in (genre, note) if part)
+    return (f'<rect x="{x}" y="{y - 12}" width="6" height="32" fill="{color}"/>'
+            f'<text x="{x + 14}" y="{y}" class="title">{escape(text)}</text>'
+            f'<text x="{x + 14}" y="{y + 17}" class="note">{escape(note)}</text>')
 
 
 def _reason(candidate: pd.Series, models: Sequence[str]) -> str:

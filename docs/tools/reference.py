@@ -4,7 +4,6 @@ A new model, feature group, setting or command is therefore in the reference wit
 """
 
 import configparser
-import dataclasses
 import inspect
 import re
 import sys
@@ -25,6 +24,7 @@ from musicrec.events import EVENT_STORES  # noqa: E402
 from musicrec.features import FEATURES  # noqa: E402
 from musicrec.models import MODELS  # noqa: E402
 from musicrec.settings import Settings  # noqa: E402
+from musicrec.settings.presets import PRESETS  # noqa: E402
 from musicrec.sources import SOURCES  # noqa: E402
 from musicrec.storage import STORAGES  # noqa: E402
 
@@ -51,6 +51,12 @@ def settings() -> str:
         rows = [(f"`{key}`", type_of(section, key), _default(value), effects[section, key]) for key, value in shipped[section].items()]
         parts.append(f"## [{section}]\n\n{_table(('key', 'type', 'default', 'effect'), rows)}")
     return "\n\n".join(parts)
+
+
+def presets() -> str:
+    """One row per setting that a preset changes."""
+    rows = [(f"`{name}`", f"`{variable}`", f"`{value}`") for name, values in PRESETS.items() for variable, value in values.items()]
+    return _table(("preset", "variable", "value"), rows)
 
 
 def comments(text: str) -> dict[tuple[str, str], str]:
@@ -146,7 +152,8 @@ def files() -> str:
 
 def logs() -> str:
     """One table per file of the three-file form."""
-    return "\n\n".join(f"### {table.name}.parquet\n\n{_columns(table)}" for table in (schema.RAW_TRACKS, schema.RAW_NAMES, schema.RAW_INTERACTIONS))
+    tables = (schema.RAW_TRACKS, schema.RAW_NAMES, schema.RAW_INTERACTIONS)
+    return "\n\n".join(f"### {table.name}.parquet\n\n{_columns(table)}" for table in tables)
 
 
 def _title(name: str) -> str:
@@ -170,7 +177,7 @@ def _included(name: str) -> Callable[[], str]:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
-    "settings": settings, "command": command, "files": files, "logs": logs,
+    "settings": settings, "presets": presets, "command": command, "files": files, "logs": logs,
     "models": lambda: _registry(MODELS), "features": lambda: _registry(FEATURES), "sources": lambda: _registry(SOURCES),
     "event_stores": lambda: _registry(EVENT_STORES), "storages": lambda: _registry(STORAGES),
     "changelog": _included("CHANGELOG.md"), "contributing": _included("CONTRIBUTING.md"),
