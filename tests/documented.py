@@ -3,6 +3,7 @@
 import configparser
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def write_project(folder: Path) -> None:
     write_logs(folder / "data" / "sample")
     shutil.copytree(folder / "data" / "sample", folder / "path" / "to" / "folder")
     seen = pq.read_table(folder / "data" / "sample" / "interactions.parquet", columns=["user_id", "track_id"]).to_pylist()
-    later = {(one["user_id"], other["track_id"]) for one, other in zip(seen, seen[1:])} - {tuple(one.values()) for one in seen}
+    later = {(one["user_id"], other["track_id"]) for one, other in pairwise(seen)} - {tuple(one.values()) for one in seen}
     pq.write_table(pa.table(dict(zip(("user_id", "track_id"), zip(*sorted(later))))), folder / "plays.parquet")
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "var").mkdir()
@@ -104,6 +106,18 @@ def write_project(folder: Path) -> None:
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m musicrec "$@"\n')
     shim.chmod(0o755)
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in what a command has printed, also without a line end between them."""
+    place = text.find("{")
+    while place >= 0:
+        try:
+            found, place = json.JSONDecoder().raw_decode(text, place)
+            yield found
+        except ValueError:
+            place += 1
+        place = text.find("{", place)
 
 
 @contextlib.contextmanager
@@ -124,6 +138,7 @@ class World:
     """A project folder in which blocks run: its environment, the ports of its services, and those that run.
 
     done: trainings that need not run again. asked: the world whose services answer where a page starts none; None: this one.
+    answers: what services have answered to the latest block.
     """
 
     folder: Path
@@ -133,6 +148,7 @@ class World:
     variables: dict[str, str] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "documentation"})
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -177,8 +193,8 @@ class World:
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", self._here("\n".join(lines))], cwd=self.folder, env=self.environment,
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{block}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
-        for answer in re.findall(r"^\{.*", done.stdout, re.MULTILINE):
-            assert '"detail":' not in answer.replace('"detail":null', ""), f"{block}\n{answer}"
+        self.answers = list(json_objects(done.stdout))
+        assert not [answer for answer in self.answers if answer.get("detail")], f"{block}\n{done.stdout}"
 
     def _in_process(self, block: Block, lines: list[str]) -> None:
         for line in lines:
@@ -244,8 +260,9 @@ class World:
             app = re.search(r"uvicorn (\w+)_service:app(?!.*--port)", line)
             port = "".join(f" --port {port}" for port, name in _PORTS.items() if app and name == app[1])
             with (self.folder / "services.log").open("ab") as log:
-                self.servers.append(subprocess.Popen(["bash", "-c", f"exec env {self._here(line + port, True)}"], cwd=self.folder, stdout=log,
-                                                     env=self.environment, stderr=log, start_new_session=True))
+                command = ["bash", "-c", f"exec env {self._here(line + port, True)}"]
+                self.servers.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log,
+                                                     start_new_session=True))
         named = [port for port, name in _PORTS.items() if any(name in line for line in lines)]
         deadline = time.monotonic() + 120
         for port in named or _PORTS:

@@ -36,7 +36,7 @@ NOT_EXECUTED = {
     "pip install pre-commit": _NETWORK, "pre-commit install": _NETWORK,
     "pip install '.[redis]'": _NETWORK, "pip install '.[spark]'": _NETWORK,
     ".venv/bin/python -m pytest tests/test_model_contract.py -k newest": "tests/test_contributing.py executes it",
-    'MUSICREC_CANDIDATES_MODELS="als newest" musicrec train --data data/sample': "tests/test_contributing.py executes it",
+    'MUSICREC_CANDIDATES_MODELS="als newest" musicrec train --data data/sample --verbose': "tests/test_contributing.py executes it",
     "useradd --system musicrec && install -d -o musicrec /opt/musicrec/var": _ROOT,
     "cp deploy/musicrec-*.service /etc/systemd/system/ && systemctl daemon-reload": _ROOT,
     "systemctl enable --now musicrec-events musicrec-features musicrec-recommendations": _ROOT,
@@ -90,6 +90,20 @@ def test_every_block_of_a_page_runs(page: Path, world: World) -> None:
         pytest.skip("test_publishing_to_s3_runs executes it against a server")
     for block in blocks(page):
         world.run(block, NOT_EXECUTED)
+
+
+@pytest.mark.slow
+def test_every_second_track_follows_a_play_as_the_tutorial_says(world: World) -> None:
+    """The last answer of its chapter on HTTP alternates while there are similar tracks, and their reason names the track just played."""
+    for block in blocks(PROJECT / "docs" / "tutorial.md"):
+        if block.text.startswith(("musicrec serve", "curl")):
+            world.run(block, NOT_EXECUTED)
+        if "verbose=true" in block.text:
+            break
+    items = world.answers[-1]["items"]
+    assert {item["source"] for item in items[0::2]} == {"personal"}
+    assert items[1]["source"] == "online"
+    assert items[1]["reason"] == "similar to title 100 which you played"
 
 
 @pytest.mark.slow
