@@ -263,7 +263,7 @@ class World:
                 command = ["bash", "-c", f"exec env {self._here(line + port, True)}"]
                 self.servers.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log,
                                                      start_new_session=True))
-        named = [port for port, name in _PORTS.items() if any(name in line for line in lines)]
+        named = [port for port, name in _PORTS.items() if any(name in line or f"--port {port}" in line for line in lines)]
         deadline = time.monotonic() + 120
         for port in named or _PORTS:
             while not self._ready(port):

@@ -103,7 +103,7 @@ def test_every_second_track_follows_a_play_as_the_tutorial_says(world: World) ->
     items = world.answers[-1]["items"]
     assert {item["source"] for item in items[0::2]} == {"personal"}
     assert items[1]["source"] == "online"
-    assert items[1]["reason"] == "similar to title 100 which you played"
+    assert items[1]["reason"] == "similar to title 0 which you played"
 
 
 @pytest.mark.slow
