@@ -77,30 +77,23 @@ def world(base: World, tmp_path: Path) -> Iterator[World]:
     found.stop()
 
 
-def with_blocks(page: Path) -> bool:
-    """Whether a page has blocks that this file executes. tests/test_contributing.py executes those of CONTRIBUTING."""
-    return page.name != "CONTRIBUTING.md" and any(block.language != "text" for block in blocks(page))
+def executed(page: Path) -> bool:
+    """Whether test_every_block_of_a_page_runs has something to run there, and no other test runs that page."""
+    return page.name not in ("CONTRIBUTING.md", "publish-to-s3.md") and any(block.language != "text" for block in blocks(page))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if with_blocks(page)], ids=lambda page: page.relative_to(PROJECT).as_posix())
+@pytest.mark.parametrize("page", [page for page in PAGES if executed(page)], ids=lambda page: page.relative_to(PROJECT).as_posix())
 def test_every_block_of_a_page_runs(page: Path, world: World) -> None:
     """From the first to the last block, each ends well, and no service refuses a request."""
-    if page.name == "publish-to-s3.md":
-        pytest.skip("test_publishing_to_s3_runs executes it against a server")
     for block in blocks(page):
         world.run(block, NOT_EXECUTED)
+        if page.name == "tutorial.md" and "verbose=true" in block.text:
+            assert_alternating(world.answers[-1]["items"])
 
 
-@pytest.mark.slow
-def test_every_second_track_follows_a_play_as_the_tutorial_says(world: World) -> None:
-    """The last answer of its chapter on HTTP alternates while there are similar tracks, and their reason names the track just played."""
-    for block in blocks(PROJECT / "docs" / "tutorial.md"):
-        if block.text.startswith(("musicrec serve", "curl")):
-            world.run(block, NOT_EXECUTED)
-        if "verbose=true" in block.text:
-            break
-    items = world.answers[-1]["items"]
+def assert_alternating(items: list[dict[str, Any]]) -> None:
+    """As the tutorial says: while there are similar tracks, every second one is similar to the track just played."""
     assert {item["source"] for item in items[0::2]} == {"personal"}
     assert items[1]["source"] == "online"
     assert items[1]["reason"] == "similar to title 0 which you played"
