@@ -37,7 +37,7 @@ def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services,
 @pytest.fixture(scope="module", params=["events", "features"])
 def one_broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub, str]]:
     """Services, the misbehaving server and the name of the service it stands for."""
-    with misled(tmp_path_factory.mktemp("misled"), request.param) as (found, server):
+    with misled(tmp_path_factory.mktemp("misled"), request.param, MUSICREC_SERVICE_API_KEY="hunter2") as (found, server):
         yield found, server, request.param
 
 
@@ -56,6 +56,7 @@ def test_misbehaving_service(one_broken: tuple[Services, Stub, str], behaviour: 
         assert answer.json()["recs"] == list(PERSONAL[:20])
         assert f"{name} service at" in answer.json()["degraded"][0]
     assert server.asked > asked
+    assert server.redirected == [], "the API key was sent to another address"
     # The best of three: what a busy machine adds to one of them is not its doing.
     assert min(seconds) < 0.2
 
