@@ -146,7 +146,7 @@ def parsed(command: Any, name: str, arguments: list[str], parent: Any = None) ->
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
 def test_what_prose_names_exists(page: Path) -> None:
-    """`musicrec x` is a command, `make x` a target, `[section] key` a setting."""
+    """`musicrec x` is a command, `make x` a target, `[section] key` a setting, `musicrec_x` a metric."""
     text = page.read_text(encoding="utf-8")
     root = typer.main.get_command(app)
     for words in re.findall(r"`musicrec ([a-z]+(?: [a-z]+)?)", text):
@@ -156,6 +156,9 @@ def test_what_prose_names_exists(page: Path) -> None:
                 assert word in command.commands, f"musicrec {words}"
                 command = command.commands[word]
     assert set(re.findall(r"`make ([a-z]+)", text)) <= set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    metrics = read("musicrec/serving/metrics.py")
+    for name in re.findall(r"`musicrec_(\w+)", text):
+        assert f'"{name.removesuffix("_total")}"' in metrics, name
     config = configparser.ConfigParser(interpolation=None)
     config.read_string(read("config.ini"))
     for section, key in re.findall(r"`\[([a-z_.]+)\] ([a-z_]+)", text):
