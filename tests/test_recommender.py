@@ -477,7 +477,7 @@ def test_an_order_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("ids", [[2**32 + 7], np.array([2**32 + 7]), [1.5], ["7"], [2**80]])
 def test_ids_that_are_no_int32_are_refused(ids: Any) -> None:
     """An id out of range does not become the id of somebody else."""
-    with pytest.raises(RankingError, match="user ids must be whole numbers"):
+    with pytest.raises(RankingError, match="user ids must be integers"):
         plain().recommend(ids)
 
 
