@@ -58,7 +58,7 @@ def test_pruned_search_is_exact(seed: int, n_items: int, n: int, k: int, scale: 
 
 
 def test_the_missing_item_of_the_checkerboard_comes_first() -> None:
-    """On the checkerboard nearly every user gets their one missing item of the own kind first."""
+    """On the checkerboard nearly every user gets the one missing item of their kind first."""
     world = checkerboard()
     first = ALS(factors=4, iterations=10).fit(world).recommend(np.arange(40, dtype=np.int32), 1)[0][:, 0]
     assert (first == (world.user_ids + 2) % 40).mean() > 0.95

@@ -25,7 +25,7 @@ def test_weights_solve_the_elastic_net_of_each_item(l1: float, l2: float) -> Non
 
 
 def test_the_missing_item_of_the_checkerboard_comes_first() -> None:
-    """On the checkerboard every user gets their one missing item of the own kind first."""
+    """On the checkerboard every user gets the one missing item of their kind first."""
     world = checkerboard()
     items, _ = SLIM().fit(world).recommend(np.arange(40, dtype=np.int32), 1)
     assert items[:, 0].tolist() == [(user + 2) % 40 for user in range(40)]
