@@ -3,14 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
-from tqdm import tqdm
 
 from musicrec.command import exit_code
 from musicrec.errors import SourceError
+from musicrec.progress import progress
 
 ADDRESS = "https://storage.yandexcloud.net/mle-data/ym"
 SIZES = {"tracks.parquet": 18_938_128, "catalog_names.parquet": 36_146_495, "interactions.parquet": 1_208_078_471}
@@ -35,7 +36,7 @@ def _whole(path: Path, url: str, size: int) -> Path:
     if path.is_file() and path.stat().st_size == size:
         return path
     half, left = path.with_name(path.name + ".part"), _ATTEMPTS
-    with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
+    with progress(title=path.name, total=size, unit="B") as bar:
         while (have := half.stat().st_size if half.is_file() else 0) < size:
             bar.update(have - bar.n)
             problem = _grow(half, have, url, bar)
@@ -47,7 +48,7 @@ def _whole(path: Path, url: str, size: int) -> Path:
     return path
 
 
-def _grow(half: Path, have: int, url: str, bar: tqdm) -> str | None:
+def _grow(half: Path, have: int, url: str, bar: Any) -> str | None:
     """Append what the server still has to send; what went wrong, or None."""
     try:
         with requests.get(url, headers={"Range": f"bytes={have}-"}, stream=True, timeout=_TIMEOUT_S) as answer:

@@ -166,10 +166,30 @@ def tree_count(tables: Sequence[TrainingTable], settings: RankerSettings) -> int
     With a single fold every fifth user stands for the latest fold. settings.iterations where nothing can be learned from one
     of the two parts.
     """
-    early, late = _train_and_validation(learnable(tables))
+    stopped = _stopped_early(tables, settings)
+    return settings.iterations if stopped is None else int(stopped.tree_count_)
+
+
+def learning_curve(tables: Sequence[TrainingTable], settings: RankerSettings) -> pd.DataFrame:
+    """trees, train, validation: the loss (or PFound with YetiRank, where more is better) by number of trees, as tree_count sees it.
+
+    No rows where tree_count has nothing to learn from or to stop on.
+    """
+    stopped = _stopped_early(tables, settings)
+    curves = {} if stopped is None else {name: next(iter(values.values())) for name, values in stopped.get_evals_result().items()}
+    table = pd.DataFrame({"train": curves.get("learn", []), "validation": curves.get("validation", [])}, dtype=float)
+    table.insert(0, "trees", np.arange(1, len(table) + 1))
+    return table
+
+
+def _stopped_early(tables: Sequence[TrainingTable], settings: RankerSettings) -> CatBoost | None:
+    filled = learnable(tables)
+    if not filled:
+        return None
+    early, late = _train_and_validation(filled)
     if not (early.learnable and late.learnable):
-        return settings.iterations
-    return int(_trained(early, fit_blender([early]), settings, settings.iterations, late).tree_count_)
+        return None
+    return _trained(early, fit_blender([early]), settings, settings.iterations, late)
 
 
 def _train_and_validation(tables: Sequence[TrainingTable]) -> tuple[TrainingTable, TrainingTable]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
@@ -73,8 +72,3 @@ def sha256(path: Path) -> str:
     """SHA-256 of the file, hex. About a second a gigabyte."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def progress_bar(what: str, total: int) -> tqdm:
-    """A bar of `total` bytes on stderr, silent where that is no terminal."""
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None)

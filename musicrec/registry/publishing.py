@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.errors import ArtifactError, StorageError
-from musicrec.registry.checking import described, progress_bar
+from musicrec.progress import progress
+from musicrec.registry.checking import described
 from musicrec.registry.record import MANIFEST, Manifest, RunInfo, current, key, manifest, manifest_text, runs, whole_runs, write_pointer
 from musicrec.storage import Storage
 
@@ -24,7 +25,7 @@ def publish(storage: Storage, folder: Path, info: RunInfo, now: datetime | None 
     text = manifest_text(Manifest(run_id, moment.isoformat(timespec="seconds"), info, files))
     places = {name: key(run_id, name) for name in files}
     try:
-        with progress_bar(f"publish {run_id}", sum(file.bytes for file in files.values())) as bar:
+        with progress(title=f"publish {run_id}", total=sum(file.bytes for file in files.values()), unit="B") as bar:
             for name, place in places.items():
                 storage.upload(folder / name, place, bar.update)
         storage.write(key(run_id, MANIFEST), text)

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from musicrec.command import exit_code
 from musicrec.datasets.generated import INDEX, writers
@@ -21,6 +20,7 @@ from musicrec.datasets.synthetic.listening import listens
 from musicrec.datasets.synthetic.people import People, part_bounds, people
 from musicrec.datasets.synthetic.spread import Ints
 from musicrec.datasets.synthetic.tickets import Tickets
+from musicrec.progress import progress
 
 _LISTENS_PER_PART, _THREADS, _ROW_GROUP = 7_000_000, 2, 1 << 20
 _MICROSECONDS_PER_DAY = 86_400_000_000
@@ -43,7 +43,7 @@ def write(folder: Path, scale: float, seed: int = 0, order: str = "id") -> int:
         made, crowd = catalogue(n_users, n_events, rng), people(n_users, n_parts, rng)
         for file, table in zip((tracks, names), tables(made, rng)):
             file.write_table(table.cast(file.schema.remove_metadata()))
-        with tqdm(total=n_events, desc="listens", unit=" rows", unit_scale=True, disable=None) as bar:
+        with progress(title="listens", total=n_events, unit=" rows") as bar:
             for table in _parts(made, crowd, Tickets(made, n_users, n_parts, rng), n_parts, seed, order):
                 interactions.write_table(table, row_group_size=_ROW_GROUP)
                 bar.update(table.num_rows)
