@@ -250,6 +250,15 @@ def test_measured_sees_every_step() -> None:
     assert len(steps) == 2 * tried.steps(recommender())
 
 
+def main_table(data: Dataset) -> tuple[pd.DataFrame, TwoStageRecommender]:
+    """The comparison on the test set after day 400."""
+    train, test = data.split(END * DAY)
+    made = recommender().fit(train).with_ranker(result().ranker(TRIAL))
+    evaluator = Evaluator(train, test)
+    add_orders(evaluator, made, 20, 1 << 20)
+    return comparison(evaluator, ("popular",), samples=50), made
+
+
 def test_catalog_rows_of_items_without_earlier_plays_change_nothing_in_the_main_table() -> None:
     """Neither more items that nobody has played nor other names of items first played after the cutoff change a figure or a list."""
     new = pd.DataFrame({"user_id": [1, 2, 3, 4], "item_id": [170, 170, 171, 171], "second": [END * DAY, *[(END + 9) * DAY] * 3]})

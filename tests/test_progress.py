@@ -21,26 +21,26 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """stderr as a terminal, and bars that do not wait."""
+def a_terminal(monkeypatch: pytest.MonkeyPatch, seconds: float = 0) -> Terminal:
+    """stderr as a terminal, and bars that wait so long. Not a fixture: pytest puts its own stderr back before a test begins."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(module, "SECONDS", 0)
+    monkeypatch.setattr(module, "SECONDS", seconds)
     return stream
 
 
-def test_a_bar_shows_title_and_rate_on_a_terminal(terminal: Terminal) -> None:
+def test_a_bar_shows_title_and_rate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is handed on in its order, and the bar has gone when it is over."""
+    terminal = a_terminal(monkeypatch)
     assert list(progress(range(3), "fit", unit="model")) == [0, 1, 2]
     assert "fit: " in terminal.getvalue()
     assert "model/s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
 
 
-def test_nothing_is_shown_elsewhere_or_for_short_work(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_elsewhere_or_for_short_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither into a file nor within the first second."""
-    monkeypatch.setattr(module, "SECONDS", 1)
+    terminal = a_terminal(monkeypatch, seconds=1)
     assert list(progress(range(3), "short")) == [0, 1, 2]
     monkeypatch.setattr(sys, "stderr", file := io.StringIO())
     with progress(title="quiet", total=1) as bar:
@@ -48,12 +48,17 @@ def test_nothing_is_shown_elsewhere_or_for_short_work(terminal: Terminal, monkey
     assert terminal.getvalue() == file.getvalue() == ""
 
 
-def test_a_bar_within_another_is_not_shown(terminal: Terminal) -> None:
+def test_a_bar_within_another_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one after the outer one is over is shown again, also where the outer one ended with an error."""
-    with pytest.raises(ZeroDivisionError):
+    terminal = a_terminal(monkeypatch)
+
+    def fails() -> None:
         for _ in progress([1], "outer"):
             list(progress([1], "inner"))
-            1 / 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     list(progress([1], "next"))
     assert "inner" not in terminal.getvalue()
     assert "next: " in terminal.getvalue()
