@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.dataset import DAY, Dataset, Fold, catalog, folds_of_days, moment
-from musicrec.evaluation import Backtest, BacktestResult, Evaluator, FoldResult, by_user, pooled_comparison
+from musicrec.evaluation import Backtest, BacktestResult, Evaluator, FoldResult, by_user, comparison, pooled_comparison
 from musicrec.evaluation.backtest import add_orders
 from musicrec.features import FEATURES
 from musicrec.models import MODELS
