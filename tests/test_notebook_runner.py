@@ -20,7 +20,7 @@ from musicrec.notebook.chapters import OPENING, chapters, with_parameters, write
 from musicrec.notebook.provenance import provenance
 from musicrec.registry import RunInfo
 from musicrec.storage import storage
-from tests.test_artifacts import run_folder
+from tests.test_registry import run_folder
 
 PROJECT = Path(settings.__file__).parents[2]
 DOT = base64.b64encode(b"a picture").decode()
