@@ -3,15 +3,16 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
+MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/run.stamp ## the whole path: sample logs, notebook, artifacts, three services, seven questions
-	@$(PY) -m musicrec.demo
+	@$(MUSICREC) demo
 
-test: $(VENV)/dev.stamp ## lint, types, import rules and all tests
+test: $(VENV)/dev.stamp ## lint, types, import rules and all tests; on 3.12 and 3.13 the fast ones, where these are found
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
@@ -21,33 +22,46 @@ check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the t
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -x -m "not slow"
+	@$(PY) -m pytest -x -n auto --dist loadfile -m "not slow"
 
 notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=<where artifacts go>]: run the notebook on any logs
 	@test -n "$(DATA)" || { echo 'Which logs? For example: make notebook DATA=data/sample' >&2; exit 2; }
-	@$(PY) -m musicrec.notebook --data "$(DATA)" $(if $(OUT),--out "$(OUT)")
+	@$(MUSICREC) notebook --data "$(DATA)" $(if $(OUT),--out "$(OUT)")
+
+lab: $(VENV)/lab.stamp ## open the notebook in JupyterLab
+	@$(VENV)/bin/jupyter lab recommendations.ipynb
 
 services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl-C
-	@$(PY) -m musicrec.services
+	@$(MUSICREC) serve
 
 sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
-	@$(PY) -m musicrec.datasets.sample --out data/sample
+	@$(MUSICREC) datasets make sample
 
 data: $(VENV)/run.stamp ## download the real logs to data/yandex (1.3 GB, goes on where it stopped)
-	@$(PY) -m musicrec.datasets.download --out data/yandex
+	@$(MUSICREC) datasets download yandex
 
-tune: $(VENV)/run.stamp ## [DATA=<folder>] [MINUTES=30]: tune generators and ranker, print config.ini lines; goes on where it stopped
-	@$(if $(DATA),MUSICREC_DATA_FOLDER="$(DATA)") $(PY) -m musicrec.tuning --minutes $(or $(MINUTES),30)
+tune: $(VENV)/run.stamp ## [DATA=<folder>] [MINUTES=30]: tune models and ranker, print config.ini lines; goes on where it stopped
+	@$(MUSICREC) tune $(if $(DATA),--data "$(DATA)") --minutes $(or $(MINUTES),30)
+
+docs: $(VENV)/dev.stamp ## build the documentation into site/
+	@$(VENV)/bin/mkdocs build --strict
+
+wheel: $(VENV)/dev.stamp ## build the package into dist/
+	@$(PY) -m build
 
 clean: ## remove what was made: sample, artifacts, work, caches and logs; .venv and downloaded logs stay
-	rm -rf data/sample artifacts work var catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf data/sample artifacts work var site dist catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A stamp is as new as the packages it stands for: a second run finds nothing to do.
-$(VENV)/run.stamp: requirements.txt constraints.txt $(VENV)/bin/python
+$(VENV)/run.stamp: requirements.txt constraints.txt pyproject.toml $(VENV)/bin/python
 	@$(call installed,requirements.txt)
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements.txt constraints.txt $(VENV)/bin/python
+$(VENV)/lab.stamp: requirements-lab.txt constraints.txt pyproject.toml $(VENV)/bin/python
+	@$(call installed,requirements-lab.txt)
+	@touch $(VENV)/run.stamp
+
+$(VENV)/dev.stamp: requirements-dev.txt constraints.txt pyproject.toml $(VENV)/bin/python
 	@$(call installed,requirements-dev.txt)
 	@touch $(VENV)/run.stamp
 
@@ -71,5 +85,5 @@ echo "Packages installed in $$((`date +%s` - began)) s."; \
 touch $@
 endef
 
-.PHONY: help demo test check notebook services sample data tune clean
+.PHONY: help demo test check notebook lab services sample data tune docs wheel clean
 .DELETE_ON_ERROR:

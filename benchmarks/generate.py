@@ -21,7 +21,7 @@ from benchmarks.synthetic_facts import facts  # noqa: E402
 def making(out: Path, scale: float, seed: int, order: str) -> str:
     """One line on what the making took."""
     options = ["--scale", str(scale), "--out", str(out), "--seed", str(seed), "--order", order]
-    command = [sys.executable, "-m", "musicrec.datasets.synthetic", *options]
+    command = [sys.executable, "-m", "musicrec", "datasets", "make", "synthetic", *options]
     started = time.perf_counter()
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

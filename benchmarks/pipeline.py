@@ -26,7 +26,7 @@ def main() -> None:
     os.environ.update({f"MUSICREC_{key}": str(folder) for key, folder in places.items()})
     os.environ.update(dict(setting.split("=", 1) for setting in options.settings))
     print(machine(), " ".join(options.settings), flush=True)
-    spent = measured("musicrec.pipeline")
+    spent = measured("musicrec", "train", "--verbose")
     print(f"whole pipeline {spent.seconds:,.1f} s, {spent.core_seconds:,.1f} s of a core")
 
 

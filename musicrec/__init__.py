@@ -1,3 +1,8 @@
 """A music recommender: listening logs in, evaluated and published recommendations out, three services that answer with them."""
 
-__version__ = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("musicrec")
+except PackageNotFoundError:
+    __version__ = "0+unknown"

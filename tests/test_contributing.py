@@ -41,6 +41,6 @@ def test_a_newcomer_adds_the_model_as_the_page_says(tmp_path: Path) -> None:
     assert tested.returncode == 0, tested.stdout[-2000:]
     taste_logs.write(tmp_path / "logs")
     environ |= {**taste_logs.environment(tmp_path / "logs", tmp_path), "MUSICREC_CANDIDATES_MODELS": variable[1]}
-    ran = subprocess.run([sys.executable, "-m", "musicrec.pipeline"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-m", "musicrec", "train"], cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert re.search(r"^ *newest ", ran.stdout, re.MULTILINE)

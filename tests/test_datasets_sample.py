@@ -11,7 +11,7 @@ from scipy import sparse
 
 from musicrec.datasets import is_generated
 from musicrec.datasets.generated import FILES
-from musicrec.datasets.sample.__main__ import write
+from musicrec.datasets.sample import write
 from musicrec.errors import SourceError
 from musicrec.sources.yandex import Yandex
 

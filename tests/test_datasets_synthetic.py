@@ -14,8 +14,7 @@ from scipy import sparse
 from benchmarks.synthetic_facts import facts
 from musicrec.datasets import is_generated
 from musicrec.datasets.generated import FILES, INDEX, origin, writers
-from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.__main__ import write
+from musicrec.datasets.synthetic import figures, write
 from musicrec.datasets.synthetic.catalogue import catalogue, links
 from musicrec.datasets.synthetic.genres import genre_lists, genres
 from musicrec.datasets.synthetic.listening import _matched
@@ -85,7 +84,7 @@ def test_both_orders_date_the_same_listens(by_id: Path, by_taste: Path) -> None:
 
 def test_the_same_seed_makes_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs, each of several parts made by two threads, agree in every value; another seed does not."""
-    monkeypatch.setattr("musicrec.datasets.synthetic.__main__._LISTENS_PER_PART", 80_000)
+    monkeypatch.setattr("musicrec.datasets.synthetic.writing._LISTENS_PER_PART", 80_000)
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         write(tmp_path / name, 0.002, seed)
     a, b, c = ([pq.read_table(tmp_path / folder / name) for name in FILES] for folder in "abc")

@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-TOOLS = ("sh", "awk", "date", "rm", "tail", "touch", "cat", "chmod", "mkdir", "env")
+TOOLS = ("sh", "awk", "date", "rm", "tail", "touch", "cat", "chmod", "cp", "mkdir", "env")
 GOOD = """#!/bin/sh
 case "$1" in
   --version) echo "Python 3.12.1";;
   -c) exit 0;;
   -m) case "$2" in
-        venv) mkdir -p .venv/bin; cat "$0" > .venv/bin/python; chmod +x .venv/bin/python;;
+        venv) mkdir -p .venv/bin; cat "$0" > .venv/bin/python; chmod +x .venv/bin/python; cp .venv/bin/python .venv/bin/musicrec;;
         pip) echo "$@" >> pip.log; exit ${PIP_CODE:-0};;
         *) echo "ran $*";;
       esac;;
+  *) echo "ran $*";;
 esac
 """
 OLD = """#!/bin/sh
@@ -31,7 +32,7 @@ case "$1" in
   *) exit 1;;
 esac
 """
-NO_VENV = GOOD.replace('mkdir -p .venv/bin; cat "$0" > .venv/bin/python; chmod +x .venv/bin/python',
+NO_VENV = GOOD.replace('mkdir -p .venv/bin; cat "$0" > .venv/bin/python; chmod +x .venv/bin/python; cp .venv/bin/python .venv/bin/musicrec',
                        'mkdir .venv; echo "ensurepip is not available"; exit 1')
 
 
@@ -44,7 +45,7 @@ def machine(tmp_path: Path) -> Path:
     for tool in (*TOOLS, "make"):
         (tmp_path / "tools" / tool).symlink_to(str(shutil.which(tool)))
     (tmp_path / "clone").mkdir()
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "constraints.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml"):
         shutil.copy(PROJECT / name, tmp_path / "clone" / name)
     return tmp_path
 
@@ -90,14 +91,14 @@ def test_a_failed_installation_is_tried_again(machine: Path) -> None:
     failed = make(machine, "demo", PIP_CODE="1")
     assert failed.returncode != 0
     assert "could not be installed" in failed.stderr
-    assert "ran -m musicrec.demo" not in failed.stdout
-    assert "ran -m musicrec.demo" in make(machine, "demo").stdout
+    assert "ran demo" not in failed.stdout
+    assert "ran demo" in make(machine, "demo").stdout
 
 
 def test_a_second_call_installs_nothing(machine: Path) -> None:
     """Packages are installed once, for the notebook and services alone; again when a pin changes; more when tests need more."""
     for _ in range(2):
-        assert "ran -m musicrec.demo" in make(machine, "demo").stdout
+        assert "ran demo" in make(machine, "demo").stdout
     installed = machine / "clone" / "pip.log"
     assert installed.read_text().splitlines()[0].endswith("-r requirements.txt")
     assert len(installed.read_text().splitlines()) == 1
@@ -112,8 +113,8 @@ def test_notebook_asks_for_logs(machine: Path) -> None:
     done = make(machine, "notebook")
     assert done.returncode != 0
     assert "make notebook DATA=data/sample" in done.stderr
-    assert "ran -m musicrec.notebook --data my logs\n" in make(machine, "notebook", "DATA=my logs").stdout
-    assert "ran -m musicrec.notebook --data my logs --out there" in make(machine, "notebook", "DATA=my logs", "OUT=there").stdout
+    assert "ran notebook --data my logs\n" in make(machine, "notebook", "DATA=my logs").stdout
+    assert "ran notebook --data my logs --out there" in make(machine, "notebook", "DATA=my logs", "OUT=there").stdout
 
 
 def test_the_build_server_runs_make_test() -> None:

@@ -64,7 +64,7 @@ LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
 def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) -> None:
     """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its pictures."""
     changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), **LOGS[logs](tmp_path / "logs")}
-    command = [sys.executable, "-m", "musicrec.notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
+    command = [sys.executable, "-m", "musicrec", "notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
     done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert registry.current(storage(str(tmp_path / "artifacts"), {})).files

@@ -15,11 +15,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from musicrec import registry, settings
 from musicrec.errors import SettingsError
-from musicrec.notebook.__main__ import main
 from musicrec.notebook.chapters import OPENING, chapters, with_parameters, write_pictures
 from musicrec.notebook.provenance import provenance
 from musicrec.registry import RunInfo
 from musicrec.storage import storage
+from tests.commands import exit_code
 from tests.test_registry import run_folder
 
 PROJECT = Path(settings.__file__).parents[2]
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in `project`."""
-    command = [sys.executable, "-m", "musicrec.notebook", "--data", "logs", "--out", "out", *arguments]
+    command = [sys.executable, "-m", "musicrec", "notebook", "--data", "logs", "--out", "out", *arguments]
     return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=120)
 
 
@@ -127,7 +127,7 @@ def test_a_good_notebook_is_executed_and_kept(project: Path) -> None:
     copy = nbformat.read(project / "out" / "recommendations.ipynb", as_version=4)
     assert copy.cells[-1].outputs[0].text == "logs 4\n"
     assert [path.name for path in (project / "out" / "pictures").iterdir()] == ["01_look.png"]
-    assert lines[-1].endswith("out/recommendations.ipynb, 1 pictures in out/pictures.")
+    assert lines[-1].endswith("out/recommendations.ipynb, 1 plots in out/pictures.")
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_the_kernel_too(project: Path) -> None:
     first = "import os; from pathlib import Path; Path('pid').write_text(str(os.getpid()))"
     endless = book(new_markdown_cell("# Learn"), new_code_cell(first), new_code_cell("import time; time.sleep(600)"))
     nbformat.write(endless, project / "recommendations.ipynb")
-    process = subprocess.Popen([sys.executable, "-m", "musicrec.notebook", "--data", "logs", "--out", "out"], cwd=project,
+    process = subprocess.Popen([sys.executable, "-m", "musicrec", "notebook", "--data", "logs", "--out", "out"], cwd=project,
                                env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (project / "pid").exists():
         time.sleep(0.05)
@@ -183,7 +183,7 @@ def test_what_cannot_be_run_is_one_sentence(arguments: tuple[str, str], sentence
                                             capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is made then."""
     monkeypatch.chdir(project)
-    assert main(["--data", "logs", "--out", "out", *arguments]) == 1
+    assert exit_code("notebook", "--data", "logs", "--out", "out", *arguments) == 1
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
@@ -196,12 +196,12 @@ def test_reuse_needs_the_run_that_was_made_from_the_same(project: Path, monkeypa
     """A second run does nothing while its run is the current one; with another one current, or a damaged note, it runs again."""
     nbformat.write(book(), project / "recommendations.ipynb")
     monkeypatch.chdir(project)
-    place, reuse = storage("out", {}), ["--data", "logs", "--out", "out", "--reuse"]
+    place, reuse = storage("out", {}), ("notebook", "--data", "logs", "--out", "out", "--reuse")
     registry.publish(place, run_folder(project / "made"), RunInfo({}))
     said = []
     for change in (lambda: None, lambda: None, lambda: registry.publish(place, project / "made", RunInfo({})),
                    lambda: (project / "out" / "made_from.json").write_text("{ half")):
         change()
-        assert main(reuse) == 0
+        assert exit_code(*reuse) == 0
         said.append("Nothing to do" in capsys.readouterr().out)
     assert said == [False, True, False, False]

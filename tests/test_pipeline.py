@@ -162,12 +162,12 @@ def test_constraints_shape_the_published_lists(tmp_path: Path) -> None:
 
 
 def test_a_published_recommender_gives_the_published_lists_again(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
-    """`python -m musicrec.predict` on the run writes recommendations.parquet again, row by row, for all and for some users."""
+    """`musicrec predict` on the run writes recommendations.parquet again, row by row, for all and for some users."""
     environ = {**taste_logs.environment(done[0] / "logs", done[0]), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
     whole = published(done[0], "recommendations.parquet")
-    for users, expected in (([], whole), (["--users", "3", "1"], whole[whole["user_id"].isin([1, 3])])):
+    for users, expected in (([], whole), (["--users", "3", "--users", "1"], whole[whole["user_id"].isin([1, 3])])):
         out = tmp_path / "lists.parquet"
-        command = [sys.executable, "-m", "musicrec.predict", "--config", str(CONFIG), "--k", "20", "--out", str(out), *users]
+        command = [sys.executable, "-m", "musicrec", "predict", "--config", str(CONFIG), "--k", "20", "--out", str(out), *users]
         subprocess.run(command, env=environ, cwd=tmp_path, check=True, capture_output=True)
         pd.testing.assert_frame_equal(pq.read_table(out).to_pandas(), expected.reset_index(drop=True))
 
@@ -292,7 +292,7 @@ def test_ctrl_c_leaves_the_earlier_run(done: tuple[Path, pipeline.Result], tmp_p
     place = storage(str(tmp_path / "artifacts"), {})
     earlier = registry.publish(place, done[0] / "work", registry.RunInfo({}))
     environ = {**taste_logs.environment(tmp_path / "logs", tmp_path), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
-    process = subprocess.Popen([sys.executable, "-m", "musicrec.pipeline", str(CONFIG)], env=environ, cwd=tmp_path,
+    process = subprocess.Popen([sys.executable, "-m", "musicrec", "train", "--config", str(CONFIG)], env=environ, cwd=tmp_path,
                                stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     time.sleep(after)
     process.send_signal(signal.SIGINT)

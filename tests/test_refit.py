@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from musicrec import pipeline, settings
-from musicrec.services.running import free_urls, running
+from musicrec.cli.processes import free_urls, running
 from tests import taste_logs
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def test_the_next_run_learns_from_stored_plays(tmp_path: Path) -> None:
                 put = requests.post(f"{urls.events_store_url}/put", params={"user_id": user, "item_id": track}, timeout=10)
                 assert put.json() == {"result": "ok"}
         exported = tmp_path / "stored.parquet"
-        command: list[Any] = [sys.executable, "-m", "musicrec.events", "export", "--form", "interactions", "--out", exported]
+        command: list[Any] = [sys.executable, "-m", "musicrec", "events", "export", "--form", "interactions", "--out", exported]
         subprocess.run(command, env=environ, cwd=PROJECT, check=True, capture_output=True)
         pipeline.run(settings.load(CONFIG, {**environ, "MUSICREC_DATA_FURTHER_PLAYS": str(exported)}))
     with running(urls, environ, tmp_path / "log"):

@@ -18,8 +18,8 @@ import pytest
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError, StorageError
 from musicrec.registry import OPTIONAL, REQUIRED, RunInfo
-from musicrec.registry.__main__ import main
 from musicrec.storage import Storage, storage
+from tests.commands import exit_code
 from tests.s3_server import s3_server
 
 INFO = RunInfo(settings={"split": {"test_start": "2022-12-16"}}, metrics={"als": {"recall@5": np.float32(0.5), "novelty": float("nan")}},
@@ -369,7 +369,7 @@ def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch
     place = storage("artifacts", {})
     first = registry.publish(place, run_folder(tmp_path / "made"), INFO, datetime(2022, 1, 1, tzinfo=UTC))
     second = registry.publish(place, tmp_path / "made", INFO, datetime(2022, 1, 2, tzinfo=UTC))
-    assert main(["rollback", first]) == main(["list"]) == main(["check"]) == 0
+    assert exit_code("runs", "rollback", first) == exit_code("runs", "list") == exit_code("runs", "check") == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{first} is the current run at artifacts; services take it up within [service] poll_s seconds."
     assert said[1].startswith(f"* {first}  2022-01-01T00:00:00+00:00")
@@ -380,12 +380,13 @@ def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch
     content[9] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(moment, moment))
-    assert main(["check"]) == 1
+    assert exit_code("runs", "check") == 1
     assert "items.parquet is damaged" in capsys.readouterr().err
     place.write("runs/thesis/data.parquet", b"not ours")
-    assert main(["prune", "--keep", "0", "--dry-run"]) == main(["prune", "--keep", "0"]) == main(["list"]) == 0
+    for arguments in (("prune", "--keep", "0", "--dry-run"), ("prune", "--keep", "0"), ("list",)):
+        assert exit_code("runs", *arguments) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == [f"Would remove {second}.", f"Removed {second}."]
     assert said[-1] == "Not whole, or not ours; prune leaves them alone: thesis"
-    assert main(["rollback", "never"]) == 1
+    assert exit_code("runs", "rollback", "never") == 1
     assert capsys.readouterr().err == f"run never is not at artifacts; there are {first}.\n"

@@ -92,8 +92,8 @@ def command_line(pid: int) -> str:
 
 def commands(found: Services, folder: Path) -> Iterator[tuple[str, str]]:
     """What our commands print, and the log of the client, when the servers behind them are gone."""
-    orders = {"artifacts list": ["-m", "musicrec.registry", "list"], "client": [str(PROJECT / "test_service.py")],
-              "export": ["-m", "musicrec.events", "export", "--out", "plays.parquet"],
+    orders = {"artifacts list": ["-m", "musicrec", "runs", "list"], "client": [str(PROJECT / "test_service.py")],
+              "export": ["-m", "musicrec", "events", "export", "--out", "plays.parquet"],
               "start": ["-m", "uvicorn", APPS["events"], "--port", str(free_port())]}
     (folder / "config.ini").write_text((PROJECT / "config.ini").read_text())
     environment = {**found.environment, "PYTHONPATH": str(PROJECT)}

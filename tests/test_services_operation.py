@@ -170,7 +170,7 @@ def test_hot_swap(tmp_path: Path) -> None:
             assert refused.status_code == 503
             assert served(url) == second
             assert bad not in {run for _, run, _ in seen}
-            command = [sys.executable, "-m", "musicrec.registry", "rollback", first]
+            command = [sys.executable, "-m", "musicrec", "runs", "rollback", first]
             subprocess.run(command, cwd=PROJECT, env=found.environment, check=True, capture_output=True, timeout=60)
             wait_for(url, first)
             wait_for(found.url("features"), first)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from musicrec import demo, registry, settings
+from musicrec import registry, settings
+from musicrec.cli import demo
+from musicrec.cli.processes import free_urls, running
+from musicrec.cli.serve import watch
 from musicrec.errors import ServiceError, StorageError
 from musicrec.registry import RunInfo
-from musicrec.services.__main__ import watch
-from musicrec.services.running import free_urls, running
 from musicrec.settings import Urls
 from musicrec.storage import storage
 from tests.s3_server import free_port, s3_server
@@ -81,20 +82,20 @@ def test_a_service_without_artifacts_says_why(project: Path) -> None:
     """The reason that the service gave is the reason that is told, and the others are stopped."""
     shutil.rmtree(project / "artifacts")
     urls = addresses()
-    with pytest.raises(ServiceError, match=r"recommendations_service did not start: nothing is published at artifacts; run `make demo`"), \
-            running(urls, os.environ, project / "log"):
+    sentence = r"The recommendations service did not start: nothing is published at artifacts; run `make demo`"
+    with pytest.raises(ServiceError, match=sentence), running(urls, os.environ, project / "log"):
         pass
     assert all(is_silent(url) for url in urls.model_dump().values())
 
 
 def test_ctrl_c_stops_all_three(project: Path) -> None:
-    """`python -m musicrec.services` then ends in exit code 0, and nobody answers any more."""
+    """`musicrec serve` then ends in exit code 0, and nobody answers any more."""
     urls = addresses()
-    process = subprocess.Popen([sys.executable, "-m", "musicrec.services"], env=told(urls), stdout=subprocess.PIPE,
+    process = subprocess.Popen([sys.executable, "-m", "musicrec", "serve"], env=told(urls), stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True, bufsize=1)
     assert process.stdout
     names = [process.stdout.readline().split()[0] for _ in range(4)]
-    assert names == ["recommendations_service", "features_service", "events_service", "Running;"]
+    assert names == ["recommendations", "features", "events", "Running;"]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
@@ -105,7 +106,7 @@ def test_a_service_that_dies_ends_the_watch(project: Path) -> None:
     """It is named with its code and log, and the two others are stopped."""
     with running(addresses(), os.environ, Path("log")) as services:
         services[2].process.kill()
-        with pytest.raises(ServiceError, match=r"events_service ended by itself with code -9; see log/events_service\.log"):
+        with pytest.raises(ServiceError, match=r"The events service ended by itself with code -9; see log/events_service\.log"):
             watch(services)
     assert all(is_silent(service.url) for service in services)
 

@@ -19,10 +19,10 @@ from musicrec.ranking import fit_ranker
 from musicrec.recommender import RANKED
 from musicrec.settings import Ranking
 from musicrec.tuning import SPACES, Confirmation, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
-from musicrec.tuning.__main__ import main
 from musicrec.tuning.objectives import Slice
 from musicrec.tuning.spaces import Between
 from tests import taste_logs
+from tests.commands import exit_code
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.ini"
 SPACE = {"depth": Between(1, 10), "rate": Between(0.01, 1.0, log=True)}
@@ -87,7 +87,7 @@ def test_lines_can_be_pasted(tmp_path: Path) -> None:
 def test_an_unknown_section_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """--only with a name that has no space ends with 1 and names it."""
     monkeypatch.setenv("MUSICREC_DATA_WORK_FOLDER", str(tmp_path))
-    assert main(["--only", "candidates.nobody"]) == 1
+    assert exit_code("tune", "--only", "candidates.nobody") == 1
     assert "candidates.nobody" in capsys.readouterr().err
 
 
@@ -179,11 +179,11 @@ def test_the_line_says_what_to_do(best: float, p: float, verdict: str) -> None:
 
 def test_tuning_prints_a_section_and_what_became_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m musicrec.tuning` ends with 0; it prints an ini file that speaks of the section asked for, and the picture is there."""
+    """`musicrec tune` ends with 0; it prints an ini file that speaks of the section asked for, and the picture is there."""
     logs = taste_logs.write(tmp_path / "logs")
     for key, value in taste_logs.environment(logs, tmp_path).items():
         monkeypatch.setenv(key, value)
-    assert main(["--only", "ranking", "--trials", "2"]) == 0
+    assert exit_code("tune", "--only", "ranking", "--trials", "2") == 0
     said = capsys.readouterr().out
     configparser.ConfigParser().read_string(said)
     assert "[ranking] stays" in said or all(f"{key} = " in said for key in SPACES["ranking"])

@@ -1,7 +1,5 @@
-"""`python -m musicrec.datasets.download --out data/yandex`: fetch the three real files, going on where an earlier try stopped."""
+"""Download of the three real files, going on where an earlier try stopped."""
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
-from musicrec.command import exit_code
 from musicrec.errors import SourceError
 from musicrec.progress import progress
 
@@ -76,21 +73,3 @@ def _accept(half: Path, path: Path, url: str, size: int) -> None:
         half.unlink()
         raise
     half.replace(path)
-
-
-def main() -> int:
-    """The command line; 0 when the files are there, 1 when not."""
-    parser = argparse.ArgumentParser(prog="python -m musicrec.datasets.download", description="Fetch the real Yandex Music files (1.3 GB).")
-    parser.add_argument("--out", type=Path, default=Path("data/yandex"), help="folder for the three files (default: %(default)s)")
-    parser.add_argument("--address", default=ADDRESS, help="where the files lie (default: %(default)s)")
-    arguments = parser.parse_args()
-    return exit_code(lambda: _fetch(arguments))
-
-
-def _fetch(arguments: argparse.Namespace) -> None:
-    files = fetch(arguments.out, arguments.address)
-    print(f"{len(files)} files are there, sizes verified: {arguments.out}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

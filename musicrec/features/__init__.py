@@ -1,4 +1,5 @@
-"""Features of (user, item) pairs, one group per file; a group is added by one file and one line in FEATURES.
+"""Features of (user, item) pairs, one group per file; a group is added by one file and one line in FEATURES, or
+by another package as an entry point of musicrec.features.
 
 A group is a frozen dataclass of its settings, with class attributes `key`, what its values depend on ("item", "user" or "user x item"),
 and `names`, its columns, unique over all groups. `fit` receives the train set and nothing else, so it cannot see the test set; the catalog
@@ -19,6 +20,7 @@ from musicrec.features.neighbors_seen import NeighborsSeen
 from musicrec.features.order_in_catalog import OrderInCatalog
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
+from musicrec.plugins import with_plugins
 
 
 class FittedFeatureGroup(Protocol):
@@ -45,7 +47,7 @@ class FeatureGroup(Protocol):
         ...
 
 
-FEATURES: dict[str, type[FeatureGroup]] = {
+FEATURES: dict[str, type[FeatureGroup]] = with_plugins("musicrec.features", {
     "item_catalog": ItemCatalog,
     "item_popularity": ItemPopularity,
     "item_age": ItemAge,
@@ -59,4 +61,4 @@ FEATURES: dict[str, type[FeatureGroup]] = {
     "neighbors_seen": NeighborsSeen,
     "last_plays": LastPlays,
     "order_in_catalog": OrderInCatalog,
-}
+})

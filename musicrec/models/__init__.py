@@ -1,4 +1,5 @@
-"""Recommender models, one file each; a model is added by one file and one line in MODELS.
+"""Recommender models, one file each; a model is added by one file and one line in MODELS, or by another package
+as an entry point of musicrec.models.
 
 A model is a frozen dataclass of its settings. `fit` receives the train set and nothing else, so it cannot see the test set. The fitted
 model recommends k unseen items per user, or as many as there are and -1 for the rest, by descending score, ties by ascending item index.
@@ -15,8 +16,9 @@ from musicrec.models.protocols import FittedModel, ItemFactors, Model, Storable,
 from musicrec.models.random import Random
 from musicrec.models.slim import SLIM
 from musicrec.models.user_knn import UserKNN
+from musicrec.plugins import with_plugins
 
-MODELS: dict[str, type[Model]] = {
+MODELS: dict[str, type[Model]] = with_plugins("musicrec.models", {
     "random": Random,
     "popular": Popular,
     "popular_recent": PopularRecent,
@@ -30,7 +32,7 @@ MODELS: dict[str, type[Model]] = {
     "user_knn": UserKNN,
     "slim": SLIM,
     "covisitation": Covisitation,
-}
+})
 
 __all__ = [
     "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "Popular",

@@ -1,1 +1,1 @@
-"""Execute recommendations.ipynb from first to last cell: `python -m musicrec.notebook --data DIR --out FOLDER`."""
+"""Execute recommendations.ipynb from first to last cell: see `musicrec notebook`."""

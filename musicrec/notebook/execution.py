@@ -52,18 +52,20 @@ def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) 
     """Execute all cells of `notebook` in place, in `folder` and with `environ`, printing a line per chapter.
 
     Bars within cells are left out, since outputs are kept. Raises NotebookError when a cell fails or the kernel dies; the outputs so far
-    are then in the notebook. Ctrl-C ends the kernel and raises KeyboardInterrupt.
+    are then in the notebook. Ctrl-C and SIGTERM end the kernel, and then do what they did before the call.
     """
-    shown, interrupted = _Chapters(chapters(notebook)), False
+    shown, stopped_by = _Chapters(chapters(notebook)), 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def started(cell: Any, cell_index: int) -> None:
         # nbclient would take Ctrl-C for a dead kernel; cancelling its task ends the kernel in order
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, asyncio.current_task())
+        for number in handlers:
+            asyncio.get_running_loop().add_signal_handler(number, stop, number, asyncio.current_task())
         shown.enter(cell_index)
 
-    def stop(running: asyncio.Task[Any] | None) -> None:
-        nonlocal interrupted
-        interrupted = True
+    def stop(number: int, running: asyncio.Task[Any] | None) -> None:
+        nonlocal stopped_by
+        stopped_by = number
         if running:
             running.cancel()
 
@@ -82,12 +84,15 @@ def execute(notebook: Any, name: str, folder: Path, environ: Mapping[str, str]) 
     except CellExecutionError as cause:
         raise _failed(name, shown, f"{cause.ename}: {cause.evalue}") from None
     except (DeadKernelError, asyncio.CancelledError):
-        if interrupted:
-            raise KeyboardInterrupt from None
-        raise _failed(name, shown, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
-                                   "or use a larger machine") from None
+        if not stopped_by:
+            raise _failed(name, shown, "the kernel died, most often because memory ran out; lower [engine] memory_limit "
+                                       "or use a larger machine") from None
     finally:
         shown.close()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if stopped_by:
+        signal.raise_signal(stopped_by)
 
 
 def _failed(name: str, shown: _Chapters, why: str) -> NotebookError:

@@ -3,7 +3,7 @@
     raw_tables -> validation findings -> plan -> preprocessed_tables -> backtested (folds) -> learned -> evaluated on the test set
     -> refit on everything -> tables for services -> published
 
-The notebook walks through the same functions, one a chapter. `python -m musicrec.pipeline` runs them without pictures.
+The notebook walks through the same functions, one a chapter. `musicrec train` runs them without plots.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 Order of precedence: environment variable, .env, config.ini. The variable of key `memory_limit` in section `[engine]` is
 MUSICREC_ENGINE_MEMORY_LIMIT; a dot in a section becomes an underscore (MUSICREC_CANDIDATES_ALS_FACTORS).
-Core sections must be whole. Sections of models, `[candidates.NAME]`, may name any of that model's fields.
+What config.ini leaves out, the shipped config.ini says. Sections of models, `[candidates.NAME]`, may name any of that model's fields.
 A key that may hold a secret is a SecretStr, which no message, log or manifest shows.
 """
 
@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from pydantic import TypeAdapter, ValidationError
 
 from musicrec.errors import SettingsError
+from musicrec.project import shipped
 from musicrec.settings.sections import (
     Artifacts,
     Blending,
@@ -79,19 +80,22 @@ class Settings(Section):
             raise _sentence(self.path, name, cause) from None
 
 
-def load(path: Path = CONFIG, environ: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of `path`, overridden by .env beside it and by `environ` (os.environ when None).
 
+    Without a path config.ini of the current folder is read, if there is one; what it leaves out the shipped config.ini says.
     Raises SettingsError: one sentence with file, section, key, value and what is expected.
     """
-    path = Path(path)
-    raw = _read(path)
+    raw = _read(shipped(CONFIG.name))
+    own, path = path is not None or CONFIG.exists(), path or CONFIG
+    for name, values in (_read(path) if own else {}).items():
+        raw[name] = raw.get(name, {}) | values
     secrets = {key: value for key, value in dotenv_values(path.parent / ".env").items() if value is not None}
     _override(raw, {**secrets, **(os.environ if environ is None else environ)})
     core = [name for name in Settings.model_fields if name not in ("components", "path")]
     components = {name: values for name, values in raw.items() if "." in name}
     _refuse_unknown(path, None, {name: "" for name in raw if name not in components}, tuple(core))
-    sections = {name: _section(path, name, raw.get(name)) for name in core}
+    sections = {name: _section(path, name, raw[name]) for name in core}
     return Settings.model_validate({**sections, "components": components, "path": path})
 
 
@@ -106,7 +110,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         if not parser.read(path, encoding="utf-8"):
-            raise SettingsError(f"{path} does not exist; run from the project folder or copy config.ini there.")
+            raise SettingsError(f"{path} does not exist; name another file, or run from the folder of the project.")
     except configparser.ParsingError as cause:
         # Its own message quotes the line, which may hold a secret.
         line = cause.lineno if isinstance(cause, configparser.MissingSectionHeaderError) else cause.errors[0][0]
@@ -134,12 +138,10 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
-def _section(path: Path, name: str, raw: dict[str, str] | None) -> Section:
+def _section(path: Path, name: str, raw: dict[str, str]) -> Section:
     kind = Settings.model_fields[name].annotation
     assert isinstance(kind, type)
     assert issubclass(kind, Section)
-    if raw is None:
-        raise SettingsError(f"{path} has no section [{name}]; expected keys: {', '.join(kind.model_fields)}.")
     _refuse_unknown(path, name, raw, tuple(kind.model_fields))
     try:
         return kind.model_validate({key: _unquoted(value) for key, value in raw.items()})
@@ -167,9 +169,6 @@ def _refuse_unknown(path: Path, section: str | None, raw: Mapping[str, str], kno
 def _sentence(path: Path, section: str, cause: ValidationError) -> SettingsError:
     first = cause.errors()[0]
     key, expected = str(first["loc"][0]) if first["loc"] else "", first["msg"]
-    if first["type"] == "missing":
-        variable = f"{PREFIX}{section.replace('.', '_')}_{key}".upper()
-        return SettingsError(f"{path}: section [{section}] lacks key {key!r}; add it, or set {variable}.")
     value = repr(first["input"])
     shown = value if "@" not in value else "(not shown, as it may hold a password)"
     return SettingsError(f"{path}: section [{section}], key {key!r}, value {shown}: {expected}.")

@@ -1,5 +1,7 @@
-"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES."""
+"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES, or by another
+package as an entry point of musicrec.sources."""
 
+from musicrec.plugins import with_plugins
 from musicrec.sources.botify import Botify
 from musicrec.sources.columns import Columns
 from musicrec.sources.further import with_further_plays
@@ -7,11 +9,11 @@ from musicrec.sources.lastfm import Lastfm
 from musicrec.sources.raw import RawTables, Source
 from musicrec.sources.yandex import Yandex
 
-SOURCES: dict[str, type[Source]] = {
+SOURCES: dict[str, type[Source]] = with_plugins("musicrec.sources", {
     "yandex": Yandex,
     "botify": Botify,
     "lastfm": Lastfm,
     "columns": Columns,
-}
+})
 
 __all__ = ["SOURCES", "RawTables", "Source", "with_further_plays"]

@@ -14,7 +14,7 @@ from musicrec.sources.raw import RawTables
 def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTables:
     """`raw` with the rows of the parquet file `plays` behind those of interactions; a line of the report says how many.
 
-    plays has the columns of interactions, as `python -m musicrec.events export --form interactions` writes them. Within a
+    plays has the columns of interactions, as `musicrec events export --form interactions` writes them. Within a
     user its track_seq goes on where the logs end. Raises SourceError for a file that is missing, not parquet or cut off, for ids
     below 0 and impossible moments, and SchemaError for missing or wrongly typed columns.
     """

@@ -1,6 +1,5 @@
-"""`python -m musicrec.demo`: the main job from sample logs to answers, as `make demo` runs it."""
+"""`musicrec demo`: the main job from sample logs to answers."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,8 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from musicrec import settings
-from musicrec.errors import MusicRecError, ServiceError
-from musicrec.services.running import free_urls, running
+from musicrec.cli.notebook import NOTEBOOK, execute_on
+from musicrec.cli.options import environment
+from musicrec.cli.processes import free_urls, running
+from musicrec.cli.stopping import stoppable
+from musicrec.errors import ServiceError
+from musicrec.project import add_missing
 
 SAMPLE, OUT, LOGS, PLAYS = Path("data/sample"), Path("artifacts"), Path("var/log"), Path("var/demo_events.sqlite")
 LISTENER = "617032"
@@ -25,26 +28,22 @@ SCENARIOS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def main() -> int:
-    """0 when everything was shown; 1 after one sentence on stderr; 130 after Ctrl-C, with nothing left running."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def demo() -> None:
+    """From generated sample logs to answers: logs, notebook, artifacts, three services, seven questions. A few minutes."""
+    from musicrec.datasets import sample
+
     began = time.monotonic()
-    try:
-        environ = {**os.environ, "MUSICREC_DATA_FOLDER": str(SAMPLE), "MUSICREC_ARTIFACTS_LOCATION": str(OUT),
-                   "MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)}
-        _step("1. Sample logs (generated, no real listeners)", "musicrec.datasets.sample", "--out", str(SAMPLE))
-        _step("2. From logs to artifacts: the notebook, first to last cell", "musicrec.notebook", "--data", str(SAMPLE),
-              "--out", str(OUT), "--reuse")
-        docs = served(environ)
-    except MusicRecError as cause:
-        print(cause, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped by Ctrl-C; the services are stopped, what was published stays.", file=sys.stderr)
-        return 130
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Notebook: {OUT / 'recommendations.ipynb'}; pictures: {OUT / 'pictures'}; "
-          f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `make services` runs.")
-    return 0
+    with stoppable("the services are stopped, what was published stays."):
+        added = add_missing(Path())
+        if added:
+            print(f"Added to this folder: {', '.join(added)}")
+        print(f"\n1. Sample logs (generated, no real listeners): {SAMPLE}", flush=True)
+        sample.write(SAMPLE)
+        print("\n2. From logs to artifacts: the notebook, first to last cell", flush=True)
+        execute_on(environment(data=SAMPLE, out=str(OUT)), NOTEBOOK, {}, reuse=True)
+        docs = served(environment(data=SAMPLE, out=str(OUT)) | {"MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)})
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Notebook: {OUT / 'recommendations.ipynb'}; plots: {OUT / 'pictures'}; "
+          f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `musicrec serve` runs.")
 
 
 def served(environ: dict[str, str]) -> str:
@@ -60,7 +59,7 @@ def served(environ: dict[str, str]) -> str:
         old.unlink(missing_ok=True)
     with running(urls, environ, LOGS) as services:
         for service in services:
-            print(f"  {service.module:<24} answers at {service.url}")
+            print(f"  {service.name:<24} answers at {service.url}")
         print("\n4. Seven questions, as a client asks them", flush=True)
         told = {**environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
         for what, flags in SCENARIOS:
@@ -76,12 +75,6 @@ def _ask(what: str, flags: Iterable[str], environ: dict[str, str]) -> None:
         raise ServiceError(f"`python {' '.join(command)}` failed; the logs of the services are in {LOGS}.")
 
 
-def _step(title: str, module: str, *arguments: str) -> None:
-    print(f"\n{title}", flush=True)
-    if _code([sys.executable, "-m", module, *arguments], os.environ):
-        raise ServiceError(f"python -m {module} {' '.join(arguments)} failed; the reason stands above.")
-
-
 def _code(command: list[str], environ: Mapping[str, str]) -> int:
     # a session of its own, so that Ctrl-C reaches the child once and it can end in order
     with subprocess.Popen(command, env=dict(environ), start_new_session=True) as process:
@@ -92,6 +85,3 @@ def _code(command: list[str], environ: Mapping[str, str]) -> int:
             process.wait()
             raise
 
-
-if __name__ == "__main__":
-    sys.exit(main())

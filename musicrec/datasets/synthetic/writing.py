@@ -1,7 +1,5 @@
-"""`python -m musicrec.datasets.synthetic --scale 1.0 --out DIR`: write generated logs of any size."""
+"""Generated logs of any size as three files."""
 
-import argparse
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +9,6 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.command import exit_code
 from musicrec.datasets.generated import INDEX, writers
 from musicrec.datasets.synthetic import figures
 from musicrec.datasets.synthetic.catalogue import Catalogue, catalogue
@@ -34,7 +31,7 @@ def write(folder: Path, scale: float, seed: int = 0, order: str = "id") -> int:
     Deterministic in scale, seed and order. Full size: 222.6 million listens.
     Raises SourceError when the folder cannot be written.
     """
-    how = f"python -m musicrec.datasets.synthetic --scale {scale} --seed {seed} --order {order}"
+    how = f"musicrec datasets make synthetic --scale {scale} --seed {seed} --order {order}"
     with writers(folder, how) as (tracks, names, interactions):
         rng = np.random.default_rng(seed)
         n_users = max(round(figures.N_USERS * scale), 1)
@@ -87,25 +84,3 @@ def _table(users: Ints, length: Ints, track: NDArray[np.int32], day: NDArray[np.
         "started_at": pa.array(start + day.astype(np.int64) * _MICROSECONDS_PER_DAY).cast(pa.timestamp("us")), INDEX: place,
     }
     return pa.table(columns)
-
-
-def main() -> int:
-    """The command line; 0 when the files are written, 1 when not."""
-    parser = argparse.ArgumentParser(prog="python -m musicrec.datasets.synthetic", description="Write generated listening logs.")
-    parser.add_argument("--scale", type=float, default=0.01, help="1.0 is full size, 222.6 million listens (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the three files")
-    parser.add_argument("--seed", type=int, default=0, help="another seed makes another world (default: %(default)s)")
-    parser.add_argument("--order", choices=("id", "taste"), default="id", help="what dates follow (default: %(default)s)")
-    arguments = parser.parse_args()
-    if not 0.001 <= arguments.scale <= 1:
-        parser.error("--scale must be between 0.001 and 1.0")
-    return exit_code(lambda: _write(arguments))
-
-
-def _write(arguments: argparse.Namespace) -> None:
-    n_events = write(arguments.out, arguments.scale, arguments.seed, arguments.order)
-    print(f"wrote {n_events} generated listens to {arguments.out}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

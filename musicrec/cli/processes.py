@@ -14,21 +14,23 @@ from urllib.parse import urlsplit
 import requests
 
 from musicrec.errors import ServiceError
+from musicrec.project import shipped
 from musicrec.settings import Urls
 
 START_S, STOP_S = 90, 15
-MODULES = {
-    "recommendations_url": "recommendations_service",
-    "features_store_url": "features_service",
-    "events_store_url": "events_service",
+# By name: the key of its address in [urls], and the module that uvicorn serves.
+SERVICES = {
+    "recommendations": ("recommendations_url", "recommendations_service"),
+    "features": ("features_store_url", "features_service"),
+    "events": ("events_store_url", "events_service"),
 }
 
 
 @dataclass(frozen=True)
 class Service:
-    """One running service: the module that uvicorn serves, its address, its process and its log."""
+    """One running service: its name, its address, its process and its log."""
 
-    module: str
+    name: str
     url: str
     process: subprocess.Popen[bytes]
     log: Path
@@ -49,23 +51,24 @@ def running(urls: Urls, environ: Mapping[str, str], logs: Path) -> Iterator[list
     logs.mkdir(parents=True, exist_ok=True)
     told = {**environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
     with ExitStack() as stack:
-        services = [stack.enter_context(_started(module, getattr(urls, key), told, logs)) for key, module in MODULES.items()]
+        services = [stack.enter_context(_started(name, module, getattr(urls, key), told, logs)) for name, (key, module) in SERVICES.items()]
         for service in services:
             _await(service)
         yield services
 
 
 @contextmanager
-def _started(module: str, url: str, environ: Mapping[str, str], logs: Path) -> Iterator[Service]:
+def _started(name: str, module: str, url: str, environ: Mapping[str, str], logs: Path) -> Iterator[Service]:
     if not _is_free(url):
         raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section [urls].")
     address, log = urlsplit(url), logs / f"{module}.log"
-    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--host", address.hostname or "", "--port", str(address.port)]
+    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(shipped(f"{module}.py").parent),
+               "--host", address.hostname or "", "--port", str(address.port)]
     with log.open("wb") as output:
         # a session of its own: Ctrl-C in the terminal must not reach it before this process ends it in order
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=dict(environ), start_new_session=True)
     try:
-        yield Service(module, url, process, log)
+        yield Service(name, url, process, log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -79,14 +82,14 @@ def _await(service: Service) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if service.process.poll() is not None:
-            raise ServiceError(f"{service.module} did not start: {_reason(service.log)}")
+            raise ServiceError(f"The {service.name} service did not start: {_reason(service.log)}")
         try:
             if requests.get(f"{service.url}/ready", timeout=2).ok:
                 return
         except requests.RequestException:
             pass
         time.sleep(0.1)
-    raise ServiceError(f"{service.module} did not answer at {service.url}/ready within {START_S} seconds; see {service.log}.")
+    raise ServiceError(f"The {service.name} service did not answer at {service.url}/ready within {START_S} seconds; see {service.log}.")
 
 
 def _reason(log: Path) -> str:

@@ -1,0 +1,62 @@
+"""`musicrec config`: the settings in force, whether they are right, and a file to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from musicrec import settings
+from musicrec.cli.options import Config, artifacts
+from musicrec.project import add_missing
+from musicrec.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the files of a new project folder.", rich_markup_mode=None)
+
+
+@app.command()
+def show(section: Annotated[str | None, typer.Argument(help="Such as split or candidates.als. Default: all sections.")] = None,
+         config: Config = None) -> None:
+    """The settings in force, as config.ini, .env and the environment make them; secrets are masked."""
+    sections = _sections(settings.load(config))
+    if section is not None and section not in sections:
+        raise typer.BadParameter(f"there is no section {section!r}; there are {', '.join(sections)}")
+    for name in [section] if section is not None else sections:
+        print(f"[{name}]")
+        for key, value in sections[name].items():
+            print(f"{key} = {value}")
+        print()
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Do all keys and values make sense, are the logs there, and can runs be published?"""
+    from musicrec.pipeline.workspace import workspace
+
+    chosen = settings.load(config)
+    workspace(chosen)
+    place = artifacts(chosen)
+    place.preflight()
+    logs = "there" if chosen.data.folder.is_dir() else "not there; name the folder with the logs in [data] folder"
+    print(f"{chosen.path}: every key is known and every value in its range; {place.location} can be written.")
+    print(f"[data] folder {chosen.data.folder} is {logs}.")
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] = Path()) -> None:
+    """Write config.ini, the notebook, the services and the client into a folder; what is there stays."""
+    added = add_missing(folder)
+    print(f"Added to {folder.resolve().name}: {', '.join(added)}." if added else "Every file is there already; nothing was changed.")
+
+
+def _sections(chosen: Settings) -> dict[str, dict[str, str]]:
+    core = {name: {key: _text(value) for key, value in getattr(chosen, name)} for name in Settings.model_fields
+            if name not in ("components", "path")}
+    return core | {name: dict(values) for name, values in chosen.components.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -1,0 +1,63 @@
+"""`musicrec events`: what the event store of config.ini holds."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from musicrec import settings
+from musicrec.cli.options import Config
+from musicrec.cli.stopping import stoppable
+from musicrec.events import EventStore, event_store
+
+app = typer.Typer(no_args_is_help=True, help="Stored plays and impressions: export, stats.", rich_markup_mode=None)
+
+
+@app.command()
+def export(out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+           form: Annotated[Literal["events", "interactions", "impressions"], typer.Option(
+               help="events: as the preprocessed table; interactions: as raw logs, for [data] further_plays; impressions.")] = "events",
+           config: Config = None) -> None:
+    """Write what is stored as a parquet file."""
+    from musicrec.events.export import FORMS, write
+
+    with stoppable("an earlier file is untouched."), _store(config) as store:
+        table = FORMS[form](store)
+    write(table, out)
+    print(f"{table.num_rows:,} rows are in {out}.")
+
+
+@app.command()
+def stats(config: Config = None) -> None:
+    """How many plays and impressions are stored, of how many users and items, and from when."""
+    users, items, plays, first, last = set(), set(), 0, None, None
+    with stoppable("nothing was changed."), _store(config) as store:
+        for user, item, moment in store.plays():
+            plays += 1
+            users.add(user)
+            items.add(item)
+            first = moment if first is None else min(first, moment)
+            last = moment if last is None else max(last, moment)
+        shown = sum(1 for _ in store.impressions())
+    print(f"{plays:,} plays of {len(items):,} items by {len(users):,} users{_span(first, last)}; {shown:,} impressions.")
+
+
+@contextmanager
+def _store(config: Path | None) -> Iterator[EventStore]:
+    section = settings.load(config).events
+    store = event_store(section.store, section.path.get_secret_value(), section.per_user, log_rows=section.log_rows)
+    try:
+        yield store
+    finally:
+        asyncio.run(store.close())
+
+
+def _span(first: int | None, last: int | None) -> str:
+    if first is None or last is None:
+        return ""
+    moments = (datetime.fromtimestamp(moment / 1e6, UTC).isoformat(" ", "seconds") for moment in (first, last))
+    return ", from {} to {}".format(*moments)

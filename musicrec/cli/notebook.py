@@ -1,0 +1,116 @@
+"""`musicrec notebook`: execute the notebook on a folder of logs and keep the executed copy beside the artifacts."""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from musicrec import registry, settings
+from musicrec.cli.options import Data, Out, artifacts, environment
+from musicrec.cli.stopping import stoppable
+from musicrec.errors import MusicRecError, NotebookError, SourceError
+from musicrec.files import replaced
+from musicrec.settings import Settings
+
+NOTEBOOK = Path("recommendations.ipynb")
+PACKAGE = Path(__file__).resolve().parents[1]
+MADE_FROM = "made_from.json"
+
+
+def notebook(data: Data = None, out: Out = None,
+             path: Annotated[Path, typer.Option("--notebook", help="Which notebook.")] = NOTEBOOK,
+             parameters: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE",
+                                                                  help="Another value in the parameters cell.")] = None,
+             reuse: Annotated[bool, typer.Option("--reuse", help="Do nothing when the current run has the same logs, settings and code.",
+                                                 )] = False) -> None:
+    """Execute the notebook from first to last cell; the executed copy and its plots go beside the artifacts.
+
+    \b
+    musicrec notebook --data data/sample
+    musicrec notebook --data data/my_logs --out artifacts/mine --set shown=5
+    """
+    if any("=" not in pair for pair in parameters or []):
+        raise typer.BadParameter("--set takes NAME=VALUE")
+    with stoppable("the earlier run and its notebook are untouched."):
+        execute_on(environment(data=data, out=out), path, dict(pair.split("=", 1) for pair in parameters or []), reuse=reuse)
+
+
+def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, str], *, reuse: bool) -> None:
+    """Execute the notebook at `path` with `environ` as the environment of its kernel, and keep the executed copy and its plots.
+
+    Raises NotebookError when a cell fails: the cells up to there are then kept beside the earlier copy, which stays.
+    """
+    from musicrec.notebook.chapters import with_parameters, write_pictures
+    from musicrec.notebook.execution import execute
+    from musicrec.notebook.provenance import provenance
+
+    configured = settings.load(environ=environ)
+    out = _folder_beside(configured)
+    made = with_parameters(_read(path), parameters)
+    if not configured.data.folder.is_dir():
+        raise SourceError(f"{configured.data.folder} is not a folder; name the folder with the logs, or run "
+                          "`musicrec datasets make sample`.")
+    made_from = provenance(configured, made, PACKAGE)
+    if reuse and _is_current(configured, out, made_from):
+        print(f"Nothing to do: the current run was made from the same logs, settings and code; see {out / path.name}.")
+        return
+    began = time.monotonic()
+    print(f"Executing {path} on {configured.data.folder}; one line a chapter.")
+    out.mkdir(parents=True, exist_ok=True)
+    failed = out / f"{path.stem}.failed.ipynb"
+    try:
+        execute(made, path.name, Path.cwd(), environ)
+    except NotebookError as cause:
+        _write(made, failed)
+        raise NotebookError(f"{cause} The cells up to there are in {failed}.") from None
+    failed.unlink(missing_ok=True)
+    _write(made, out / path.name)
+    pictures = write_pictures(made, out / "pictures")
+    _remember(configured, out, made_from)
+    print(f"Done in {time.monotonic() - began:.0f} s: {out / path.name}, {len(pictures)} plots in {out / 'pictures'}.")
+
+
+def _folder_beside(configured: Settings) -> Path:
+    location = configured.artifacts.location
+    return configured.data.work_folder if "://" in location else Path(location)
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist; run from the project folder.") from None
+    except nbformat.reader.NotJSONError:
+        raise SourceError(f"{path} is not a notebook.") from None
+
+
+def _write(notebook: Any, path: Path) -> None:
+    import nbformat
+
+    with replaced(path) as half:
+        nbformat.write(notebook, half)
+
+
+def _current_run(configured: Settings) -> str | None:
+    with contextlib.suppress(MusicRecError):
+        return registry.current(artifacts(configured)).run_id
+    return None
+
+
+def _is_current(configured: Settings, out: Path, made_from: str) -> bool:
+    try:
+        known: Mapping[str, str] = json.loads((out / MADE_FROM).read_text())
+    except (OSError, ValueError):
+        return False
+    return known.get("made_from") == made_from and known.get("run_id") is not None and known["run_id"] == _current_run(configured)
+
+
+def _remember(configured: Settings, out: Path, made_from: str) -> None:
+    (out / MADE_FROM).write_text(json.dumps({"run_id": _current_run(configured), "made_from": made_from}) + "\n")
+

@@ -1,0 +1,169 @@
+"""`musicrec runs`: the runs at [artifacts] location; look at one, compare two, check one, go back to one, remove old ones."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from musicrec import registry, settings
+from musicrec.cli.options import Config, artifacts
+from musicrec.registry import Manifest
+from musicrec.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(no_args_is_help=True, help="Published runs: list, show, check, compare, roll back, remove.", rich_markup_mode=None)
+RunId = Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Default: the current run.")]
+_COLUMNS = ("model", "precision@10", "recall@10", "ndcg@10", "coverage@10", "artist_diversity@10")
+
+
+@app.command("list")
+def list_runs(config: Config = None) -> None:
+    """All whole runs, the latest last; * marks the current one."""
+    place = artifacts(settings.load(config))
+    current, whole = registry.current(place).run_id, registry.whole_runs(place)
+    for run in whole:
+        size, published = sum(file.bytes for file in run.files.values()), run.info.metrics.get("published", "")
+        print(f"{'*' if run.run_id == current else ' '} {run.run_id}  {run.created_at}  {published:<16} "
+              f"{size / 1e6:,.1f} MB in {len(run.files)} files")
+    others = sorted({key.split("/")[1] for key in place.list("runs/")} - {run.run_id for run in whole})
+    if others:
+        print(f"Not whole, or not ours; prune leaves them alone: {', '.join(others)}")
+
+
+@app.command()
+def show(run_id: RunId = None,
+         verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows, findings about the logs, files.")] = False,
+         config: Config = None) -> None:
+    """What was published and why, how good it is, on what it was trained and evaluated."""
+    run = _run(artifacts(settings.load(config)), run_id)
+    print(summary(run, rows=None if verbose else 5))
+    if verbose:
+        print("\nFindings about the logs:")
+        rows = [f"  {row['severity']}: {row['finding']}: {row['count']:,}. {row['action']}" for row in run.info.findings]
+        print("\n".join(rows) or "  none")
+        print("\nFiles:")
+        print("\n".join(f"  {name:<40} {file.bytes:>14,} bytes" for name, file in run.files.items()))
+
+
+@app.command()
+def check(run_id: RunId = None, config: Config = None) -> None:
+    """Can the place be written, and is every byte of the run what was published?"""
+    place = artifacts(settings.load(config))
+    place.preflight()
+    run = _run(place, run_id)
+    # A folder of its own, so that nothing is trusted because it was read before.
+    with tempfile.TemporaryDirectory() as empty:
+        registry.fetch(place, run.run_id, run.files, Path(empty))
+    print(f"{place.location} can be written, and the {len(run.files)} files of run {run.run_id} are whole.")
+
+
+@app.command()
+def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
+         after: Annotated[str | None, typer.Argument(metavar="[AFTER]", help="Id of another run. Default: the current run.")] = None,
+         k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists that are compared.")] = 10,
+         config: Config = None) -> None:
+    """What changed from one run to another: quality, coverage, lists, items, settings."""
+    chosen = settings.load(config)
+    place = artifacts(chosen)
+    runs = [_run(place, before), _run(place, after)]
+    for name in ("published", "trained_until"):
+        print(f"{name:<24} {' -> '.join(str(run.info.metrics.get(name, '-')) for run in runs)}")
+    for name in ("ndcg@10", "recall@10", "coverage@10"):
+        print(f"{name:<24} {' -> '.join(_figure(run, name) for run in runs)}  (warm users of each test set)")
+    old, new = (_lists(place, run, k, chosen.artifacts.cache_folder) for run in runs)
+    _print_changed_lists(old, new, k)
+    changed = _differences(runs[0].info.settings, runs[1].info.settings)
+    print("Settings that differ:" if changed else "The settings are the same.")
+    print("\n".join(f"  {line}" for line in changed))
+
+
+@app.command()
+def rollback(run_id: Annotated[str, typer.Argument(help="Id of the run to go back to.")], config: Config = None) -> None:
+    """Make another run the current one."""
+    place = artifacts(settings.load(config))
+    registry.rollback(place, run_id)
+    print(f"{run_id} is the current run at {place.location}; services take it up within [service] poll_s seconds.")
+
+
+@app.command()
+def prune(keep: Annotated[int, typer.Option(help="How many of the latest runs stay.")] = 5,
+          dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+          config: Config = None) -> None:
+    """Remove old runs; the current one stays."""
+    removed = registry.prune(artifacts(settings.load(config)), keep, dry_run)
+    print(f"{'Would remove' if dry_run else 'Removed'} {', '.join(removed) or 'nothing'}.")
+
+
+def summary(run: Manifest, rows: int | None) -> str:
+    """What was published and why, and the first `rows` of the comparison (None: all), the published one always among them."""
+    metrics = run.info.metrics
+    evaluated = metrics.get("evaluated_on", {})
+    lines = [f"Run {run.run_id}, published {run.created_at}: {metrics.get('reason', 'nothing is told about it')}",
+             f"Trained until {metrics.get('trained_until', '-')}; evaluated on plays of {evaluated.get('users', 0):,} users "
+             f"from {evaluated.get('from', '-')} on."]
+    warm = metrics.get("warm", [])
+    shown = [row for place, row in enumerate(warm) if rows is None or place < rows or row["model"] == metrics.get("published")]
+    if shown:
+        head = "  ".join([f"{_COLUMNS[0]:<18}", *(f"{name:>19}" for name in _COLUMNS[1:])])
+        cells = [[f"{row['model']:<18}", *(f"{_value(row, name):>19}" for name in _COLUMNS[1:])] for row in shown]
+        lines += ["", head, *map("  ".join, cells)]
+        if len(shown) < len(warm):
+            lines.append(f"and {len(warm) - len(shown)} more (--verbose)")
+    return "\n".join(lines)
+
+
+def _run(place: Storage, run_id: str | None) -> Manifest:
+    return registry.current(place) if run_id is None else registry.manifest(place, run_id)
+
+
+def _value(row: Mapping[str, Any], name: str) -> str:
+    value, low, high = row.get(name), row.get(f"{name}_low"), row.get(f"{name}_high")
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
+
+
+def _figure(run: Manifest, name: str) -> str:
+    published = [row for row in run.info.metrics.get("warm", []) if row["model"] == run.info.metrics.get("published")]
+    return f"{published[0][name]:.4f}" if published else "-"
+
+
+def _lists(place: Storage, run: Manifest, k: int, cache: Path) -> "pd.DataFrame":
+    import pyarrow.parquet as pq
+
+    name = "recommendations.parquet"
+    folder = registry.fetch(place, run.run_id, [name], cache / "runs")
+    return pq.read_table(folder / name, columns=["user_id", "item_id"], filters=[("rank", "<=", k)]).to_pandas()
+
+
+def _print_changed_lists(before: "pd.DataFrame", after: "pd.DataFrame", k: int) -> None:
+    users = [set(frame["user_id"].unique()) for frame in (before, after)]
+    both = users[0] & users[1]
+    same = before.merge(after, on=["user_id", "item_id"]).groupby("user_id").size()
+    lengths = after.groupby("user_id").size()
+    unchanged = int((same == lengths.reindex(same.index)).sum())
+    items = [set(frame["item_id"].unique()) for frame in (before, after)]
+    print(f"{'users with a list':<24} {_sizes(*users)}")
+    if both:
+        print(f"{'changed lists':<24} {1 - unchanged / len(both):.1%} of {len(both):,} users have other items in their first {k}; "
+              f"{same.sum() / len(both):.1f} of {k} stay on average")
+    print(f"{'items in lists':<24} {_sizes(*items)}")
+
+
+def _sizes(before: set[int], after: set[int]) -> str:
+    return f"{len(before):,} -> {len(after):,} ({len(after - before):,} gained, {len(before - after):,} lost)"
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
+    lines = []
+    for key in sorted({*before, *after} - {"path"}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += _differences(old, new, f"{where}{key}.")
+        elif old != new:
+            lines.append(f"{where}{key}: {old} -> {new}")
+    return lines

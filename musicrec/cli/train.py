@@ -1,0 +1,56 @@
+"""`musicrec train`: every stage from logs to a published run, and one screen that says what came out of it."""
+
+import logging
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from musicrec.cli.options import Config, Data, Out, artifacts, environment
+from musicrec.cli.stopping import stoppable
+from musicrec.settings.presets import Preset
+
+
+def train(data: Data = None,
+          source: Annotated[str | None, typer.Option(help="yandex, botify, lastfm or columns. [default: [data] source]")] = None,
+          test_start: Annotated[str | None, typer.Option(help="Cutoff: a date, a time, or a number of days before the end.")] = None,
+          preset: Annotated[Preset, typer.Option(help="How much time to spend.")] = "standard",
+          out: Out = None, config: Config = None,
+          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows of the comparison and all stages.")] = False) -> None:
+    """Train, evaluate and publish: all stages of the notebook without its plots.
+
+    \b
+    musicrec train
+    musicrec train --data data/my_logs --source lastfm --test-start 2010-06-01
+    musicrec train --data data/my_logs --preset fast --out artifacts/try
+    """
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from musicrec import pipeline, registry, settings
+    from musicrec.cli.runs import summary
+
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger(pipeline.__name__).setLevel(logging.INFO)
+    chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
+    with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
+        result = pipeline.run(chosen)
+    print(f"\n{summary(registry.manifest(artifacts(chosen), result.run_id), rows=None if verbose else 5)}\n")
+    if verbose:
+        print(result.stages.to_string(index=False, float_format="{:,.2f}".format), end="\n\n")
+    print(_costs(result.stages))
+    print(f"Run {result.run_id} is at {chosen.artifacts.location}. Look at it: musicrec runs show. Answer from it: musicrec serve.")
+
+
+def _costs(stages: pd.DataFrame) -> str:
+    whole = stages[~stages["stage"].str.contains(":")]
+    slowest = whole.loc[whole["seconds"].idxmax()]
+    return (f"Took {_clock(whole['seconds'].sum())}, {_clock(whole['core_seconds'].sum())} of a core; the longest stage, "
+            f"{slowest['stage']}, {_clock(slowest['seconds'])}; highest memory {whole['peak_gb'].max():.2f} GB.")
+
+
+def _clock(seconds: float) -> str:
+    """Seconds for people: 42 s, 3 min 20 s, 1 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
