@@ -1,18 +1,20 @@
 """recommendations.ipynb: executed whole on a tiny world, and committed as a run that really happened."""
 
+import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 
 from musicrec import registry
 from musicrec.storage import storage
 from tests import taste_logs
+from tests.commands import MUSICREC
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOOK = PROJECT / "recommendations.ipynb"
@@ -35,36 +37,58 @@ def chapters() -> list[list[Any]]:
 
 
 def _two_camps(folder: Path) -> dict[str, str]:
+    """Three files with names, artists and genres, as the sample has them."""
     taste_logs.write(folder)
     return {}
 
 
-def _without_als(folder: Path) -> dict[str, str]:
-    return _two_camps(folder) | {"MUSICREC_CANDIDATES_MODELS": "item_knn content"}
-
-
-def _rows(folder: Path, users: int, days: int) -> dict[str, str]:
-    """A CSV without genres, artists and names; everybody plays on the first day, so nobody is new after any cutoff."""
+def _rows(folder: Path, users: int) -> dict[str, str]:
+    """A CSV without genres, artists and names, of two months."""
     folder.mkdir()
     lines = ["user,track,timestamp"]
     for user in range(users):
-        for day in range(days):
+        for day in range(user % 7, 60):
             lines.append(f"{user},{(user * 7 + day * (user % 3 + 1)) % 40},2024-{1 + day // 28:02}-{1 + day % 28:02} 10:00:00")
     (folder / "plays.csv").write_text("\n".join(lines) + "\n")
     return {"MUSICREC_DATA_SOURCE": "columns", "MUSICREC_SOURCES_COLUMNS_WORK": str(folder.parent / "imported")}
 
 
+def _nobody_new(folder: Path) -> dict[str, str]:
+    """Everybody has played everything before the cutoff, so no list can hold anything new; and no model has factors."""
+    folder.mkdir()
+    lines = [f"{user},{track},2024-{month:02}-{1 + (user + track) % 28:02} 10:00:00,genre {track % 2}"
+             for user in range(12) for track in range(8) for month in (1, 2, 3, 4)]
+    (folder / "plays.csv").write_text("\n".join(["user,track,timestamp,style", *lines]) + "\n")
+    return {"MUSICREC_DATA_SOURCE": "columns", "MUSICREC_SOURCES_COLUMNS_WORK": str(folder.parent / "imported"),
+            "MUSICREC_SOURCES_COLUMNS_GENRE": "style", "MUSICREC_CANDIDATES_MODELS": "item_knn content popular_decayed"}
+
+
+def _playback(folder: Path) -> dict[str, str]:
+    """JSON lines of a playback service, of a single day, with the share of each track that was played and no names."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    begun, lines = 1_650_000_000_000, []
+    for user in range(40):
+        moments = np.sort(rng.integers(0, 80_000_000, 25))
+        for moment, track in zip(moments, rng.choice(60, 25, replace=False)):
+            share = 1.0 if (track + user) % 2 else round(float(rng.random()) / 5, 3)
+            lines.append(json.dumps({"timestamp": begun + int(moment), "user": user, "track": int(track), "time": share}))
+    (folder / "data.json").write_text("\n".join(lines) + "\n")
+    return {"MUSICREC_DATA_SOURCE": "botify", "MUSICREC_SOURCES_BOTIFY_WORK": str(folder.parent / "imported"),
+            "MUSICREC_SPLIT_FOLD_DAYS": "0"}
+
+
 LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
-    "two camps": _two_camps, "without ALS": _without_als, "one user": lambda folder: _rows(folder, 1, 60),
-    "nobody new, no genres, no names": lambda folder: _rows(folder, 30, 60)}
+    "two camps": _two_camps, "one user": lambda folder: _rows(folder, 1), "nobody new": _nobody_new,
+    "no genres and no names": lambda folder: _rows(folder, 30), "playback with shares": _playback}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("logs", LOGS)
 def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) -> None:
-    """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its pictures."""
+    """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its plots."""
     changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), **LOGS[logs](tmp_path / "logs")}
-    command = [sys.executable, "-m", "musicrec", "notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
+    command = [*MUSICREC, "notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
     done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert registry.current(storage(str(tmp_path / "artifacts"), {})).files
@@ -72,6 +96,10 @@ def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) ->
     assert all(cell.execution_count for cell in executed)
     assert not [output for cell in executed for output in cell.outputs if output.get("name") == "stderr"], "a warning is shown"
     assert list((tmp_path / "artifacts" / "pictures").glob("*.png"))
+    if logs in ("no genres and no names", "playback with shares"):
+        drawn = [cell for cell in executed if "plots.genres(" in cell.source or "by_genre" in cell.source]
+        assert len(drawn) == 2
+        assert not [output for cell in drawn for output in cell.outputs if "data" in output], "an empty genre plot or table is shown"
 
 
 def test_the_committed_notebook_was_executed_in_order() -> None:
