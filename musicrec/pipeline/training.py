@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
 from musicrec.dataset import Interactions, TrainSet, of_users, random_holdout
 from musicrec.evaluation import Backtest, BacktestResult, Evaluator
+from musicrec.lists import Lists, empty
 from musicrec.models import Model
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, ranker_settings, recommender
@@ -53,6 +56,9 @@ def evaluated(work: Workspace, made: TwoStageRecommender, test: Interactions) ->
     """All orders of a fitted recommender on the test set, for at most [evaluation] max_users of its users."""
     settings = work.settings.evaluation
     evaluator = Evaluator(made.fitted.train, of_users(test, sampled_users(test, settings.max_users, settings.seed)))
+    for order in made.orders:
+        # Where nobody is evaluated, tables still have a row for every order.
+        evaluator.add(order, Lists(np.empty(0, np.int32), *empty(0, work.settings.ranking.k)))
     with work.stages.measured("evaluate"):
         for lists in recommended(made, evaluator.user_ids, work.settings.ranking.k, made.orders, work.settings.batch_memory,
                                  work.settings.engine.threads):
