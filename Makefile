@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
+# Further versions of Python on which `make test` runs the fast tests, where they are found. `make test PYTHONS=` leaves them out.
+PYTHONS := 3.12 3.13
 PY := $(VENV)/bin/python
 MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
@@ -16,13 +18,20 @@ test: $(VENV)/dev.stamp ## lint, types, import rules and all tests; on 3.12 and 
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -n auto --dist loadfile
+	@for version in $(PYTHONS); do test -e $(VENV)/bin/python$$version && continue; \
+	  for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+	    if "$$python" -c '' 2>/dev/null; then $(MAKE) --no-print-directory fast VENV=.venv-$$version PYTHON="$$python" || exit 1; break; fi; \
+	  done; done
+	@$(PY) -m pytest -n auto --dist loadfile --cov=musicrec --cov-report=term:skip-covered
+
+fast: $(VENV)/dev.stamp ## the tests that need neither services nor notebook
+	@$(PY) -m pytest -n auto --dist loadfile -m "not slow"
 
 check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -x -n auto --dist loadfile -m "not slow"
+	@$(MAKE) --no-print-directory fast
 
 notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=<where artifacts go>]: run the notebook on any logs
 	@test -n "$(DATA)" || { echo 'Which logs? For example: make notebook DATA=data/sample' >&2; exit 2; }
@@ -85,5 +94,5 @@ echo "Packages installed in $$((`date +%s` - began)) s."; \
 touch $@
 endef
 
-.PHONY: help demo test check notebook lab services sample data tune docs wheel clean
+.PHONY: help demo test fast check notebook lab services sample data tune docs wheel clean
 .DELETE_ON_ERROR:

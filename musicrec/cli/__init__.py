@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """What `musicrec` and `python -m musicrec` call; ends in SystemExit. `arguments`: those of the command line when None."""
     signal.signal(signal.SIGTERM, terminated)
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="musicrec")
     except MusicRecError as cause:
         sys.exit(_told(str(cause)))
     except ModuleNotFoundError as cause:

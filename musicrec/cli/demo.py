@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from musicrec import settings
-from musicrec.cli.notebook import NOTEBOOK, execute_on
+from musicrec.cli.notebook import default_notebook, execute_on
 from musicrec.cli.options import environment
 from musicrec.cli.processes import free_urls, running
 from musicrec.cli.stopping import stoppable
@@ -40,7 +40,7 @@ def demo() -> None:
         print(f"\n1. Sample logs (generated, no real listeners): {SAMPLE}", flush=True)
         sample.write(SAMPLE)
         print("\n2. From logs to artifacts: the notebook, first to last cell", flush=True)
-        execute_on(environment(data=SAMPLE, out=str(OUT)), NOTEBOOK, {}, reuse=True)
+        execute_on(environment(data=SAMPLE, out=str(OUT)), default_notebook(), {}, reuse=True)
         docs = served(environment(data=SAMPLE, out=str(OUT)) | {"MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)})
     print(f"\nDone in {time.monotonic() - began:.0f} s. Notebook: {OUT / 'recommendations.ipynb'}; plots: {OUT / 'pictures'}; "
           f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `musicrec serve` runs.")

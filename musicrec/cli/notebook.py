@@ -14,6 +14,7 @@ from musicrec.cli.options import Data, Out, artifacts, environment
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import MusicRecError, NotebookError, SourceError
 from musicrec.files import replaced
+from musicrec.project import shipped
 from musicrec.settings import Settings
 
 NOTEBOOK = Path("recommendations.ipynb")
@@ -22,7 +23,7 @@ MADE_FROM = "made_from.json"
 
 
 def notebook(data: Data = None, out: Out = None,
-             path: Annotated[Path, typer.Option("--notebook", help="Which notebook.")] = NOTEBOOK,
+             path: Annotated[Path | None, typer.Option("--notebook", help="Which notebook. [default: recommendations.ipynb]")] = None,
              parameters: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE",
                                                                   help="Another value in the parameters cell.")] = None,
              reuse: Annotated[bool, typer.Option("--reuse", help="Do nothing when the current run has the same logs, settings and code.",
@@ -35,8 +36,14 @@ def notebook(data: Data = None, out: Out = None,
     """
     if any("=" not in pair for pair in parameters or []):
         raise typer.BadParameter("--set takes NAME=VALUE")
+    values = dict(pair.split("=", 1) for pair in parameters or [])
     with stoppable("the earlier run and its notebook are untouched."):
-        execute_on(environment(data=data, out=out), path, dict(pair.split("=", 1) for pair in parameters or []), reuse=reuse)
+        execute_on(environment(data=data, out=out), path or default_notebook(), values, reuse=reuse)
+
+
+def default_notebook() -> Path:
+    """recommendations.ipynb of this folder, or the shipped one where there is none."""
+    return NOTEBOOK if NOTEBOOK.exists() else shipped(NOTEBOOK.name)
 
 
 def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, str], *, reuse: bool) -> None:
@@ -50,10 +57,10 @@ def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, 
 
     configured = settings.load(environ=environ)
     out = _folder_beside(configured)
-    made = with_parameters(_read(path), parameters)
     if not configured.data.folder.is_dir():
         raise SourceError(f"{configured.data.folder} is not a folder; name the folder with the logs, or run "
                           "`musicrec datasets make sample`.")
+    made = with_parameters(_read(path), parameters)
     made_from = provenance(configured, made, PACKAGE)
     if reuse and _is_current(configured, out, made_from):
         print(f"Nothing to do: the current run was made from the same logs, settings and code; see {out / path.name}.")

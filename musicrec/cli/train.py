@@ -1,14 +1,16 @@
 """`musicrec train`: every stage from logs to a published run, and one screen that says what came out of it."""
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from musicrec.cli.options import Config, Data, Out, artifacts, environment
 from musicrec.cli.stopping import stoppable
 from musicrec.settings.presets import Preset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def train(data: Data = None,
@@ -41,7 +43,7 @@ def train(data: Data = None,
     print(f"Run {result.run_id} is at {chosen.artifacts.location}. Look at it: musicrec runs show. Answer from it: musicrec serve.")
 
 
-def _costs(stages: pd.DataFrame) -> str:
+def _costs(stages: "pd.DataFrame") -> str:
     whole = stages[~stages["stage"].str.contains(":")]
     slowest = whole.loc[whole["seconds"].idxmax()]
     return (f"Took {_clock(whole['seconds'].sum())}, {_clock(whole['core_seconds'].sum())} of a core; the longest stage, "

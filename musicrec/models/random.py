@@ -10,8 +10,6 @@ from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
 from musicrec.models.top_k import contains, parallel_for
 
-ROUNDS = 6
-
 
 @dataclass(frozen=True)
 class Random:
@@ -33,8 +31,8 @@ class FittedRandom:
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), 1 - rank / n_items with ranks from 0. O(k + seen items) per user.
 
-        All cold users get the same order. The order is a keyed permutation of 0..n_items - 1: a Feistel network over the next power of
-        four, applied again while the result is out of range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
+        All cold users get the same order. A user starts at a random item and goes on by a random step that shares no divisor with the
+        number of items, so that he meets each item once.
         """
         items, scores = empty(len(user_index), k)
         ids = np.full(len(user_index), -1, np.int64)
@@ -61,32 +59,27 @@ def _hash(value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _permuted(position, n_items, half, keys):  # type: ignore[no-untyped-def]
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    value = np.uint64(position)
+def _coprime(value, n):  # type: ignore[no-untyped-def]
+    """The first number from `value` on, beginning again at 1, that shares no divisor with n."""
     while True:
-        left, right = value >> half, value & mask
-        for key in keys:
-            left, right = right, left ^ (_hash(right ^ key) & mask)
-        value = (left << half) | right
-        if value < np.uint64(n_items):
-            return np.int64(value)
+        a, b = value, n
+        while b:
+            a, b = b, a % b
+        if a == 1:
+            return value
+        value = value % n + 1
 
 
 @njit(cache=True, nogil=True)
-def _fill(n_items, user_keys, indptr, seen, user_index, items, scores, start, stop):  # type: ignore[no-untyped-def]
-    half, keys = np.uint64(1), np.empty(ROUNDS, np.uint64)
-    while (np.uint64(1) << (half + half)) < np.uint64(n_items):
-        half += np.uint64(1)
+def _fill(n_items, keys, indptr, seen, user_index, items, scores, start, stop):  # type: ignore[no-untyped-def]
     for row in range(start, stop):
         user, size = user_index[row], 0
-        for turn in range(ROUNDS):
-            keys[turn] = _hash(user_keys[row] + np.uint64(turn))
         own = seen[indptr[user]:indptr[user + 1]] if user >= 0 else seen[:0]
-        for position in range(n_items):
+        item, step = np.int64(keys[row] % np.uint64(n_items)), _coprime(np.int64(_hash(keys[row]) % np.uint64(n_items)) + 1, n_items)
+        for _ in range(n_items):
             if size == items.shape[1]:
                 break
-            item = _permuted(position, n_items, half, keys)
             if not contains(own, item):
                 items[row, size], scores[row, size] = item, 1 - size / n_items
                 size += 1
+            item = (item + step) % n_items
