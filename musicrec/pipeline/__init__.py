@@ -19,14 +19,14 @@ from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
 from musicrec.pipeline.reference_protocol import reference_figures
 from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
-from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, held_out, learned, refitted
+from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, learned, refitted
 from musicrec.pipeline.workspace import Tables, Workspace, model, preprocessed_tables, ranker_settings, raw_tables, recommender, workspace
 from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
 
 __all__ = [
     "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "current_manifest", "evaluated", "evaluated_with_new_items",
-    "fitted", "held_out", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
+    "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
     "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "validation_split", "workspace", "write_lists",
     "write_models", "write_similar_items", "write_top_popular",
 ]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from musicrec.dataset import Interactions, TrainSet, of_users, random_holdout
+from musicrec.dataset import Interactions, TrainSet, of_users
 from musicrec.evaluation import Backtest, BacktestResult, Evaluator
 from musicrec.lists import Lists, empty
 from musicrec.models import Model
@@ -75,16 +75,6 @@ def evaluated_with_new_items(work: Workspace, tables: Tables, chosen: Plan, made
     """
     train, test = tables.dataset.split(chosen.cutoff, new_items=True)
     return evaluated(work, made.fit(train), test)
-
-
-def held_out(work: Workspace, tables: Tables) -> Evaluator:
-    """The second protocol: a random part of every user's items is held out, whatever its dates say. SplitError when nobody has two.
-
-    The ranker is not among the lists: it learns from folds in time, which this protocol does not have.
-    """
-    settings = work.settings.evaluation
-    train, test = random_holdout(tables.dataset.train_set(), settings.holdout_share, settings.seed)
-    return evaluated(work, recommender(work.settings).fit(train), test)
 
 
 @contextmanager

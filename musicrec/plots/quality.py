@@ -77,7 +77,7 @@ def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | 
 
 def parameter(table: pd.DataFrame, name: str, metric: str = "ndcg@10", ax: Axes | None = None) -> Axes:
     """One point per row of a table of evaluation.evaluate whose index holds the values of a parameter, in order, with 95 % intervals."""
-    ax = frame(f"{metric} by {name}", name, f"{metric}, mean over users with 95 % interval", ax)
+    ax = frame(f"{metric} by {name}", name, f"{metric} with 95 % interval", ax)
     places, values = np.arange(len(table)), table[metric].to_numpy(float)
     intervals = np.abs([values - table[f"{metric}_low"].to_numpy(float), table[f"{metric}_high"].to_numpy(float) - values])
     ax.errorbar(places, values, yerr=intervals, color=BLUE, linewidth=1.8, marker="o", ecolor=GREY, elinewidth=1.2, capsize=3)
