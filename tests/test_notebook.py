@@ -90,7 +90,9 @@ LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
 @pytest.mark.parametrize("logs", LOGS)
 def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) -> None:
     """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its plots."""
-    changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), **LOGS[logs](tmp_path / "logs")}
+    # One thread, since other tests run beside this one.
+    changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), "MUSICREC_ENGINE_THREADS": "1", "OMP_NUM_THREADS": "1",
+               **LOGS[logs](tmp_path / "logs")}
     command = [*MUSICREC, "notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
     done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,14 +108,13 @@ def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", [".", "docs"])
-def test_the_kernel_may_start_in_a_folder_below(tmp_path: Path, folder: str) -> None:
+def test_the_kernel_may_start_in_a_folder_below(tmp_path: Path) -> None:
     """As when the executed copy is opened: settings are found and logs named from the project folder, without any command."""
     logs = taste_logs.write(tmp_path / "logs")
     book = nbformat.read(BOOK, as_version=4)
     opening = next(place for place, cell in enumerate(book.cells) if cell.source.startswith("## 2"))
     book.cells = [*book.cells[:opening], nbformat.v4.new_code_cell("print(os.getcwd(), config.path.resolve())")]
-    client = NotebookClient(book, timeout=120, resources={"metadata": {"path": str(PROJECT / folder)}})
+    client = NotebookClient(book, timeout=120, resources={"metadata": {"path": str(PROJECT / "docs")}})
     asyncio.run(client.async_execute(env={**os.environ, **taste_logs.environment(logs, tmp_path)}))
     assert book.cells[-1].outputs[0].text == f"{PROJECT} {PROJECT / 'config.ini'}\n"
 
