@@ -2,9 +2,9 @@
 
 from musicrec import settings
 from musicrec.errors import MusicRecError
-from musicrec.serving.from_settings import events_app
+from musicrec.serving.events import create_app
 
 try:
-    app = events_app(settings.load())
+    app = create_app(settings.load())
 except MusicRecError as cause:
     raise SystemExit(str(cause)) from None

@@ -2,9 +2,9 @@
 
 from musicrec import settings
 from musicrec.errors import MusicRecError
-from musicrec.serving.from_settings import recommendations_app
+from musicrec.serving.recommendations import create_app
 
 try:
-    app = recommendations_app(settings.load(), settings.s3_environment())
+    app = create_app(settings.load(), settings.s3_environment())
 except MusicRecError as cause:
     raise SystemExit(str(cause)) from None

@@ -81,5 +81,5 @@ def _catalogue(run: Path, size: Size) -> None:
 
 
 def _write(run: Path, kind: schema.TableSchema, columns: dict[str, object]) -> None:
-    arrays = [pa.array(columns[column.name], column.type) for column in kind.columns]
-    pq.write_table(pa.table(arrays, schema=kind.arrow), run / f"{kind.name}.parquet", compression="zstd")
+    given = {column.name: pa.array(columns[column.name], column.type) for column in kind.columns if column.name in columns}
+    pq.write_table(pa.table(given), run / f"{kind.name}.parquet", compression="zstd")

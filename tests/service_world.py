@@ -109,13 +109,14 @@ class Services:
         for name in names:
             self._spawn(name, options)
         for name in names:
-            self._await(name)
+            self.wait(name)
 
     def _spawn(self, name: str, options: tuple[str, ...]) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(self.command(name, *options), cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
 
-    def _await(self, name: str) -> None:
+    def wait(self, name: str) -> None:
+        """Return when the service answers; say what it wrote when it ends instead."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):

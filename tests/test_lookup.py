@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
-from musicrec.serving import arrays, cache
+from musicrec.serving import cache, layout
+from musicrec.serving.layout import GrowingArray
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
-from musicrec.serving.npy import GrowingArray
 from musicrec.storage import storage
 from tests.service_world import HEARD, ITEMS, PERSONAL, POPULAR, PROJECT, USER, published, write_run
 
-PARTS = ("recommendations", "heard", "popular", "items")
+PARTS = ("recommendations", "seen", "popular", "items")
 
 
 def made(root: Path, parts: tuple[str, ...] = PARTS) -> dict[str, Path]:
@@ -48,12 +48,12 @@ def test_personal_lists(world: Lookup) -> None:
 def test_unknown_user(world: Lookup, unknown: int) -> None:
     """A user before, between or after the known ones has an empty list."""
     assert not len(world.personal.of(unknown)[0])
-    assert not len(world.heard.of(unknown)[0])
+    assert not len(world.seen.of(unknown)[0])
 
 
-def test_heard(world: Lookup) -> None:
-    """What was heard comes back ascending."""
-    assert world.heard.of(USER)[0].tolist() == list(HEARD)
+def test_seen(world: Lookup) -> None:
+    """What was seen comes back ascending."""
+    assert world.seen.of(USER)[0].tolist() == list(HEARD)
 
 
 def test_popular_goes_on_through_the_catalogue(world: Lookup) -> None:
@@ -76,9 +76,9 @@ def test_arrays_are_read_only(world: Lookup) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(rows=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 2**31 - 1)), max_size=60), batch=st.integers(1, 7))
-def test_heard_is_a_dictionary_of_sets(rows: list[tuple[int, int]], batch: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """For any events, in batches of any size, heard is what a dictionary of sets holds."""
-    folder = tmp_path_factory.mktemp("heard")
+def test_seen_is_a_dictionary_of_sets(rows: list[tuple[int, int]], batch: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For any events, in batches of any size, seen is what a dictionary of sets holds."""
+    folder = tmp_path_factory.mktemp("seen")
     rows.sort(key=lambda row: row[0])
     columns = {"user_id": [user for user, _ in rows], "item_id": [item for _, item in rows], "track_seq": [1] * len(rows),
                "started_at": [0] * len(rows), "listened": [1] * len(rows)}
@@ -88,20 +88,20 @@ def test_heard_is_a_dictionary_of_sets(rows: list[tuple[int, int]], batch: int, 
     into = folder / "out"
     into.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "_ROWS", batch)
-        arrays.write("heard", folder, into)
-    heard = grouped(into, "item_id")
+        patch.setattr(layout, "_ROWS", batch)
+        layout.write("seen", folder, into)
+    seen = grouped(into, "item_id")
     for user in range(52):
-        assert heard.of(user)[0].tolist() == sorted({item for one, item in rows if one == user})
+        assert seen.of(user)[0].tolist() == sorted({item for one, item in rows if one == user})
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 50), unique=True), st.lists(st.integers(0, 50)))
-def test_without_agrees_with_sets(heard: list[int], items: list[int]) -> None:
+def test_without_agrees_with_sets(seen: list[int], items: list[int]) -> None:
     """without and place agree with Python's `in`."""
-    ascending = np.array(sorted(heard), np.int32)
-    assert without(np.array(items, np.int32), ascending).tolist() == [item not in heard for item in items]
-    assert [place(ascending, item) >= 0 for item in items] == [item in heard for item in items]
+    ascending = np.array(sorted(seen), np.int32)
+    assert without(np.array(items, np.int32), ascending).tolist() == [item not in seen for item in items]
+    assert [place(ascending, item) >= 0 for item in items] == [item in seen for item in items]
 
 
 def test_names_of_any_alphabet(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_names_of_any_alphabet(tmp_path: Path) -> None:
         "genre_ids": pa.array([[]] * n, pa.list_(pa.null()))}), tmp_path / "items.parquet")
     into = tmp_path / "out"
     into.mkdir()
-    arrays.write("items", tmp_path, into)
+    layout.write("items", tmp_path, into)
     from musicrec.serving.lookup import Catalogue
     from musicrec.serving.lookup import arrays as mapped
 
@@ -196,29 +196,29 @@ def test_foreign_artifacts(tmp_path: Path) -> None:
     table = pq.read_table(run / "recommendations.parquet")
     pq.write_table(table.sort_by([("user_id", "descending")]), run / "recommendations.parquet")
     with pytest.raises(ArtifactError, match=r"recommendations\.parquet is not sorted by user_id"):
-        arrays.write("recommendations", run, into)
+        layout.write("recommendations", run, into)
     pq.write_table(table.drop_columns("score"), run / "recommendations.parquet")
     with pytest.raises(SchemaError, match="no column 'score'"):
-        arrays.write("recommendations", run, into)
+        layout.write("recommendations", run, into)
     (run / "recommendations.parquet").write_text("user_id,item_id\n1,2\n")
     with pytest.raises(ArtifactError, match="not a readable parquet file"):
-        arrays.write("recommendations", run, into)
+        layout.write("recommendations", run, into)
     events = pq.read_table(run / "events.parquet")
     pq.write_table(events.sort_by([("user_id", "descending")]), run / "events.parquet")
     with pytest.raises(ArtifactError, match=r"events\.parquet is not sorted by user_id"):
-        arrays.write("heard", run, into)
+        layout.write("seen", run, into)
 
 
 def test_damaged_cache(tmp_path: Path) -> None:
     """A cut-off or missing array in the cache is refused with the folder to remove."""
     run_id = published(tmp_path)
     folders = made(tmp_path)
-    array = folders["heard"] / "item_id.npy"
+    array = folders["seen"] / "item_id.npy"
     array.write_bytes(array.read_bytes()[:-4])
-    with pytest.raises(ArtifactError, match=r"heard.* is damaged .* remove it"):
+    with pytest.raises(ArtifactError, match=r"seen.* is damaged .* remove it"):
         lookup(run_id, folders)
     array.unlink()
-    with pytest.raises(ArtifactError, match=r"heard.* is damaged .* remove it"):
+    with pytest.raises(ArtifactError, match=r"seen.* is damaged .* remove it"):
         lookup(run_id, folders)
 
 

@@ -15,7 +15,7 @@ import requests
 
 from musicrec.errors import EventStoreError
 from musicrec.events import event_store
-from musicrec.serving.readiness import StoreWork
+from musicrec.serving.events import StoreHealth
 from tests.redis_server import redis_server
 from tests.service_world import USER, Services, free_port, running, services
 
@@ -140,16 +140,16 @@ def test_many_questions_are_one_check() -> None:
         """A put."""
 
     async def steps() -> None:
-        work = StoreWork(check, lambda: now[0])
-        await asyncio.gather(*(work.readiness() for _ in range(100)))
-        await work.readiness()
+        health = StoreHealth(check, lambda: now[0])
+        await asyncio.gather(*(health.readiness() for _ in range(100)))
+        await health.readiness()
         assert checks == [10.0]
         now[0] += 1.5
-        await asyncio.gather(*(work.readiness() for _ in range(100)))
+        await asyncio.gather(*(health.readiness() for _ in range(100)))
         assert checks == [10.0, 11.5]
         now[0] += 1.5
-        await work.done("put", well())
-        assert await work.readiness() == (None, None)
+        await health.watch("put", well())
+        assert await health.readiness() == (None, None)
         assert checks == [10.0, 11.5]
     asyncio.run(steps())
 
@@ -164,11 +164,11 @@ def test_one_kind_of_work_that_fails_is_told() -> None:
             raise EventStoreError("the disk is gone.")
 
         now = [10.0]
-        work = StoreWork(well, lambda: now[0])
-        await work.done("put", well())
+        health = StoreHealth(well, lambda: now[0])
+        await health.watch("put", well())
         with pytest.raises(EventStoreError):
-            await work.done("get", badly())
-        assert (await work.readiness()).problem == "the disk is gone."
-        await work.done("get", well())
-        assert (await work.readiness()).problem is None
+            await health.watch("get", badly())
+        assert (await health.readiness()).problem == "the disk is gone."
+        await health.watch("get", well())
+        assert (await health.readiness()).problem is None
     asyncio.run(steps())

@@ -207,27 +207,32 @@ ENDLESS = {"path": b"POST /put?user_id=", "header": b"POST /put HTTP/1.1\r\nHost
            "body": b"POST /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"}
 
 
-@pytest.mark.parametrize("endless", sorted(ENDLESS))
-def test_endless_request(endless: str, endless_events: Services) -> None:
-    """A request whose path, header, headers or body has no end is refused, and memory does not grow."""
-    pid = endless_events.running["events"].pid
-    before, piece = memory_mb(pid), b"a" * 65_000
+@pytest.mark.parametrize(("parser", "endless"), [("h11", endless) for endless in sorted(ENDLESS)] + [("auto", "body")])
+def test_endless_request(parser: str, endless: str, endless_events: dict[str, Services]) -> None:
+    """A request whose body has no end is refused, with uvicorn's parser h11 also one whose path, header or headers have none."""
+    found = endless_events[parser]
+    pid, piece = found.running["events"].pid, b"a" * 65_000
+    before = memory_mb(pid)
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", endless_events.ports["events"]), 5) as connection, contextlib.suppress(OSError):
+        with socket.create_connection(("127.0.0.1", found.ports["events"]), 5) as connection, contextlib.suppress(OSError):
             connection.sendall(ENDLESS[endless])
             for number in range(300):
                 whole = {"headers": b"X-%d: %b\r\n" % (number, piece), "body": b"%x\r\n%b\r\n" % (len(piece), piece)}
                 connection.sendall(whole.get(endless, piece))
     assert memory_mb(pid) < before + 10
-    assert endless_events.post("events", "/put", user_id=1, item_id=2).json() == {"result": "ok"}
+    assert found.post("events", "/put", user_id=1, item_id=2).json() == {"result": "ok"}
 
 
 @pytest.fixture(scope="module")
-def endless_events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """An events service that has answered a few requests."""
-    with running(tmp_path_factory.mktemp("endless"), "events") as found:
-        found.post("events", "/put", user_id=1, item_id=2)
-        yield found
+def endless_events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Services]]:
+    """An events service with each parser of uvicorn, after a first request."""
+    found = {parser: services(tmp_path_factory.mktemp(parser)) for parser in ("h11", "auto")}
+    for parser, one in found.items():
+        one.start("events", options=("--http", parser))
+        one.post("events", "/put", user_id=1, item_id=2)
+    yield found
+    for one in found.values():
+        one.stop("events")
 
 
 def test_many_large_batches(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.service_world import PERSONAL, POPULAR, USER, Services, published, running, services
-from tests.stub_neighbour import BEHAVIOURS, Stub, stub
+from tests.stub_service import BEHAVIOURS, Stub, stub
 
 pytestmark = pytest.mark.slow
 PAUSE_S = 1
@@ -19,7 +19,7 @@ PAUSE_S = 1
 
 @contextlib.contextmanager
 def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services, Stub]]:
-    """A recommendations service whose neighbour `broken` is a misbehaving server; the events service, if it is not that, is real."""
+    """A recommendations service that finds a misbehaving server in place of the service `broken`; the events service is real otherwise."""
     published(root)
     found = services(root, MUSICREC_SERVICE_BREAKER_PAUSE_S=str(PAUSE_S), **{"MUSICREC_SERVICE_TIMEOUT_MS": "150", **settings})
     with stub(found.ports[broken]) as server:
@@ -36,14 +36,14 @@ def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services,
 
 @pytest.fixture(scope="module", params=["events", "features"])
 def one_broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub, str]]:
-    """Services, the misbehaving neighbour and its name."""
+    """Services, the misbehaving server and the name of the service it stands for."""
     with misled(tmp_path_factory.mktemp("misled"), request.param) as (found, server):
         yield found, server, request.param
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_misbehaving_neighbour(one_broken: tuple[Services, Stub, str], behaviour: str) -> None:
-    """Whatever a neighbour does, a user gets k tracks in under 200 ms, and the answer names the neighbour."""
+def test_misbehaving_service(one_broken: tuple[Services, Stub, str], behaviour: str) -> None:
+    """Whatever another service does, a user gets k tracks in under 200 ms, and the answer names that service."""
     found, server, name = one_broken
     server.behaviour = behaviour
     time.sleep(PAUSE_S + 0.1)  # so that the breaker lets a call through
@@ -56,12 +56,12 @@ def test_misbehaving_neighbour(one_broken: tuple[Services, Stub, str], behaviour
         assert answer.json()["recs"] == list(PERSONAL[:20])
         assert f"{name} service at" in answer.json()["degraded"][0]
     assert server.asked > asked
-    # The best of three: what a busy machine adds to one of them is not the neighbour's doing.
+    # The best of three: what a busy machine adds to one of them is not its doing.
     assert min(seconds) < 0.2
 
 
 def test_breaker(tmp_path: Path) -> None:
-    """After five failures in a row the neighbour is left alone, asked again after the pause, and taken back when it is well."""
+    """After five failures in a row a service is left alone, asked again after the pause, and taken back when it is well."""
     with misled(tmp_path, "features") as (found, server):
         server.behaviour = "status 500"
         for _ in range(7):
@@ -80,7 +80,7 @@ def test_breaker(tmp_path: Path) -> None:
 
 
 def test_a_request_under_way_is_answered_at_shutdown(tmp_path: Path) -> None:
-    """A service told to stop while it waits for a neighbour answers first, and takes no new request."""
+    """A service told to stop while it waits for another answers first, and takes no new request."""
     with misled(tmp_path, "events", MUSICREC_SERVICE_TIMEOUT_MS="1500") as (found, server):
         answers: list[requests.Response] = []
         url, asked = found.url("recommendations"), server.asked

@@ -50,7 +50,7 @@ def test_key(guarded: Services, name: str) -> None:
 
 
 def test_rules_of_blending(guarded: Services) -> None:
-    """Online comes first, blocked items never come, no artist comes more than twice, and the neighbours know the key."""
+    """Online comes first, blocked items never come, no artist comes more than twice, and the other services are sent the key."""
     ask(guarded, "events", "/put", user_id=USER, item_id=200)
     answer = ask(guarded, "recommendations", "/recommendations", user_id=USER, k=14).json()
     assert "degraded" not in answer
@@ -61,7 +61,7 @@ def test_rules_of_blending(guarded: Services) -> None:
     assert max(artists.count(artist) for artist in set(artists)) <= 2
 
 
-@pytest.mark.parametrize("method", ["alternate", "score", "reciprocal_rank"])
+@pytest.mark.parametrize("method", ["alternate", "score", "rrf"])
 def test_allowed_items(tmp_path: Path, method: str) -> None:
     """With a list of allowed items nothing else is recommended, whatever the way of blending, not even to fill up to k."""
     published(tmp_path)

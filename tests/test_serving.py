@@ -311,7 +311,7 @@ def refused(found: Services, name: str) -> str:
     return done.stderr
 
 
-def test_neighbours_down(tmp_path: Path) -> None:
+def test_other_services_down(tmp_path: Path) -> None:
     """With events and features down a user still gets k tracks, and the answer names what is missing."""
     published(tmp_path)
     with running(tmp_path, "recommendations", "events") as found:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import requests
 
 from musicrec.registry import RunInfo, current, publish
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.watch import Watch
+from musicrec.serving.model_store import Watch
 from musicrec.storage import storage
 from tests.s3_server import s3_server
 from tests.service_world import PERSONAL, USER, Services, published, running, write_run
@@ -140,7 +141,7 @@ def test_a_storage_that_redirects_for_a_while_ends_no_watch(tmp_path: Path) -> N
 class Faulty:
     """A served run whose every look fails in a way that nobody foresaw."""
 
-    run, refused = object(), None
+    run, refused = SimpleNamespace(run_id="earlier", created_at="2026-01-01"), None
 
     def __init__(self) -> None:
         self.looks = 0
@@ -156,7 +157,7 @@ def test_an_unforeseen_error_ends_no_watch() -> None:
     async def steps() -> None:
         served, metrics = Faulty(), Metrics("trial")
         watch = Watch(served, metrics)  # type: ignore[arg-type]
-        work = asyncio.create_task(watch._for_ever(0.001))
+        work = asyncio.create_task(watch.look_for_ever(0.001))
         while served.looks < 6:
             await asyncio.sleep(0.01)
             assert not work.done()

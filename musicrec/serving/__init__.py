@@ -1,1 +1,1 @@
-"""Three services over one published run: recommendations, features and events. `from_settings` makes their apps."""
+"""Three services over one published run: recommendations, features and events, each a module with a function `create_app`."""

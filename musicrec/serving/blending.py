@@ -12,7 +12,7 @@ from typing import NamedTuple
 RANK_CONSTANT = 60
 
 
-class Pick(NamedTuple):
+class ScoredItem(NamedTuple):
     """One item of an answer: which list it came from, its score there, and the played item that brought it (None elsewhere)."""
 
     item_id: int
@@ -21,77 +21,85 @@ class Pick(NamedTuple):
     because: int | None = None
 
 
-Picks = Sequence[Pick]
+class SimilarItems(NamedTuple):
+    """A played item, the items similar to it, most similar first, and their scores."""
+
+    played: int
+    items: Sequence[int]
+    scores: Sequence[float]
 
 
-def picked(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[Pick]:
-    """A pick of each item, from one source.
+ScoredItems = Sequence[ScoredItem]
 
-    >>> list(picked([7], "popular", [0.5]))
-    [Pick(item_id=7, source='popular', score=0.5, because=None)]
+
+def scored(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[ScoredItem]:
+    """A ScoredItem for each item, all from one source.
+
+    >>> list(scored([7], "popular", [0.5]))
+    [ScoredItem(item_id=7, source='popular', score=0.5, because=None)]
     """
-    # Without the keyword handling of Pick(...), which is most of the time that a list of a hundred takes.
-    return map(_new_pick, zip(items, repeat(source), scores, repeat(None)))
+    # Without the keyword handling of ScoredItem(...), which is most of the time that a list of a hundred takes.
+    return map(_scored_item, zip(items, repeat(source), scores, repeat(None)))
 
 
-_new_pick: Callable[[tuple[object, ...]], Pick] = partial(tuple.__new__, Pick)
+_scored_item: Callable[[tuple[object, ...]], ScoredItem] = partial(tuple.__new__, ScoredItem)
 
 
-def alternated(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
+def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
     """The two lists in turns: even places (from 0) from the first side, odd ones from the other, no item twice.
 
-    Each list holds an item once. An item that stands in both is taken where it comes up first, and its other side offers its
+    Each list holds an item once. An item of both lists is taken where it comes up first, and its other side offers its
     next one. When one side has nothing more, the other goes on alone.
 
-    >>> a, b = [Pick(1, "a", 0), Pick(2, "a", 0)], [Pick(1, "b", 0), Pick(3, "b", 0)]
-    >>> [pick.item_id for pick in alternated(a, b)]
+    >>> a, b = [ScoredItem(1, "a", 0), ScoredItem(2, "a", 0)], [ScoredItem(1, "b", 0), ScoredItem(3, "b", 0)]
+    >>> [item.item_id for item in alternate(a, b)]
     [1, 3, 2]
     """
     mine, other = (offline, online) if offline_first else (online, offline)
     at, other_at = 0, 0
     taken: set[int] = set()
-    found: list[Pick] = []
+    blend: list[ScoredItem] = []
     while True:
         while at < len(mine) and mine[at].item_id in taken:
             at += 1
         if at == len(mine):
-            return found + [pick for pick in other[other_at:] if pick.item_id not in taken]
+            return blend + [item for item in other[other_at:] if item.item_id not in taken]
         taken.add(mine[at].item_id)
-        found.append(mine[at])
+        blend.append(mine[at])
         mine, other, at, other_at = other, mine, other_at, at + 1
 
 
-def by_score(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
+def by_score(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
     """Both lists by the sum of their scores, each scaled so that the best of its list is 1 and the worst is 0.
 
-    Equal sums keep the order of alternated.
+    Equal sums keep the order of alternate.
     """
     return _summed(offline, online, offline_first, _scaled)
 
 
-def reciprocal_rank(offline: Picks, online: Picks, offline_first: bool = True) -> list[Pick]:
-    """Both lists by the sum of 1 / (60 + place), places from 1 (Cormack, Clarke and Buettcher, SIGIR 2009).
+def rrf(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
+    """Reciprocal rank fusion: both lists by the sum of 1 / (60 + rank), ranks from 1 (Cormack, Clarke and Buettcher, SIGIR 2009).
 
-    Equal sums keep the order of alternated.
+    Equal sums keep the order of alternate.
     """
-    return _summed(offline, online, offline_first, lambda picks: [1 / (RANK_CONSTANT + place) for place in range(1, len(picks) + 1)])
+    return _summed(offline, online, offline_first, lambda items: [1 / (RANK_CONSTANT + rank) for rank in range(1, len(items) + 1)])
 
 
-BLENDS: dict[str, Callable[[Picks, Picks, bool], list[Pick]]] = {
-    "alternate": alternated,
+BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], list[ScoredItem]]] = {
+    "alternate": alternate,
     "score": by_score,
-    "reciprocal_rank": reciprocal_rank,
+    "rrf": rrf,
 }
 
 
-def combined(similar: Sequence[tuple[int, Sequence[int], Sequence[float]]], decay: float) -> list[Pick]:
-    """One list from the similar items of several plays (played item, its similar items, their scores), newest play first.
+def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
+    """One list from the similar items of several plays, newest play first.
 
     An item's score is the sum over plays of score x decay ** (age of the play in places); the play that adds most is its reason.
     Descending by score, equal scores by ascending item id.
 
-    >>> combined([(7, [1, 2], [0.5, 0.4]), (8, [2], [0.4])], decay=0.5)[0]
-    Pick(item_id=2, source='online', score=0.6000000000000001, because=7)
+    >>> combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5)[0]
+    ScoredItem(item_id=2, source='online', score=0.6000000000000001, because=7)
     """
     total: dict[int, float] = {}
     best: dict[int, tuple[float, int]] = {}
@@ -102,38 +110,39 @@ def combined(similar: Sequence[tuple[int, Sequence[int], Sequence[float]]], deca
             if item not in best or weighted > best[item][0]:
                 best[item] = weighted, played
     order = sorted(sorted(total), key=total.__getitem__, reverse=True)
-    return [Pick(item, "online", total[item], best[item][1]) for item in order]
+    return [ScoredItem(item, "online", total[item], best[item][1]) for item in order]
 
 
-def filled(picks: Iterable[Pick], k: int, artists_of: Callable[[int], Sequence[int]], most_per_artist: int) -> list[Pick]:
-    """The first k different items of `picks`, at most `most_per_artist` of an artist (0: any number); k is at least 1."""
+def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int) -> list[ScoredItem]:
+    """The first k different items, at most `max_per_artist` of an artist (0: any number); k is at least 1."""
     count: Counter[int] = Counter()
-    found: dict[int, Pick] = {}
-    for pick in picks:
-        item = pick[0]
+    found: dict[int, ScoredItem] = {}
+    for scored_item in items:
+        item = scored_item[0]
         if item in found:
             continue
-        if most_per_artist:
+        if max_per_artist:
             artists = artists_of(item)
-            if any(count[artist] >= most_per_artist for artist in artists):
+            if any(count[artist] >= max_per_artist for artist in artists):
                 continue
             count.update(artists)
-        found[item] = pick
-        # Asked only now: `picks` may be a generator that works for each further item.
+        found[item] = scored_item
+        # Asked only now: `items` may be a generator that works for each further item.
         if len(found) == k:
             break
     return list(found.values())
 
 
-def _scaled(picks: Picks) -> list[float]:
-    scores = [pick.score for pick in picks]
+def _scaled(items: ScoredItems) -> list[float]:
+    scores = [item.score for item in items]
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
-def _summed(offline: Picks, online: Picks, offline_first: bool, weights: Callable[[Picks], list[float]]) -> list[Pick]:
+def _summed(offline: ScoredItems, online: ScoredItems, offline_first: bool,
+            weights: Callable[[ScoredItems], list[float]]) -> list[ScoredItem]:
     total: dict[int, float] = {}
-    for picks in (offline, online):
-        for pick, weight in zip(picks, weights(picks)):
-            total[pick.item_id] = total.get(pick.item_id, 0.0) + weight
-    return sorted(alternated(offline, online, offline_first), key=lambda pick: -total[pick.item_id])
+    for items in (offline, online):
+        for item, weight in zip(items, weights(items)):
+            total[item.item_id] = total.get(item.item_id, 0.0) + weight
+    return sorted(alternate(offline, online, offline_first), key=lambda item: -total[item.item_id])

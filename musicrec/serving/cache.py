@@ -20,9 +20,17 @@ from pathlib import Path
 from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError
 from musicrec.registry import Manifest
-from musicrec.serving.parts import FORMAT, PARTS
 from musicrec.storage import storage
 
+FORMAT = 1
+# The parts of a run that services map, and the artifacts that each is made from; layout.WRITERS holds the function of each.
+PARTS: dict[str, tuple[str, ...]] = {
+    "recommendations": ("recommendations.parquet",),
+    "seen": ("events.parquet",),
+    "popular": ("top_popular.parquet", "items.parquet"),
+    "items": ("items.parquet",),
+    "similar": ("similar.parquet",),
+}
 KEPT_S = 7 * 86_400.0
 
 
@@ -65,12 +73,12 @@ def make(location: str, environment: Mapping[str, str], run_id: str, parts: tupl
 
 
 def _write(part: str, source: Path, folder: Path) -> None:
-    from musicrec.serving import arrays
+    from musicrec.serving import layout
 
     half = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}.part")
     half.mkdir(parents=True)
     try:
-        arrays.write(part, source, half)
+        layout.write(part, source, half)
         half.replace(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)

@@ -30,16 +30,16 @@ def place(sorted_ids: Int32, key: int) -> int:
     return at if at < len(sorted_ids) and sorted_ids[at] == key else -1
 
 
-def without(items: Int32, sorted_heard: Int32) -> NDArray[np.bool_]:
-    """Which of `items` are not among the ascending `sorted_heard`: bool, aligned to items.
+def without(items: Int32, sorted_ids: Int32) -> NDArray[np.bool_]:
+    """Which of `items` are not among the ascending `sorted_ids`: bool, aligned to items.
 
     >>> without(np.array([4, 7], np.int32), np.array([1, 7], np.int32)).tolist()
     [True, False]
     """
-    if not len(sorted_heard):
+    if not len(sorted_ids):
         return np.ones(len(items), np.bool_)
-    at = np.minimum(sorted_heard.searchsorted(items), len(sorted_heard) - 1)
-    return np.asarray(sorted_heard[at] != items)
+    at = np.minimum(sorted_ids.searchsorted(items), len(sorted_ids) - 1)
+    return np.asarray(sorted_ids[at] != items)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Lookup:
 
     run_id: str
     personal: Grouped
-    heard: Grouped
+    seen: Grouped
     popular: Int32
     popular_scores: Float32
     catalogue: Catalogue
@@ -137,9 +137,9 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of the parts recommendations, heard, popular and items."""
+    """The Lookup over the folders of the parts recommendations, seen, popular and items."""
     popular, catalogue = arrays(folders["popular"]), arrays(folders["items"])
-    return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["heard"], "item_id"),
+    return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], Catalogue(catalogue["item_id"], catalogue))
 
 

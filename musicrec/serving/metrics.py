@@ -1,4 +1,4 @@
-"""What Prometheus is told, one registry an app."""
+"""Prometheus metrics, one registry an app."""
 
 import os
 from collections import Counter as Counts
@@ -23,7 +23,7 @@ class Metrics:
         self.seconds = Histogram("request_seconds", "Time to answer.", ("service", "route"), buckets=_SECONDS, **labels)
         self.strategies = Counter("answers", "Answers by strategy; popular is the share of cold users.", ("strategy",), **labels)
         self.sources = Counter("items", "Recommended items by source.", ("source",), **labels)
-        self.failures = Counter("neighbour_failures", "Calls that a neighbour did not answer.", ("neighbour",), **labels)
+        self.failures = Counter("neighbour_failures", "Calls that another service did not answer.", ("neighbour",), **labels)
         self.impressions_lost = Counter("impressions_lost", "Impressions dropped because the events service did not keep up.", **labels)
         self.loads = Counter("run_loads", "Runs loaded, refused, and failed to be looked up.", ("service", "outcome"), **labels)
         self.published = Gauge("artifact_published_timestamp_seconds", "When the served run was published; its age is time() minus this.",

@@ -153,7 +153,7 @@ RENAMED: dict[tuple[str | None, str], str] = {
     ("split", "label_windows"): "folds", ("split", "label_days"): "fold_days", ("split", "label_share"): "fold_share",
     ("candidates", "generators"): "models", ("candidates", "per_generator"): "candidates_per_model",
     ("candidates", "per_user"): "max_candidates", ("ranking", "patience"): "early_stopping_rounds", ("ranking", "models"): "n_seeds",
-    ("ranking", "trial_users"): "backtest_users in [evaluation]",
+    ("ranking", "trial_users"): "backtest_users in [evaluation]", ("blending", "online_seeds"): "recent_items",
 }
 
 

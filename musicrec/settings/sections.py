@@ -161,8 +161,8 @@ class Blending(Section):
     """How online and offline lists become one."""
 
     first: Literal["offline", "online"]
-    method: Literal["alternate", "score", "reciprocal_rank"]
-    online_seeds: Count
+    method: Literal["alternate", "score", "rrf"]
+    recent_items: Count
     decay: Annotated[float, Field(gt=0, le=1)]
     max_k: Count
     max_per_artist: Annotated[int, Field(ge=0)]

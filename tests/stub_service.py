@@ -1,4 +1,4 @@
-"""A neighbour that misbehaves on purpose: a real HTTP server, because slowness and nonsense cannot be had from a healthy service."""
+"""A service that misbehaves on purpose: a real HTTP server, because slowness and nonsense cannot be had from a healthy service."""
 
 import contextlib
 import threading

@@ -1,28 +1,62 @@
-"""Published parquet files turned into sorted .npy arrays, one folder a part; streamed, so that memory stays small.
+"""The layout of a run on the disk of a service: published parquet files as sorted .npy arrays, one folder a part.
 
-To add a part: name its artifacts in parts.PARTS, and its function here in WRITERS.
+Written in a stream, so that memory stays small. To add a part: name its artifacts in cache.PARTS, and its function here in WRITERS.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
 from musicrec.serving.lookup import SEPARATOR
-from musicrec.serving.npy import GrowingArray
 
 _ROWS = 4_000_000
 _HEADER = 128
+
+
+class GrowingArray:
+    """A one-dimensional .npy file that is written piece by piece, so that an array larger than memory can be made.
+
+    A context manager: `add` appends values of one dtype; the header gets the final length at the end. numpy pads the header so
+    that a longer length fits into the same bytes, which is what makes rewriting it safe.
+    """
+
+    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
+        self.path, self.dtype, self.length = path, np.dtype(dtype), 0
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        self._header()
+        self._start = self._file.tell()
+        return self
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Append `values`, converted to the dtype of the file."""
+        self._file.write(np.ascontiguousarray(values, self.dtype).data)
+        self.length += len(values)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._file.seek(0)
+            self._header()
+            assert self._file.tell() == self._start, "numpy changed the length of its header"
+        finally:
+            self._file.close()
+
+    def _header(self) -> None:
+        header = {"descr": npy.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
+        npy.write_array_header_1_0(self._file, header)
 
 
 def _opened(path: Path, kind: schema.TableSchema) -> pq.ParquetFile:
@@ -89,7 +123,7 @@ def _sorted_unique(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return pairs[np.append(True, pairs[1:] != pairs[:-1])] if len(pairs) else pairs
 
 
-def _heard(source: Path, into: Path) -> None:
+def _seen(source: Path, into: Path) -> None:
     rows = 0
     with GrowingArray(into / "keys.npy", np.int32) as keys, GrowingArray(into / "starts.npy", np.int64) as starts, \
             GrowingArray(into / "item_id.npy", np.int32) as items:
@@ -145,7 +179,7 @@ def _items(source: Path, into: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "recommendations": _recommendations,
-    "heard": _heard,
+    "seen": _seen,
     "popular": _popular,
     "items": _items,
     "similar": _similar,

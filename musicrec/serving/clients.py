@@ -1,0 +1,234 @@
+"""Clients of the events and the features service: one pooled session, one deadline, one retry, and a circuit breaker each."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import aiohttp
+from pydantic_core import from_json, to_json
+
+from musicrec.errors import ServiceError
+from musicrec.serving.access_log import REQUEST_ID
+from musicrec.serving.answers import UserContext
+from musicrec.serving.blending import ScoredItem, SimilarItems
+from musicrec.serving.metrics import Metrics
+from musicrec.settings.sections import Service
+
+T = TypeVar("T")
+_JITTER_S = (0.002, 0.015)
+_MOST_WAITING = 50_000
+_AT_ONCE = 500
+
+
+class CircuitBreaker:
+    """Closed at first. Opens after `failures` in a row; after `pause_s` one call is let through, whose outcome closes or reopens it.
+
+    Calls that were under way together fail together, so they count once: a service that stands still for a moment under load
+    is not left alone for long. `clock` returns seconds that only grow.
+
+    >>> now = [1.0]
+    >>> breaker = CircuitBreaker(failures=2, pause_s=2, clock=lambda: now[0])
+    >>> breaker.failed(began=0.8); breaker.failed(began=0.9); breaker.allows()
+    True
+    >>> breaker.failed(began=1.0); breaker.allows()
+    False
+    >>> now[0] = 3.5; (breaker.allows(), breaker.allows())
+    (True, False)
+    >>> breaker.succeeded(); breaker.allows()
+    True
+    """
+
+    def __init__(self, failures: int, pause_s: float, clock: Callable[[], float]) -> None:
+        self.failures, self.pause_s, self.clock = failures, pause_s, clock
+        self._in_a_row, self._counted_at, self._open_until = 0, 0.0, 0.0
+
+    def allows(self) -> bool:
+        """Whether a call may be made now. While open, a yes counts as the trial, so that no second one follows at once."""
+        if self._in_a_row < self.failures:
+            return True
+        if self.clock() < self._open_until:
+            return False
+        self._open_until = self.clock() + self.pause_s
+        return True
+
+    def succeeded(self) -> None:
+        """A call went well."""
+        self._in_a_row = 0
+
+    def failed(self, began: float) -> None:
+        """A call that was made at the moment `began` failed."""
+        if began >= self._counted_at:
+            self._in_a_row += 1
+            self._counted_at = self.clock()
+            self._open_until = self._counted_at + self.pause_s
+
+
+def session() -> aiohttp.ClientSession:
+    """A pool of connections without what our services do not need: cookies, compression, and a time limit beside each call's deadline."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256), cookie_jar=aiohttp.DummyCookieJar(),
+                                 timeout=aiohttp.ClientTimeout(), auto_decompress=False,
+                                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"))
+
+
+class Client:
+    """A client of the service at `url`, called `name` in messages; calls without an answer are counted in `metrics`."""
+
+    name = ""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, options: Service, metrics: Metrics) -> None:
+        self.session, self.url, self._failures = session, url.rstrip("/"), metrics.failures.labels(self.name)
+        self.breaker = CircuitBreaker(options.breaker_failures, options.breaker_pause_s, asyncio.get_running_loop().time)
+        key = options.api_key.get_secret_value()
+        self.headers = {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})}
+
+    async def call(self, route: str, body: Mapping[str, Any], deadline: float, parse: Callable[[dict[str, Any]], T],
+                   retry: bool = True) -> T:
+        """What `parse` makes of the JSON object that POST `route` answers before `deadline` (time of the event loop).
+
+        Raises ServiceError, as `parse` may. With `retry` a call that fails before the deadline is made a second time: only for
+        what may happen twice.
+        """
+        if not self.breaker.allows():
+            raise ServiceError(f"{self.name} service at {self.url} is left alone for a moment after {self.breaker.failures} failures")
+        began = self.breaker.clock()
+        try:
+            async with asyncio.timeout_at(deadline):
+                try:
+                    answer = await self._post(route, body)
+                except ServiceError:
+                    if not retry:
+                        raise
+                    await asyncio.sleep(random.uniform(*_JITTER_S))
+                    answer = await self._post(route, body)
+                found = parse(answer)
+        except (TimeoutError, ServiceError) as cause:
+            self.breaker.failed(began)
+            self._failures.inc()
+            if isinstance(cause, ServiceError):
+                raise
+            raise ServiceError(f"{self.name} service at {self.url} did not answer in time") from None
+        self.breaker.succeeded()
+        return found
+
+    def nonsense(self) -> ServiceError:
+        """The error for an answer that cannot be understood."""
+        return ServiceError(f"{self.name} service at {self.url} answered nonsense")
+
+    async def _post(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        headers = {**self.headers, "X-Request-Id": REQUEST_ID.get()}
+        try:
+            async with self.session.post(self.url + route, data=to_json(body), headers=headers) as response:
+                if response.status != 200:
+                    raise ServiceError(f"{self.name} service at {self.url} answered with status {response.status}")
+                found = from_json(await response.read())
+        except (aiohttp.ClientError, OSError) as cause:
+            raise ServiceError(f"{self.name} service at {self.url} is not reachable ({type(cause).__name__})") from None
+        except ValueError:
+            raise self.nonsense() from None
+        if not isinstance(found, dict):
+            raise self.nonsense()
+        return found
+
+
+class EventsClient(Client):
+    """Latest plays, and where impressions go."""
+
+    name = "events"
+
+    async def latest(self, user_ids: Sequence[int], k: int, deadline: float) -> list[list[int]]:
+        """At most k items, newest first, for each user, in one call; raises ServiceError."""
+        def plays(answer: dict[str, Any]) -> list[list[int]]:
+            found = [answer.get("events")] if len(user_ids) == 1 else answer.get("events")
+            if not isinstance(found, list) or len(found) != len(user_ids) or not all(map(_whole_numbers, found)):
+                raise self.nonsense()
+            return found
+
+        if len(user_ids) == 1:
+            return await self.call("/get", {"user_id": user_ids[0], "k": k}, deadline, plays)
+        return await self.call("/get/batch", {"user_ids": list(user_ids), "k": k}, deadline, plays)
+
+
+class FeaturesClient(Client):
+    """Similar items."""
+
+    name = "features"
+
+    async def similar(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, SimilarItems]:
+        """At most k similar items of each item, in one call; raises ServiceError."""
+        def similar(answer: dict[str, Any]) -> dict[int, SimilarItems]:
+            found = answer.get("similar")
+            if not isinstance(found, list) or len(found) != len(item_ids):
+                raise self.nonsense()
+            return {item: self._similar_items(item, entry) for item, entry in zip(item_ids, found)}
+
+        return await self.call("/similar_items/batch", {"item_ids": list(item_ids), "k": k}, deadline, similar) if item_ids else {}
+
+    def _similar_items(self, item: int, entry: object) -> SimilarItems:
+        items, scores = (entry.get("item_id_2"), entry.get("score")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(items, list) or not isinstance(scores, list) or len(items) != len(scores) or not _whole_numbers(items):
+            raise self.nonsense()
+        if not all(isinstance(score, int | float) for score in scores):
+            raise self.nonsense()
+        return SimilarItems(item, items, scores)
+
+
+async def user_contexts(user_ids: Sequence[int], events: EventsClient, features: FeaturesClient, plays: int, recent_items: int,
+                        similar_per_play: int, timeout_s: float) -> list[UserContext]:
+    """The latest `plays` of each user and what is similar to the `recent_items` newest, with one call to each service for all users.
+
+    Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is said in `missing`.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    try:
+        latest = await events.latest(user_ids, plays, deadline)
+    except ServiceError as cause:
+        return [UserContext(missing=(str(cause),))] * len(user_ids)
+    recent = list(dict.fromkeys(item for items in latest for item in items[:recent_items]))
+    try:
+        similar = await features.similar(recent, similar_per_play, deadline)
+    except ServiceError as cause:
+        return [UserContext(items, missing=(str(cause),) if items else ()) for items in latest]
+    return [UserContext(items, [similar[item] for item in items[:recent_items]]) for items in latest]
+
+
+class Impressions:
+    """What was shown to whom, sent to the events service in the background, so that an answer never waits for it.
+
+    What does not fit into the bounded queue, or what the events service does not take, is dropped and counted.
+    """
+
+    def __init__(self, events: EventsClient, metrics: Metrics, timeout_s: float) -> None:
+        self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_WAITING)
+
+    def add(self, user_id: int, items: Sequence[ScoredItem]) -> None:
+        """Note that `items` were shown to the user, the first at position 0."""
+        for position, item in enumerate(items):
+            try:
+                self._waiting.put_nowait({"user_id": user_id, "item_id": item.item_id, "source": item.source, "position": position})
+            except asyncio.QueueFull:
+                self.metrics.impressions_lost.inc(len(items) - position)
+                return
+
+    async def send_for_ever(self) -> None:
+        """Send whatever comes, as many at once as wait."""
+        while True:
+            await self._send(await self._waiting.get())
+
+    async def send_waiting(self) -> None:
+        """Send what waits now."""
+        while not self._waiting.empty():
+            await self._send(self._waiting.get_nowait())
+
+    async def _send(self, first: dict[str, Any]) -> None:
+        batch = [first, *(self._waiting.get_nowait() for _ in range(min(_AT_ONCE - 1, self._waiting.qsize())))]
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        try:
+            await self.events.call("/impressions", {"impressions": batch}, deadline, dict, retry=False)
+        except ServiceError:
+            self.metrics.impressions_lost.inc(len(batch))
+
+
+def _whole_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**31 for value in values)

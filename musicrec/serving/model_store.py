@@ -1,0 +1,154 @@
+"""The run that a service answers from, and its replacement by a later one: every few seconds looked for, or asked with POST /reload."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from fastapi import Depends, FastAPI
+from fastapi.security import APIKeyHeader
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from musicrec import registry
+from musicrec.errors import ArtifactError, MusicRecError, SchemaError
+from musicrec.registry import Manifest
+from musicrec.serving import cache
+from musicrec.serving.access_control import has_key
+from musicrec.serving.access_log import log
+from musicrec.serving.app import Readiness
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.schemas import Failure, Reloaded
+from musicrec.settings.sections import Artifacts
+from musicrec.storage import storage
+
+T = TypeVar("T")
+_LONGEST_PAUSE_S = 60.0
+
+
+class ModelStore(Generic[T]):
+    """Holds the mapped form of one run; `opened` makes it from the run id and the folders of `parts`, ready to answer.
+
+    `environment` holds the secrets of the storage. Readers take `mapped` once per request: a swap in the middle of a request
+    changes nothing for it.
+    """
+
+    def __init__(self, artifacts: Artifacts, environment: Mapping[str, str], parts: tuple[str, ...],
+                 opened: Callable[[str, dict[str, Path]], T]) -> None:
+        self.artifacts, self.environment, self.parts, self.opened = artifacts, environment, parts, opened
+        self.refused: tuple[str, str] | None = None
+        self._now: tuple[Manifest, T] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def mapped(self) -> T:
+        """What `opened` made of the served run. Raises ArtifactError before the first refresh."""
+        if self._now is None:
+            raise ArtifactError("no run is loaded yet; wait until the service is ready.")
+        return self._now[1]
+
+    @property
+    def run(self) -> Manifest | None:
+        """The manifest of the served run; None before the first refresh."""
+        return self._now and self._now[0]
+
+    def refresh(self, again: bool = True) -> bool:
+        """Load the current run if it is another than the served one; returns whether it was. Blocks: call it from a thread.
+
+        Raises ArtifactError, SchemaError or StorageError when the run cannot be loaded; the served run then stays, and `refused`
+        holds run id and sentence. A run that was refused for what is in it is tried once more only with `again`.
+        """
+        location = self.artifacts.location
+        with self._one_at_a_time:
+            run = registry.current(storage(location, self.environment))
+            if self._now is not None and self._now[0].run_id == run.run_id:
+                self.refused = None
+                return False
+            if self.refused and self.refused[0] == run.run_id and not again:
+                return False
+            try:
+                folders = cache.ready(location, self.environment, run, self.parts, self.artifacts.cache_folder)
+                self._now = run, self.opened(run.run_id, folders)
+            except (ArtifactError, SchemaError) as cause:
+                self.refused = run.run_id, str(cause)
+                raise
+            self.refused = None
+            return True
+
+
+class Watch:
+    """Looks for later runs. Whatever fails while it looks, the served run stays and the next look comes.
+
+    `problem` says why the current run is not the served one, or cannot be looked up; it is logged when it changes.
+    """
+
+    def __init__(self, store: ModelStore[Any], metrics: Metrics) -> None:
+        self.store, self.metrics = store, metrics
+        self.problem: str | None = None
+        self._failures, self._looked_at = 0, time.monotonic()
+
+    async def look(self, again: bool) -> bool:
+        """Take up the current run, as ModelStore.refresh does, and tell what changed."""
+        try:
+            swapped = await asyncio.to_thread(self.store.refresh, again)
+        except Exception as cause:
+            self._failures += 1
+            self.metrics.loads.labels(self.metrics.service, "refused" if isinstance(cause, ArtifactError | SchemaError) else "failed").inc()
+            # At the start there is nothing to go on with: the sentence is said by the start that fails.
+            if self.store.run:
+                self._tell(str(cause) if isinstance(cause, MusicRecError) else f"{type(cause).__name__}: {cause}"[:300], cause)
+            raise
+        finally:
+            self._looked_at = time.monotonic()
+        self._failures = 0
+        self._tell(self.store.refused and self.store.refused[1])
+        if swapped and self.store.run:
+            self.metrics.loads.labels(self.metrics.service, "loaded").inc()
+            self.metrics.published.labels(self.metrics.service).set(datetime.fromisoformat(self.store.run.created_at).timestamp())
+            log.warning("run %s is served", self.store.run.run_id)
+        return swapped
+
+    async def look_for_ever(self, poll_s: float) -> None:
+        """Look every `poll_s` seconds, more rarely after failures in a row; with 0 never."""
+        while poll_s:
+            await asyncio.sleep(max(poll_s, min(poll_s * 2 ** min(self._failures, 10), _LONGEST_PAUSE_S)))
+            # Nothing may end the watch; look has counted and logged what failed.
+            with contextlib.suppress(Exception):
+                await self.look(again=False)
+
+    async def readiness(self) -> Readiness:
+        """Ready with a run; degraded while the current run is another one or unknown."""
+        return Readiness(None if self.store.run else "no run is loaded yet", self.problem)
+
+    def state(self) -> dict[str, Any]:
+        """For /stats: the served run; the run that was refused and why; what the looks met and when the last one was."""
+        run = self.store.run
+        return {"run_id": run and run.run_id, "published_at": run and run.created_at, "refused": self.store.refused,
+                "watch": {"problem": self.problem, "failures": self._failures, "last_look_s": round(time.monotonic() - self._looked_at, 1)}}
+
+    def _tell(self, problem: str | None, cause: Exception | None = None) -> None:
+        if problem and problem != self.problem:
+            log.error("the served run stays: %s", problem, exc_info=None if isinstance(cause, MusicRecError) else cause)
+        elif self.problem and not problem:
+            log.warning("the current run is served again, or can be looked up again")
+        self.problem = problem
+
+
+def add_reload(app: FastAPI, watch: Watch, key: SecretStr) -> None:
+    """Serve POST /reload, which needs `key` in the header X-Reload-Key; without a key set it refuses."""
+    header = Depends(APIKeyHeader(name="X-Reload-Key", description="[service] reload_key", auto_error=False))
+
+    @app.post("/reload", response_model=Reloaded, responses={403: {"model": Failure}, 503: {"model": Failure}}, dependencies=[header])
+    async def reload(request: Request) -> Any:
+        """Load the current run now. A run that cannot be loaded is refused with 503, and the served one stays."""
+        if not key:
+            return JSONResponse({"detail": "set reload_key in [service] to reload by request"}, 403)
+        if not has_key(request.headers, key, "x-reload-key"):
+            return JSONResponse({"detail": "send the reload key in the header X-Reload-Key"}, 403)
+        swapped = await watch.look(again=True)
+        return {"run_id": watch.store.run and watch.store.run.run_id, "swapped": swapped}

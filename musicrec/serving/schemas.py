@@ -1,0 +1,230 @@
+"""The parameters that the services take and the bodies that they answer with, as pydantic models."""
+
+import re
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_ID = 2**31 - 1
+MAX_BATCH = 1000
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
+_FLAGS = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a query or a JSON body means by `value`; pydantic's own int also takes true, "5.0" and "1_000"."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return int(value) if _WHOLE.fullmatch(value) else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
+
+
+def _flag(value: object) -> bool | None:
+    return _FLAGS.get(str(value).strip().lower())
+
+
+# Bounds stand before it: there pydantic takes them for bounds of an integer and puts them into the JSON schema.
+WHOLE = BeforeValidator(_whole)
+Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
+UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
+UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
+ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
+Verbose = Annotated[bool, BeforeValidator(_flag), Field(description="Adds name, artists, source, score and reason of each item.",
+                                                        examples=[False])]
+K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_recs", "n_recommendations"),
+                description="Most items to answer with.", examples=[10])
+K = Annotated[int, Field(ge=1), WHOLE, K_NAMES]
+
+
+class Parameters(BaseModel):
+    """Parameters of a request; unknown ones are ignored."""
+
+
+class DefaultRequest(Parameters):
+    """How many popular items."""
+
+    k: K = 100
+    verbose: Verbose = False
+
+
+class UserRequest(Parameters):
+    """A list for one user."""
+
+    user_id: UserId
+    k: K = 100
+    verbose: Verbose = False
+
+
+class UsersRequest(Parameters):
+    """Something for each of many users."""
+
+    user_ids: UserIds
+    k: K = 10
+
+
+class ItemRequest(Parameters):
+    """One item."""
+
+    item_id: ItemId
+
+
+class SimilarRequest(Parameters):
+    """Items similar to one."""
+
+    item_id: ItemId
+    k: K = 10
+
+
+class SimilarBatchRequest(Parameters):
+    """Items similar to each of many."""
+
+    item_ids: Annotated[list[Id], Field(min_length=1, max_length=4 * MAX_BATCH, description="The tracks.", examples=[[99262, 590303]])]
+    k: K = 10
+
+
+class LatestPlaysRequest(Parameters):
+    """A user's latest plays."""
+
+    user_id: UserId
+    k: K = 10
+
+
+class PlayRequest(Parameters):
+    """A play."""
+
+    user_id: UserId
+    item_id: ItemId
+
+
+class ShownItem(BaseModel):
+    """One item that was shown to a user, from which source and at which position (0 is the top)."""
+
+    user_id: Id
+    item_id: Id
+    source: Annotated[str, Field(max_length=50)]
+    position: Id
+
+
+class ImpressionsRequest(Parameters):
+    """What was shown to whom."""
+
+    impressions: Annotated[list[ShownItem], Field(min_length=1, max_length=MAX_BATCH, description="What was shown.", examples=[
+        [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0}]])]
+
+
+class DescribedItem(BaseModel):
+    """One item of a verbose answer. The scale of a score depends on its source."""
+
+    item_id: int
+    name: str
+    artists: list[str]
+    source: str
+    score: float | None
+    reason: str
+
+
+class Recommendations(BaseModel):
+    """Items, best first. `degraded` says what is missing and is there only when something is; `items` only when verbose."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"recs": [99262, 590303, 597196]}})
+    recs: list[int]
+    degraded: list[str] = []
+    items: list[DescribedItem] = []
+
+
+class UserRecommendations(BaseModel):
+    """The answer for one user of a batch."""
+
+    user_id: int
+    recs: list[int]
+    strategy: str
+
+
+class BatchRecommendations(BaseModel):
+    """One answer for each user asked about, in the order of the request."""
+
+    model_config = ConfigDict(json_schema_extra={
+        "example": {"answers": [{"user_id": 617032, "recs": [99262, 590303], "strategy": "blended"}]}})
+    answers: list[UserRecommendations]
+    degraded: list[str] = []
+
+
+class ItemText(BaseModel):
+    """What a person knows a track by; empty where the catalogue lacks it."""
+
+    item_id: int
+    name: str
+    artists: list[str]
+    genres: list[str]
+
+
+class Similar(BaseModel):
+    """Similar items, most similar first, and their scores; both empty for an unknown item."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"item_id_2": [590303, 597196], "score": [0.93, 0.88]}})
+    item_id_2: list[int]
+    score: list[float]
+
+
+class SimilarBatch(BaseModel):
+    """One entry for each item asked about, in the order of the request."""
+
+    similar: list[Similar]
+
+
+class Stored(BaseModel):
+    """It is on disk."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"result": "ok"}})
+    result: str
+
+
+class LatestPlays(BaseModel):
+    """Items, the latest first, none twice."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"events": [597196, 590303, 99262]}})
+    events: list[int]
+
+
+class LatestPlaysBatch(BaseModel):
+    """One list for each user asked about, in the order of the request."""
+
+    events: list[list[int]]
+
+
+class Health(BaseModel):
+    """A service that is up; `detail` says what a degraded one lacks."""
+
+    service: str
+    status: str
+    detail: str | None = None
+
+
+class Reloaded(BaseModel):
+    """The run that is served now, and whether this request brought it."""
+
+    run_id: str
+    swapped: bool
+
+
+class Failure(BaseModel):
+    """Why there is no answer."""
+
+    detail: str
+
+
+class Reason(BaseModel):
+    """One parameter that cannot be used."""
+
+    loc: list[str]
+    msg: str
+    input: str | None
+
+
+class Refusal(BaseModel):
+    """Why the request cannot be answered as asked."""
+
+    detail: list[Reason]
