@@ -382,7 +382,7 @@ def test_the_learning_curve_ends_where_trees_stop_helping() -> None:
     table = rows_of_fold(world, later_plays(world, top_of(world, "one", 5)))
     curve = learning_curve([table, table], QUICK)
     assert curve["trees"].tolist() == list(range(1, len(curve) + 1))
-    assert curve["validation"].idxmin() + 1 == tree_count([table, table], QUICK)
+    assert curve["validation"].idxmin() + 1 == tree_count([table, table], QUICK) == curve.loc[curve["best"], "trees"].item()
     assert curve["train"].iloc[-1] < curve["train"].iloc[0]
     assert learning_curve([], QUICK).empty
 

@@ -87,15 +87,12 @@ def parameter(table: pd.DataFrame, name: str, metric: str = "ndcg@10", ax: Axes 
 
 
 def learning_curve(table: pd.DataFrame, loss: str = "Logloss", ax: Axes | None = None) -> Axes:
-    """Loss on train and validation rows by number of trees (columns trees, train, validation), the best number marked.
-
-    loss: its name; PFound is the one of which more is better.
-    """
+    """Loss on train and validation rows by number of trees (columns trees, train, validation, best), the best number marked."""
     ax = frame("Learning curve of the ranker", "trees", loss, ax, grid="both")
     for column, color in (("train", GREY), ("validation", BLUE)):
         ax.plot(table["trees"], table[column], color=color, linewidth=2, label=column)
-    best = int(table["validation"].argmax() if loss == "PFound" else table["validation"].argmin())
-    ax.axvline(table["trees"].iloc[best], color=ORANGE, linewidth=1.5, label=f"best: {table['trees'].iloc[best]}")
+    best = int(table.loc[table["best"], "trees"].iloc[0])
+    ax.axvline(best, color=ORANGE, linewidth=1.5, label=f"best: {best}")
     ax.legend(frameon=False, fontsize=10)
     return ax
 

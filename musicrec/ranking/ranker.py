@@ -171,15 +171,16 @@ def tree_count(tables: Sequence[TrainingTable], settings: RankerSettings) -> int
 
 
 def learning_curve(tables: Sequence[TrainingTable], settings: RankerSettings) -> pd.DataFrame:
-    """trees, train, validation: the loss (or PFound with YetiRank, where more is better) by number of trees, as tree_count sees it.
+    """trees, train, validation: the loss (or PFound with YetiRank, where more is better) by number of trees; best: the row of tree_count.
 
     No rows where tree_count has nothing to learn from or to stop on.
     """
     stopped = _stopped_early(tables, settings)
-    curves = {} if stopped is None else {name: next(iter(values.values())) for name, values in stopped.get_evals_result().items()}
-    table = pd.DataFrame({"train": curves.get("learn", []), "validation": curves.get("validation", [])}, dtype=float)
-    table.insert(0, "trees", np.arange(1, len(table) + 1))
-    return table
+    if stopped is None:
+        return pd.DataFrame(columns=["trees", "train", "validation", "best"])
+    train, validation = (next(iter(stopped.get_evals_result()[part].values())) for part in ("learn", "validation"))
+    trees = np.arange(1, len(train) + 1)
+    return pd.DataFrame({"trees": trees, "train": train, "validation": validation, "best": trees == stopped.tree_count_})
 
 
 def _stopped_early(tables: Sequence[TrainingTable], settings: RankerSettings) -> CatBoost | None:
