@@ -53,7 +53,7 @@ tune: $(VENV)/run.stamp ## [DATA=<folder>] [MINUTES=30]: tune models and ranker,
 	@$(MUSICREC) tune $(if $(DATA),--data "$(DATA)") --minutes $(or $(MINUTES),30)
 
 docs: $(VENV)/dev.stamp ## build the documentation into site/
-	@$(VENV)/bin/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build -q --strict && echo "The documentation is in site/index.html."
 
 wheel: $(VENV)/dev.stamp ## build the package into dist/
 	@$(PY) -m build

@@ -138,8 +138,9 @@ class Services:
         return process.wait(20)
 
     def post(self, name: str, path: str, **parameters: object) -> requests.Response:
-        """A POST with everything in the query, as clients of the seed do."""
-        return requests.post(self.url(name) + path, params=parameters, timeout=10)
+        """A POST with everything in the query, and with the API key where there is one."""
+        key = self.environment.get("MUSICREC_SERVICE_API_KEY")
+        return requests.post(self.url(name) + path, params=parameters, timeout=10, headers={"X-API-Key": key} if key else {})
 
     def recs(self, path: str, **parameters: object) -> list[int]:
         """The items that a route of the recommendations service answers with."""

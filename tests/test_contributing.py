@@ -33,14 +33,14 @@ def test_a_newcomer_adds_the_model_as_the_page_says(tmp_path: Path) -> None:
         text = text.replace(before, line + before, 1)
     (tmp_path / registry[1]).write_text(text, encoding="utf-8")
     printed = re.search(r"^\.venv/bin/python (-m pytest .*)$", PAGE, re.MULTILINE)
-    variable = re.search(r'^MUSICREC_CANDIDATES_MODELS="([^"]+)"', PAGE, re.MULTILINE)
+    trained = re.search(r'^MUSICREC_CANDIDATES_MODELS="([^"]+)" musicrec (.+)$', PAGE, re.MULTILINE)
     assert printed is not None
-    assert variable is not None
+    assert trained is not None
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     tested = subprocess.run([sys.executable, *printed[1].split()], cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert tested.returncode == 0, tested.stdout[-2000:]
-    taste_logs.write(tmp_path / "logs")
-    environ |= {**taste_logs.environment(tmp_path / "logs", tmp_path), "MUSICREC_CANDIDATES_MODELS": variable[1]}
-    ran = subprocess.run([sys.executable, "-m", "musicrec", "train"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    logs = taste_logs.write(tmp_path / "data" / "sample")
+    environ |= {**taste_logs.environment(logs, tmp_path), "MUSICREC_CANDIDATES_MODELS": trained[1]}
+    ran = subprocess.run([sys.executable, "-m", "musicrec", *trained[2].split()], cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert re.search(r"^ *newest ", ran.stdout, re.MULTILINE)

@@ -1,6 +1,7 @@
 """Intervals, tests, Holm's correction and the results table."""
 
 import json
+import runpy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp
 
-from musicrec.evaluation.results_table import BEGIN, END, main
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
 from musicrec.registry import Manifest, RunInfo
 
@@ -99,11 +99,13 @@ def published(artifacts: Path, info: RunInfo) -> Path:
 
 def test_the_results_table_replaces_the_text_between_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text around the marks stays; a second run changes nothing; missing marks or keys are named in one line."""
+    tool = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "tools" / "results_table.py"))
+    main, begin, end = tool["main"], tool["BEGIN"], tool["END"]
     row = {"model": "als", "users": 1234, "ndcg@10": 0.09, "artist_diversity@10": float("nan")}
     info = RunInfo({}, {"warm": [row], "reason": "als is published because it is alone."})
     artifacts, readme = tmp_path / "artifacts", tmp_path / "README.md"
     manifest = published(artifacts, info)
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert main([str(manifest), str(readme)]) == 0
     once = readme.read_text()
     assert once.startswith("before\n")

@@ -55,6 +55,16 @@ def test_an_installed_package_adds_to_a_registry(group: str, registry: str, tmp_
     assert done.stdout == "alphabetical Alphabetical\n", done.stderr
 
 
+def test_a_package_may_import_what_it_adds_to(tmp_path: Path) -> None:
+    """One module with a model and a feature group can be imported first, and both registries find it."""
+    code = MODEL.replace("from musicrec.dataset", "from musicrec.features.tables import ItemTable  # noqa: F401\nfrom musicrec.dataset")
+    entries = "".join(f"[musicrec.{group}]\nalphabetical = tiny:Alphabetical\n" for group in ("models", "features"))
+    environment = installed(tmp_path, entries, code)
+    done = python("import tiny; from musicrec.models import MODELS; from musicrec.features import FEATURES; "
+                  "print(MODELS['alphabetical'] is FEATURES['alphabetical'] is tiny.Alphabetical)", environment)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_the_settings_take_a_model_of_another_package(tmp_path: Path) -> None:
     """Named in [candidates] models it is part of the recommender that the settings describe."""
     environment = installed(tmp_path, "[musicrec.models]\nalphabetical = tiny:Alphabetical\n")
@@ -69,9 +79,9 @@ def test_the_settings_take_a_model_of_another_package(tmp_path: Path) -> None:
     ("broken = tiny:Alphabetical", "import no_such_module\n", "and tiny:Alphabetical cannot be imported (ModuleNotFoundError: "),
 ])
 def test_a_package_that_cannot_be_used_is_named(entry: str, code: str, said: str, tmp_path: Path) -> None:
-    """A taken name or a broken import is one sentence with the name of the package."""
-    done = subprocess.run([sys.executable, "-m", "musicrec", "train"], capture_output=True, text=True, cwd=PROJECT,
-                          env=installed(tmp_path, f"[musicrec.models]\n{entry}\n", code))
+    """A taken name, or a broken import of a model that the settings name, is one sentence with the name of the package."""
+    environment = installed(tmp_path, f"[musicrec.models]\n{entry}\n", code) | {"MUSICREC_CANDIDATES_MODELS": entry.partition(" ")[0]}
+    done = subprocess.run([sys.executable, "-m", "musicrec", "train"], capture_output=True, text=True, cwd=PROJECT, env=environment)
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

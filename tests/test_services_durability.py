@@ -283,7 +283,7 @@ def test_export(tmp_path: Path) -> None:
             out = tmp_path / f"{form}.parquet"
             done = subprocess.run([sys.executable, "-m", "musicrec", "events", "export", "--form", form, "--out", str(out)],
                                   cwd=PROJECT, env=found.environment, capture_output=True, text=True, check=True, timeout=60)
-            assert f"rows in {out}" in done.stdout
+            assert f"rows are in {out}." in done.stdout
             tables[form] = pq.read_table(out)
     from musicrec import schema
 

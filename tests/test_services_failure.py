@@ -1,7 +1,10 @@
 """Neighbours that are slow, broken or gone, and a service told to stop: a user gets an answer all the same. Real processes."""
 
 import contextlib
+import fcntl
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -37,7 +40,7 @@ def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services,
 @pytest.fixture(scope="module", params=["events", "features"])
 def one_broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub, str]]:
     """Services, the misbehaving server and the name of the service it stands for."""
-    with misled(tmp_path_factory.mktemp("misled"), request.param) as (found, server):
+    with misled(tmp_path_factory.mktemp("misled"), request.param, MUSICREC_SERVICE_API_KEY="hunter2") as (found, server):
         yield found, server, request.param
 
 
@@ -56,6 +59,7 @@ def test_misbehaving_service(one_broken: tuple[Services, Stub, str], behaviour: 
         assert answer.json()["recs"] == list(PERSONAL[:20])
         assert f"{name} service at" in answer.json()["degraded"][0]
     assert server.asked > asked
+    assert server.redirected == [], "the API key was sent to another address"
     # The best of three: what a busy machine adds to one of them is not its doing.
     assert min(seconds) < 0.2
 
@@ -124,6 +128,55 @@ def test_shutdown_drains(tmp_path: Path) -> None:
         assert set(answers) == {200}
         found.start("events")
         assert found.post("events", "/get", user_id=1).json() == {"events": [2]}
+
+
+def seconds_to_stop(process: subprocess.Popen[bytes]) -> float:
+    """How long a process takes to end after SIGTERM."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    return time.monotonic() - began
+
+
+def test_a_half_sent_body_holds_up_neither_the_request_nor_the_shutdown(tmp_path: Path) -> None:
+    """It is refused after five seconds; a service that is told to stop meanwhile has ended within ten."""
+    published(tmp_path)
+    with running(tmp_path, "events", "recommendations") as found:
+        for name, path in (("events", "/put"), ("recommendations", "/recommendations"), ("recommendations", "/recommendations/batch")):
+            with socket.create_connection(("127.0.0.1", found.ports[name]), timeout=10) as client:
+                client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{".encode())
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += client.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 422"), path
+                assert b"the body did not arrive within 5 seconds" in answer
+        with socket.create_connection(("127.0.0.1", found.ports["events"]), timeout=10) as client:
+            client.sendall(b"POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+            time.sleep(0.3)
+            assert seconds_to_stop(found.running["events"]) < 10
+
+
+def test_a_held_lock_file_makes_puts_fail_in_time(tmp_path: Path) -> None:
+    """Another process holds the lock of the event store: 503 with its path within five seconds, a shutdown within ten."""
+    published(tmp_path)
+    with running(tmp_path, "events") as found:
+        assert found.post("events", "/put", user_id=1, item_id=2).status_code == 200
+        (lock,) = tmp_path.rglob("*-turn")
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            began = time.monotonic()
+            answer = found.post("events", "/put", user_id=1, item_id=3)
+            assert (answer.status_code, time.monotonic() - began < 5) == (503, True)
+            assert f"another process has held {lock}" in answer.json()["detail"]
+        assert found.post("events", "/put", user_id=1, item_id=4).status_code == 200
+        assert found.post("events", "/get", user_id=1).json() == {"events": [4, 2]}
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            thread = threading.Thread(target=lambda: found.post("events", "/put", user_id=1, item_id=5))
+            thread.start()
+            time.sleep(0.2)
+            assert seconds_to_stop(found.running["events"]) < 10
+            thread.join()
 
 
 def test_events_down_cold_user(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Events in Redis: several machines share them, and what is acknowledged outlives both the service and the server. Real processes."""
 
+import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +45,24 @@ def test_two_machines_share_plays(tmp_path: Path, beside: Callable[[str], Servic
         for machine in (one, two):
             assert machine.post("events", "/get", user_id=USER, k=100).json() == {"events": list(range(211, 201, -1))}
         assert one.recs("/recommendations", user_id=USER, k=4) == [150, 212, 151, 213]
+
+
+def test_a_redis_that_hangs_makes_puts_fail_in_time(tmp_path: Path, beside: Callable[[str], Services]) -> None:
+    """A stopped server: 503 within ten seconds, and puts again once it goes on."""
+    with redis_server(tmp_path) as url:
+        found = beside(url)
+        found.start("events")
+        assert found.post("events", "/put", user_id=1, item_id=2).status_code == 200
+        port = url.rpartition(":")[2].partition("/")[0]
+        pid = int(subprocess.run(["pgrep", "-f", f"redis-server.*:{port}"], capture_output=True, text=True).stdout.split()[0])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            answer = found.post("events", "/put", user_id=1, item_id=3)
+            assert (answer.status_code, time.monotonic() - began < 10) == (503, True)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert found.post("events", "/put", user_id=1, item_id=4).status_code == 200
 
 
 def test_kill_9_of_service_and_server(tmp_path: Path, beside: Callable[[str], Services]) -> None:

@@ -2,6 +2,7 @@
 
 import configparser
 import dataclasses
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_the_environment_comes_before_env_file_and_config(config: Path) -> None:
     (config.parent / ".env").write_text("MUSICREC_SPLIT_FOLD_DAYS=7\nMUSICREC_SPLIT_FOLDS=3\n")
     found = load(config, {"MUSICREC_SPLIT_FOLD_DAYS": "5", "UNRELATED": "x"})
     assert (found.split.fold_days, found.split.folds) == (5, 3)
+
+
+def test_variables_that_kubernetes_sets_are_ignored_with_a_word(config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A service called musicrec or musicrec-events puts variables with our prefix into every container; no key of ours is among them."""
+    found = {"MUSICREC_PORT": "tcp://10.0.0.1:8000", "MUSICREC_SERVICE_HOST": "10.0.0.1", "MUSICREC_SERVICE_PORT": "8000",
+             "MUSICREC_SERVICE_PORT_HTTP": "8000", "MUSICREC_PORT_8000_TCP_ADDR": "10.0.0.1", "MUSICREC_EVENTS_PORT": "tcp://10.0.0.2:8020",
+             "MUSICREC_EVENTS_SERVICE_HOST": "10.0.0.2", "MUSICREC_EVENTS_PORT_8020_TCP": "tcp://10.0.0.2:8020"}
+    assert load(config, found) == load(config, {})
+    assert all(name in caplog.text for name in found)
+    ours = [f"{PREFIX}{section}_{key}".upper() for section, key in KEYS]
+    assert load(config, {ours[0]: "http://127.0.0.1:1"}).urls.recommendations_url == "http://127.0.0.1:1"
+    assert not [name for name in ours if re.search("_(PORT|SERVICE_HOST|SERVICE_PORT)$", name)]
 
 
 def test_a_variable_reaches_the_section_of_a_component(config: Path) -> None:

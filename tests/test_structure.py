@@ -15,9 +15,10 @@ from musicrec.storage import STORAGES
 
 PROJECT = Path(__file__).parents[1]
 MODULES = sorted([*PROJECT.glob("musicrec/**/*.py"), *PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("*_service.py")])
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("benchmarks/*.md")])
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("benchmarks/*.md")])
 TOLD = [PROJECT / name for name in ("config.ini", "Makefile", "recommendations.ipynb")]
-README, CONTRIBUTING = PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"
+OVERVIEW, OWN_LOGS = PROJECT / "docs/explanation/overview.md", PROJECT / "docs/how-to/own-logs.md"
+CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
 
 
 def named(path: Path) -> str:
@@ -43,21 +44,21 @@ def test_no_file_names_a_place_of_one_machine(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_readme_names_every_model(name: str) -> None:
-    """A model that runs is a model that is told about."""
-    assert f"| `{name}` |" in README.read_text(encoding="utf-8")
+def test_the_overview_says_what_every_model_recommends(name: str) -> None:
+    """Each has its row in the table of models."""
+    assert f"| `{name}` |" in OVERVIEW.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_readme_names_every_source(name: str) -> None:
-    """Whoever has other logs finds the reader."""
-    assert f"| `{name}` |" in README.read_text(encoding="utf-8")
+def test_the_page_on_own_logs_names_every_source(name: str) -> None:
+    """Each has its row in the table of sources."""
+    assert f"| `{name}` |" in OWN_LOGS.read_text(encoding="utf-8")
 
 
 def test_the_contributing_page_names_every_registry_entry_point() -> None:
     """Folder and dictionary of each registry stand in its table."""
     text = CONTRIBUTING.read_text(encoding="utf-8")
-    registries = {"features": FEATURES, "sources": SOURCES, "storage": STORAGES, "event_stores": EVENT_STORES}
+    registries = {"features": FEATURES, "sources": SOURCES, "storage": STORAGES, "events": EVENT_STORES}
     for (folder, entries), registry in zip(registries.items(), ("FEATURES", "SOURCES", "STORAGES", "EVENT_STORES")):
         assert f"`musicrec/{folder}/` | `{registry}`" in text
         assert entries

@@ -3,6 +3,11 @@
 import asyncio
 import contextlib
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +90,44 @@ def test_no_pointer_and_no_manifest_ends_the_watch(tmp_path: Path) -> None:
         assert stats(found)["watch"]["problem"] is None
         text = requests.get(f"{found.url('recommendations')}/metrics", timeout=5).text
         assert 'musicrec_run_loads_total{outcome="refused",service="recommendations"}' in text
+
+
+@pytest.mark.slow
+def test_a_run_whose_builder_was_killed_is_taken_up_later(tmp_path: Path) -> None:
+    """As when memory was short for a moment: the old run answers, /ready names the cache folder, and nobody has to publish again."""
+    published(tmp_path)
+    with running(tmp_path, "recommendations", MUSICREC_SERVICE_POLL_S="0.1") as found:
+        service, killing = found.running["recommendations"].pid, threading.Event()
+
+        def kill() -> None:
+            while not killing.is_set():
+                for status in Path("/proc").glob("[0-9]*/stat"):
+                    with contextlib.suppress(OSError):
+                        if int(status.read_text().rpartition(")")[2].split()[1]) == service:
+                            os.kill(int(status.parent.name), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        second = published(tmp_path, personal=range(170, 190))
+        wait_until(lambda: "ended with code -9" in ready(found).get("detail", ""), "the killed builder was not noticed")
+        assert "cache" in ready(found)["detail"]
+        assert found.recs("/recommendations_offline", user_id=USER, k=1) == [PERSONAL[0]]
+        killing.set()
+        killer.join()
+        wait_until(lambda: stats(found)["run_id"] == second, "the run was not tried again")
+        assert ready(found)["status"] == "ready"
+
+
+def test_a_cache_without_room_says_where_and_how_much(tmp_path: Path) -> None:
+    """A disk that takes only 100 bytes a file: one sentence with the folder, the reason and the bytes that are needed."""
+    published(tmp_path)
+    code = ("import resource, sys; from musicrec.serving.cache import make; from musicrec.registry import current; "
+            "from musicrec.storage import storage; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+            "make('artifacts', {}, current(storage('artifacts', {})).run_id, ('recommendations',), __import__('pathlib').Path('cache'))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])})
+    said = done.stderr.splitlines()[-1]
+    assert re.search(r"ArtifactError: cache folder cache does not take run .*: .*File too large.*; about [\d,]+ bytes are needed", said)
 
 
 class Moved(BaseHTTPRequestHandler):

@@ -3,10 +3,11 @@
 import fcntl
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from musicrec.errors import EventStoreError
 from musicrec.events.group_commit import GroupCommit
@@ -45,6 +46,7 @@ INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
 """
 _CHUNK = 10_000
+_TURN_S = 2.0
 _NOBODY = -1
 
 
@@ -153,8 +155,15 @@ class SqliteStore:
     def _turn_to_write(self) -> Iterator[None]:
         # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
         # and by the kernel when its holder is killed.
-        with self.path.with_name(f"{self.path.name}-turn").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        path = self.path.with_name(f"{self.path.name}-turn")
+        turn = path.open("w")
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not _locked_in_time(turn):
+                raise EventStoreError(f"event store {self.path} cannot be written: another process has held {path} for more than "
+                                      f"{_TURN_S:g} seconds; find it with `fuser {path}` and end it.") from None
+        with turn:
             yield
 
     @contextmanager
@@ -163,3 +172,23 @@ class SqliteStore:
             yield
         except (sqlite3.Error, OSError) as cause:
             raise EventStoreError(f"event store {self.path} cannot be {done}: {cause}; check its folder and free space.") from cause
+
+
+def _locked_in_time(file: TextIO) -> bool:
+    """Whether the lock on `file` came within _TURN_S; if not, the file is closed as soon as it comes."""
+    # flock knows no time-out, so a thread of its own waits: a daemon, so that no exit waits for it.
+    locked, given_up, decided = threading.Event(), threading.Event(), threading.Lock()
+
+    def wait() -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with decided:
+            locked.set()
+            if given_up.is_set():
+                file.close()
+
+    threading.Thread(target=wait, name="event-turn", daemon=True).start()
+    locked.wait(_TURN_S)
+    with decided:
+        if not locked.is_set():
+            given_up.set()
+    return locked.is_set()

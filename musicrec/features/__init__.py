@@ -7,6 +7,7 @@ is part of the train set. The fitted group computes `values(user_index (m,), ite
 stands for a cold user; NaN means that a feature does not apply. Pairs should be sorted by user: consecutive pairs of a user share work.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from musicrec.dataset import Float32, Int32, TrainSet
@@ -20,7 +21,7 @@ from musicrec.features.neighbors_seen import NeighborsSeen
 from musicrec.features.order_in_catalog import OrderInCatalog
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
-from musicrec.plugins import with_plugins
+from musicrec.plugins import WithPlugins
 
 
 class FittedFeatureGroup(Protocol):
@@ -47,7 +48,7 @@ class FeatureGroup(Protocol):
         ...
 
 
-FEATURES: dict[str, type[FeatureGroup]] = with_plugins("musicrec.features", {
+FEATURES: Mapping[str, type[FeatureGroup]] = WithPlugins("musicrec.features", {
     "item_catalog": ItemCatalog,
     "item_popularity": ItemPopularity,
     "item_age": ItemAge,

@@ -6,6 +6,8 @@ model recommends k unseen items per user, or as many as there are and -1 for the
 User row -1 stands for a cold user. What other parts may ask of some models is a protocol in models/protocols.py.
 """
 
+from collections.abc import Mapping
+
 from musicrec.models.als import ALS
 from musicrec.models.artist_affinity import ArtistAffinity
 from musicrec.models.content import Content
@@ -16,9 +18,9 @@ from musicrec.models.protocols import FittedModel, ItemFactors, Model, Storable,
 from musicrec.models.random import Random
 from musicrec.models.slim import SLIM
 from musicrec.models.user_knn import UserKNN
-from musicrec.plugins import with_plugins
+from musicrec.plugins import WithPlugins
 
-MODELS: dict[str, type[Model]] = with_plugins("musicrec.models", {
+MODELS: Mapping[str, type[Model]] = WithPlugins("musicrec.models", {
     "random": Random,
     "popular": Popular,
     "popular_recent": PopularRecent,

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from musicrec import registry
-from musicrec.errors import ArtifactError, MusicRecError
+from musicrec.errors import ArtifactError, MusicRecError, StorageError
 from musicrec.registry import Manifest
 from musicrec.storage import storage
 
@@ -59,9 +59,9 @@ def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: t
 
 def make(location: str, environment: Mapping[str, str], run_id: str, parts: tuple[str, ...], cache: Path) -> None:
     """Fetch what is missing and write the arrays of the parts that are not there yet, one process of the machine at a time."""
-    with _locked(cache):
-        place = storage(location, environment)
-        run = registry.manifest(place, run_id)
+    place = storage(location, environment)
+    run = registry.manifest(place, run_id)
+    with _locked(cache), _room(cache, run, parts):
         for half in cache.glob("*.part"):
             shutil.rmtree(half)
         source = registry.fetch(place, run_id, _artifacts(parts), cache / "runs")
@@ -104,6 +104,18 @@ def _digest(run: Manifest, part: str) -> str:
 
 
 @contextmanager
+def _room(cache: Path, run: Manifest, parts: tuple[str, ...]) -> Iterator[None]:
+    """Say how much room the parts of a run need when the cache refuses to take them."""
+    try:
+        yield
+    except (OSError, StorageError) as cause:
+        needed = 2 * sum(run.files[name].bytes for name in _artifacts(parts) if name in run.files)
+        reason = cause.strerror or cause if isinstance(cause, OSError) else str(cause).rstrip(".")
+        raise ArtifactError(f"cache folder {cache} does not take run {run.run_id}: {reason}; about {needed:,} bytes are needed there; "
+                            "free space or set another [artifacts] cache_folder.") from None
+
+
+@contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -122,7 +134,8 @@ def _make_in_child(location: str, environment: Mapping[str, str], run_id: str, p
     child = subprocess.run([sys.executable, "-m", "musicrec.serving.cache"], input=order, stdout=subprocess.PIPE, text=True, check=False,
                            env={**os.environ, "PYTHONPATH": package})
     if child.returncode:
-        said = child.stdout.strip() or f"the process that maps artifacts ended with code {child.returncode}; see its messages above."
+        said = child.stdout.strip() or (f"the process that writes run {run_id} to the cache folder {cache} ended with code "
+                                        f"{child.returncode}, most often for want of memory; it is tried again.")
         raise ArtifactError(said)
 
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
 _MOST_WAITING = 50_000
 _AT_ONCE = 500
+# A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
+_MAX_ANSWER = 32 << 20
 
 
 class CircuitBreaker:
@@ -118,9 +120,13 @@ class Client:
     async def _post(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         headers = {**self.headers, "X-Request-Id": REQUEST_ID.get()}
         try:
-            async with self.session.post(self.url + route, data=to_json(body), headers=headers) as response:
+            # A redirect would carry the API key to another address.
+            async with self.session.post(self.url + route, data=to_json(body), headers=headers, allow_redirects=False) as response:
                 if response.status != 200:
                     raise ServiceError(f"{self.name} service at {self.url} answered with status {response.status}")
+                if response.content_length is None or response.content_length > _MAX_ANSWER:
+                    response.close()
+                    raise ServiceError(f"{self.name} service at {self.url} answered with more than {_MAX_ANSWER:,} bytes")
                 found = from_json(await response.read())
         except (aiohttp.ClientError, OSError) as cause:
             raise ServiceError(f"{self.name} service at {self.url} is not reachable ({type(cause).__name__})") from None
@@ -140,7 +146,7 @@ class EventsClient(Client):
         """At most k items, newest first, for each user, in one call; raises ServiceError."""
         def plays(answer: dict[str, Any]) -> list[list[int]]:
             found = [answer.get("events")] if len(user_ids) == 1 else answer.get("events")
-            if not isinstance(found, list) or len(found) != len(user_ids) or not all(map(_whole_numbers, found)):
+            if not isinstance(found, list) or len(found) != len(user_ids) or not all(_whole_numbers(items, k) for items in found):
                 raise self.nonsense()
             return found
 
@@ -160,13 +166,13 @@ class FeaturesClient(Client):
             found = answer.get("similar")
             if not isinstance(found, list) or len(found) != len(item_ids):
                 raise self.nonsense()
-            return {item: self._similar_items(item, entry) for item, entry in zip(item_ids, found)}
+            return {item: self._similar_items(item, entry, k) for item, entry in zip(item_ids, found)}
 
         return await self.call("/similar_items/batch", {"item_ids": list(item_ids), "k": k}, deadline, similar) if item_ids else {}
 
-    def _similar_items(self, item: int, entry: object) -> SimilarItems:
+    def _similar_items(self, item: int, entry: object, k: int) -> SimilarItems:
         items, scores = (entry.get("item_id_2"), entry.get("score")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(items, list) or not isinstance(scores, list) or len(items) != len(scores) or not _whole_numbers(items):
+        if not isinstance(items, list) or not isinstance(scores, list) or len(items) != len(scores) or not _whole_numbers(items, k):
             raise self.nonsense()
         if not all(isinstance(score, int | float) for score in scores):
             raise self.nonsense()
@@ -230,5 +236,5 @@ class Impressions:
             self.metrics.impressions_lost.inc(len(batch))
 
 
-def _whole_numbers(values: object) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**31 for value in values)
+def _whole_numbers(values: object, most: int) -> bool:
+    return isinstance(values, list) and len(values) <= most and all(type(value) is int and 0 <= value < 2**31 for value in values)

@@ -29,6 +29,8 @@ from musicrec.storage import storage
 
 T = TypeVar("T")
 _LONGEST_PAUSE_S = 60.0
+# A refused run is tried again after so many seconds, then after twice as many, up to the longest.
+_RETRY_S, _LONGEST_RETRY_S = 1.0, 600.0
 
 
 class ModelStore(Generic[T]):
@@ -42,6 +44,7 @@ class ModelStore(Generic[T]):
                  opened: Callable[[str, dict[str, Path]], T]) -> None:
         self.artifacts, self.environment, self.parts, self.opened = artifacts, environment, parts, opened
         self.refused: tuple[str, str] | None = None
+        self._refusals, self._retry_at = 0, 0.0
         self._now: tuple[Manifest, T] | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -61,7 +64,8 @@ class ModelStore(Generic[T]):
         """Load the current run if it is another than the served one; returns whether it was. Blocks: call it from a thread.
 
         Raises ArtifactError, SchemaError or StorageError when the run cannot be loaded; the served run then stays, and `refused`
-        holds run id and sentence. A run that was refused for what is in it is tried once more only with `again`.
+        holds run id and sentence. A run that was refused is tried again at once with `again`, else after a pause that grows: what was in
+        the way may have been a full disk or a killed process.
         """
         location = self.artifacts.location
         with self._one_at_a_time:
@@ -69,13 +73,15 @@ class ModelStore(Generic[T]):
             if self._now is not None and self._now[0].run_id == run.run_id:
                 self.refused = None
                 return False
-            if self.refused and self.refused[0] == run.run_id and not again:
+            same = self.refused is not None and self.refused[0] == run.run_id
+            if same and not again and time.monotonic() < self._retry_at:
                 return False
             try:
                 folders = cache.ready(location, self.environment, run, self.parts, self.artifacts.cache_folder)
                 self._now = run, self.opened(run.run_id, folders)
             except (ArtifactError, SchemaError) as cause:
-                self.refused = run.run_id, str(cause)
+                self.refused, self._refusals = (run.run_id, str(cause)), self._refusals + 1 if same else 0
+                self._retry_at = time.monotonic() + min(_RETRY_S * 2.0 ** self._refusals, _LONGEST_RETRY_S)
                 raise
             self.refused = None
             return True

@@ -1,5 +1,6 @@
 """How the parameters of a request are read, from query, JSON body and path alike, and how OpenAPI documents them."""
 
+import asyncio
 import codecs
 from functools import cache
 from typing import Annotated, Any, TypeVar
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from musicrec.serving.schemas import K_NAMES, WHOLE, Parameters
 
 MAX_BODY = 64 * 1024
+BODY_S = 5.0
 
 P = TypeVar("P", bound=Parameters)
 
@@ -114,6 +116,15 @@ def _query(text: str) -> dict[str, str]:
 
 
 async def _body(request: Request) -> bytes:
+    # A client that stops in the middle would otherwise keep its request, and a service that is told to stop, for ever.
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _received(request)
+    except TimeoutError:
+        raise _bad_body(f"the body did not arrive within {BODY_S:g} seconds") from None
+
+
+async def _received(request: Request) -> bytes:
     body, more = b"", True
     while more:
         message = await request.receive()

@@ -8,7 +8,9 @@ A key that may hold a secret is a SecretStr, which no message, log or manifest s
 
 import configparser
 import dataclasses
+import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,9 @@ __all__ = [
 ]
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
+# What Kubernetes tells every container about a service: its host, its ports, and each port's protocol and address.
+_OF_KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$")
+log = logging.getLogger(__name__)
 
 
 class Settings(Section):
@@ -123,14 +128,18 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 def _override(raw: dict[str, dict[str, str]], environ: Mapping[str, str]) -> None:
     # Longest section first, so that MUSICREC_CANDIDATES_ALS_FACTORS reaches [candidates.als] and not [candidates].
     sections = sorted(raw, key=len, reverse=True)
-    for variable, value in environ.items():
-        if not variable.startswith(PREFIX):
+    ours = [variable for variable in environ if variable.startswith(PREFIX)]
+    kubernetes = sorted(filter(_OF_KUBERNETES.search, ours))
+    if kubernetes:
+        log.warning("ignored, because Kubernetes sets them for a service called musicrec...: %s", ", ".join(kubernetes))
+    for variable in ours:
+        if variable in kubernetes:
             continue
         name = variable[len(PREFIX):].lower()
         section = next((s for s in sections if name.startswith(s.replace(".", "_") + "_")), None)
         if section is None:
             raise SettingsError(f"environment variable {variable} names no section of config.ini ({', '.join(raw)}).")
-        raw[section][name[len(section) + 1:]] = value
+        raw[section][name[len(section) + 1:]] = environ[variable]
 
 
 def _unquoted(value: str) -> str:

@@ -1,7 +1,9 @@
 """Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES, or by another
 package as an entry point of musicrec.sources."""
 
-from musicrec.plugins import with_plugins
+from collections.abc import Mapping
+
+from musicrec.plugins import WithPlugins
 from musicrec.sources.botify import Botify
 from musicrec.sources.columns import Columns
 from musicrec.sources.further import with_further_plays
@@ -9,7 +11,7 @@ from musicrec.sources.lastfm import Lastfm
 from musicrec.sources.raw import RawTables, Source
 from musicrec.sources.yandex import Yandex
 
-SOURCES: dict[str, type[Source]] = with_plugins("musicrec.sources", {
+SOURCES: Mapping[str, type[Source]] = WithPlugins("musicrec.sources", {
     "yandex": Yandex,
     "botify": Botify,
     "lastfm": Lastfm,

@@ -1,4 +1,4 @@
-"""The README's results table from a published run: `python -m musicrec.evaluation.results_table MANIFEST [README]`.
+"""The README's results table from a published run: `python docs/tools/results_table.py MANIFEST [README]`.
 
 MANIFEST is manifest.json of a run, or a folder of artifacts, whose current run is taken. Without README the table is printed; with
 it, the text between the two marker lines of README is replaced.
