@@ -31,12 +31,13 @@ def test_a_failed_stage_is_measured() -> None:
 
 
 def test_a_stage_is_logged_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
-    """One line of INFO a stage, the inner one first, with its seconds and its peak."""
+    """One line a stage, the inner one first and for those who ask for more, with its seconds and its peak."""
     stages = Stages()
-    with caplog.at_level(logging.INFO, "musicrec.pipeline"), stages.measured("learn"), stages.measured("als"):
+    with caplog.at_level(logging.DEBUG, "musicrec.pipeline"), stages.measured("learn"), stages.measured("als"):
         assert not caplog.messages
     assert [message.split(": ")[:-1] for message in caplog.messages] == [["learn", "als"], ["learn"]]
     assert all("peak" in message for message in caplog.messages)
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can forget a peak")

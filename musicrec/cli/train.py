@@ -32,7 +32,7 @@ def train(data: Data = None,
     from musicrec.cli.runs import summary
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger(pipeline.__name__).setLevel(logging.INFO)
+    logging.getLogger(pipeline.__name__).setLevel(logging.DEBUG if verbose else logging.INFO)
     chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
     with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
         result = pipeline.run(chosen)

@@ -31,7 +31,8 @@ class Stages:
         """Measure what happens inside as stage `name`, also when it fails. A stage inside another counts in both.
 
         fits: the stage is the fit of the model `name`, see last_fits. Before a stage begins, memory that earlier work has freed is given
-        back to the system; when it has succeeded, its row is logged as INFO.
+        back to the system; when it has succeeded, its row is logged as INFO, inside another stage as
+        DEBUG.
         """
         self._open.append(name)
         row: dict[str, object] = {"stage": ": ".join(self._open), "model": name if fits else None}
@@ -45,7 +46,8 @@ class Stages:
         finally:
             row |= {"seconds": time.perf_counter() - clock, "core_seconds": time.process_time() - core, "peak_gb": _peak_gb()}
             self._open.pop()
-        log.info("%(stage)s: %(seconds).1f s, %(core_seconds).1f s of a core, peak %(peak_gb).2f GB", row)
+        level = logging.DEBUG if self._open else logging.INFO
+        log.log(level, "%(stage)s: %(seconds).1f s, %(core_seconds).1f s of a core, peak %(peak_gb).2f GB", row)
 
     def table(self) -> pd.DataFrame:
         """Columns stage, seconds, core_seconds, peak_gb; peak_gb is that of the process since the outermost stage began, on systems
