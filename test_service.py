@@ -91,7 +91,7 @@ def text(item: dict[str, Any]) -> str:
     return " - ".join(part for part in (", ".join(item.get("artists", ())), item.get("name", "")) if part)
 
 
-def listed(urls: settings.Urls, key: str, mode: str | None, user_id: int | None, k: int) -> list[str]:
+def listed(urls: settings.UrlSettings, key: str, mode: str | None, user_id: int | None, k: int) -> list[str]:
     """The heading and the recommendations."""
     base = urls.recommendations_url.rstrip("/")
     if mode is None:
@@ -104,7 +104,7 @@ def listed(urls: settings.Urls, key: str, mode: str | None, user_id: int | None,
     return [heading, *lines(found), *(f"Not complete: {missing}." for missing in found.get("degraded", ()))]
 
 
-def added(urls: settings.Urls, key: str, user_id: int, item_id: int) -> list[str]:
+def added(urls: settings.UrlSettings, key: str, user_id: int, item_id: int) -> list[str]:
     """What was stored, with the track's name where the recommendations service knows it."""
     answer("events", "POST", f"{urls.events_store_url.rstrip('/')}/put", key, user_id=user_id, item_id=item_id)
     try:

@@ -52,7 +52,7 @@ def stand_ins(world: TrainSet, size: int, rng: np.random.Generator) -> dict[str,
     return {name: (items.astype(np.int32), scores) for name, items in lists.items()}
 
 
-def ranker(world: TrainSet, features: dict, chosen: settings.Ranking, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
+def ranker(world: TrainSet, features: dict, chosen: settings.RankingSettings, rng: np.random.Generator) -> tuple[Ranker, TrainingTable]:
     """All trees of config.ini over made-up labels: what they learn does not matter here, how many and how deep they are does."""
     users = np.sort(rng.choice(len(world.user_ids), 500, replace=False)).astype(np.int32)
     found = candidates(stand_ins(world, len(users), rng), users, CANDIDATES)

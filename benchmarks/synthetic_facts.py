@@ -8,7 +8,7 @@ import pandas as pd
 
 from musicrec.datasets.generated import FILES
 from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.people import daily_listens
+from musicrec.datasets.synthetic.users import daily_listens
 
 _MEMORY, _USERS_AT_ONCE, _SPLIT = "2GB", 40_000, "2022-12-16"
 # figure: (published, tolerance as a share of it; whether it grows with scale). Quantiles within 15 %.

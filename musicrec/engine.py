@@ -1,6 +1,6 @@
-"""The engine on which the large tables are computed: an Ibis backend, DuckDB or Spark, ready with its limits.
+"""The engine that computes the large tables: an Ibis backend, DuckDB or Spark, with its limits set.
 
-Everything above works on Ibis expressions and never asks which engine runs them.
+All other code works on Ibis expressions and does not depend on the engine.
 """
 
 import sys
@@ -14,12 +14,12 @@ from musicrec.errors import SettingsError, StorageError
 
 
 def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) -> Any:
-    """A fresh Ibis backend: "duckdb" or "spark".
+    """A new Ibis backend: "duckdb" or "spark".
 
-    memory_limit, such as "6GB", bounds what the engine holds; what does not fit goes to `temp_folder`, which is created.
-    threads bounds its workers (Spark: local[threads]). Times are read and written in UTC. On a terminal long queries show a bar.
-    Raises SettingsError for an unknown name, a limit that the engine refuses, or a missing pyspark, StorageError for a folder
-    that cannot be made.
+    memory_limit: such as "6GB"; data beyond it is written to `temp_folder`, which is created. threads: the number of worker threads
+    (Spark: local[threads]). Times are in UTC. On a terminal long queries show a progress bar.
+    Raises SettingsError for an unknown name, a limit that the engine rejects, or a missing pyspark, StorageError for a folder that
+    cannot be created.
 
     >>> connect("duckdb", memory_limit="1GB", threads=1, temp_folder=Path("work/spill")).name
     'duckdb'
@@ -29,7 +29,7 @@ def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) ->
     try:
         temp_folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise StorageError(f"{temp_folder} cannot be made: {cause.strerror}; choose another [engine] temp_folder.") from None
+        raise StorageError(f"{temp_folder} cannot be created: {cause.strerror}; choose another [engine] temp_folder.") from None
     return ENGINES[name](memory_limit, threads, temp_folder)
 
 
@@ -37,14 +37,14 @@ def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
     import duckdb
 
     try:
-        # Row order costs memory in DuckDB; whoever needs an order asks for it.
+        # Keeping the order of rows costs memory in DuckDB; queries that need an order sort.
         connection = ibis.duckdb.connect(memory_limit=memory_limit, threads=threads, temp_directory=str(temp_folder),
                                          preserve_insertion_order=False, autoinstall_known_extensions=False)
     except duckdb.Error as cause:
-        raise SettingsError(f"DuckDB refuses memory_limit {memory_limit!r} or threads {threads} of [engine]: {cause}.") from None
+        raise SettingsError(f"DuckDB rejects memory_limit {memory_limit!r} or threads {threads} of [engine]: {cause}.") from None
     connection.raw_sql("SET TimeZone = 'UTC'")
     if "ipykernel" not in sys.modules:
-        # In a notebook DuckDB takes even switching it off for a wish to show widgets.
+        # In a notebook even switching the bar off makes DuckDB load widgets.
         connection.raw_sql(f"SET enable_progress_bar = {str(sys.stdout.isatty()).lower()}")
     return connection
 

@@ -1,27 +1,27 @@
-"""Every error that musicrec raises on purpose. Each message is one sentence: what is wrong, where, and what to do.
+"""The exceptions of musicrec. Each message is one sentence: what is wrong, where, and what to do.
 
 MusicRecError
- ├── SettingsError          config.ini, .env or the environment: a missing, unknown or bad key
+ ├── SettingsError          config.ini, .env or the environment: a missing, unknown or invalid key
  ├── DataError              the logs cannot be used
- │    ├── SourceError       a file is missing, is not of its kind, is cut off, or holds too many bad lines
+ │    ├── SourceError       a file is missing, in another format, truncated, or has too many unreadable lines
  │    ├── SchemaError       a table lacks a column or has one of the wrong type
- │    └── SplitError        the cutoffs leave no user to learn from or to evaluate on
+ │    └── SplitError        a split leaves no user to learn from or to evaluate
  ├── ModelError             a model cannot be fitted to this train set
  ├── RankingError           a recommender is not fitted, or its ranker cannot learn or does not fit the features
- ├── StorageError           a folder or bucket refuses, is full, or does not answer
+ ├── StorageError           a folder or bucket cannot be read or written, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
- ├── EventStoreError        plays cannot be written or read
- ├── ServiceError           a service does not answer, or answers nonsense
+ ├── EventStoreError        the event store cannot be written or read
+ ├── ServiceError           a service does not answer, or its answer is invalid
  └── NotebookError          a cell of the notebook failed
 """
 
 
 class MusicRecError(Exception):
-    """Base of all; catching it catches everything that musicrec raises on purpose."""
+    """The base class of all exceptions of musicrec."""
 
 
 class SettingsError(MusicRecError):
-    """config.ini, .env or the environment holds a missing, unknown or bad key."""
+    """config.ini, .env or the environment holds a missing, unknown or invalid key."""
 
 
 class DataError(MusicRecError):
@@ -29,7 +29,7 @@ class DataError(MusicRecError):
 
 
 class SourceError(DataError):
-    """A file is missing, is not of its kind, is cut off, or holds too many bad lines."""
+    """A file is missing, in another format, truncated, or has too many unreadable lines."""
 
 
 class SchemaError(DataError):
@@ -37,7 +37,7 @@ class SchemaError(DataError):
 
 
 class SplitError(DataError):
-    """The cutoffs leave no user to learn from or to evaluate on."""
+    """A split leaves no user to learn from or to evaluate."""
 
 
 class ModelError(MusicRecError):
@@ -49,7 +49,7 @@ class RankingError(MusicRecError):
 
 
 class StorageError(MusicRecError):
-    """A folder or bucket refuses, is full, or does not answer."""
+    """A folder or bucket cannot be read or written, is full, or does not answer."""
 
 
 class ArtifactError(MusicRecError):
@@ -57,11 +57,11 @@ class ArtifactError(MusicRecError):
 
 
 class EventStoreError(MusicRecError):
-    """Plays cannot be written or read."""
+    """The event store cannot be written or read."""
 
 
 class ServiceError(MusicRecError):
-    """A service does not answer, or answers nonsense."""
+    """A service does not answer, or its answer is invalid."""
 
 
 class NotebookError(MusicRecError):

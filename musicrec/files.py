@@ -1,4 +1,4 @@
-"""Files that appear under their names only when they are whole, and what a disk says when it refuses, as one sentence."""
+"""Writing files that appear under their names only when they are complete, with write errors as one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,30 +12,30 @@ from musicrec.errors import StorageError
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """The place of an unfinished file beside `path`, which takes that name when the block ends well.
+    """The path of a partial file beside `path`, which is renamed to `path` when the block ends without an error.
 
-    When it fails, also by Ctrl-C, the unfinished file is removed and an earlier one stays. Raises StorageError when the disk is
-    full or refuses.
+    Otherwise, also after Ctrl-C, the partial file is removed and an earlier file stays. Raises StorageError when the file cannot be
+    written.
     """
-    half = path.with_name(path.name + ".part")
+    partial = path.with_name(path.name + ".part")
     try:
         with writable(path):
-            yield half
-            half.replace(path)
+            yield partial
+            partial.replace(path)
     finally:
         with suppress(OSError):
-            half.unlink()
+            partial.unlink()
 
 
 def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None) -> None:
-    """Write `table` as the file `path`, whole or not at all. Raises StorageError when the disk is full or refuses."""
-    with replaced(path) as half:
-        pq.write_table(table, half, compression="zstd", row_group_size=row_group_size)
+    """Write `table` to `path`, completely or not at all. Raises StorageError when the file cannot be written."""
+    with replaced(path) as partial:
+        pq.write_table(table, partial, compression="zstd", row_group_size=row_group_size)
 
 
 @contextmanager
 def writable(place: Path) -> Iterator[None]:
-    """Turn what the system says about writing to `place`, a file or a folder, into StorageError."""
+    """Convert an OSError while writing to `place`, a file or folder, to StorageError."""
     try:
         yield
     except OSError as cause:

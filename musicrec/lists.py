@@ -1,4 +1,4 @@
-"""Recommendation lists: k items and scores per user, as two aligned arrays, and their files, written batch by batch."""
+"""Recommendation lists: k items and scores per user, as two aligned arrays, and files of them, written batch by batch."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -67,16 +67,16 @@ def table(lists: Lists, item_ids: Int32) -> pa.Table:
 
 
 class ListsFile:
-    """A file that appears when its `with` block ends without an error; until then, and after an error, an earlier file stays."""
+    """A file of lists, which appears when its `with` block ends without an error; until then an earlier file stays."""
 
     def __init__(self, path: Path, item_ids: Int32) -> None:
         self.path, self.item_ids, self.rows = path, item_ids, 0
 
     def __enter__(self) -> Self:
-        with ExitStack() as undone:
-            self._open(undone.enter_context(replaced(self.path)))
-            undone.callback(self._close)  # before the file is renamed
-            self._end = undone.pop_all()
+        with ExitStack() as stack:
+            self._open(stack.enter_context(replaced(self.path)))
+            stack.callback(self._close)  # before the file is renamed
+            self._stack = stack.pop_all()
         return self
 
     def add(self, lists: Lists) -> None:
@@ -84,8 +84,8 @@ class ListsFile:
         with writable(self.path):
             self.rows += self._append(lists)
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self._end.__exit__(kind, problem, trace)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def _open(self, partial: Path) -> None:
         raise NotImplementedError

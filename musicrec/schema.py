@@ -1,4 +1,4 @@
-"""Every table that flows through musicrec: its columns, their types and what they mean.
+"""The tables that musicrec reads and writes: their columns, types and meanings.
 
 >>> EVENTS.names
 ('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share')
@@ -13,15 +13,15 @@ import pyarrow.types as pt
 
 from musicrec.errors import SchemaError
 
-# Ids are int32; moments must fit a timestamp of nanoseconds, the narrowest kind in use.
+# Ids are int32; times must fit a timestamp in nanoseconds, which has the smallest range of the types in use.
 LARGEST_ID = 2**31 - 1
 EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
-    "whole numbers": pt.is_integer,
+    "integers": pt.is_integer,
     "numbers": lambda t: pt.is_floating(t) or pt.is_integer(t),
     "text": lambda t: pt.is_string(t) or pt.is_large_string(t),
-    "moments": lambda t: pt.is_timestamp(t) or pt.is_date(t),
-    "lists of whole numbers": lambda t: _is_list_of(t, pt.is_integer),
+    "timestamps": lambda t: pt.is_timestamp(t) or pt.is_date(t),
+    "lists of integers": lambda t: _is_list_of(t, pt.is_integer),
     "lists of text": lambda t: _is_list_of(t, _FAMILIES["text"]),
 }
 
@@ -37,7 +37,7 @@ def _family(kind: pa.DataType) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, the Arrow type it is written with, what it means, and whether it may be absent."""
+    """One column: its name, the Arrow type with which it is written, its meaning, and whether it may be missing."""
 
     name: str
     type: pa.DataType
@@ -69,13 +69,12 @@ class TableSchema:
 
 
 def check(table: pa.Table | pa.Schema, schema: TableSchema, name: str) -> None:
-    """Return nothing when `table` (a table or its Arrow schema) has every column of `schema` with a type of the right family.
+    """Raise SchemaError when `table` (a table or its Arrow schema) lacks a column of `schema` or has it with a type of another family.
 
-    Families, not widths, are compared: int16 serves where int32 is written, list<null> where all lists are empty.
-    Further columns are allowed. `name` is what the user knows the table by, usually its file.
-    Raises SchemaError naming the table, the column, and what was found.
+    Widths are not compared: int16 is accepted for int32, and list<null> for lists. Additional columns are allowed.
+    name: what the message calls the table, usually its file. The message names the table, the column and what was found.
 
-    >>> check(pa.schema([("rank", pa.int32())]), TableSchema("tops", (Column("rank", pa.int32(), "1 is best"),)), "tops.parquet")
+    >>> check(pa.schema([("rank", pa.int32())]), TableSchema("top", (Column("rank", pa.int32(), "1 is best"),)), "top.parquet")
     """
     found: pa.Schema = table.schema if isinstance(table, pa.Table) else table
     for column in schema.columns:
@@ -93,10 +92,10 @@ _IDS, _NAMES = pa.list_(pa.int32()), pa.list_(pa.string())
 
 RAW_TRACKS = TableSchema("tracks", (
     Column("track_id", pa.int64(), "identity of the track"),
-    Column("albums", pa.list_(pa.int64()), "ids of the albums that hold the track"),
+    Column("albums", pa.list_(pa.int64()), "ids of its albums"),
     Column("artists", pa.list_(pa.int64()), "ids of its artists"),
     Column("genres", pa.list_(pa.int64()), "ids of its genres"),
-    Column("added_at", _DAY, "when the track came into the catalog, UTC", optional=True),
+    Column("added_at", _DAY, "when the track was added to the catalog, UTC", optional=True),
 ))
 RAW_NAMES = TableSchema("catalog_names", (
     Column("id", pa.int64(), "identity within its type; the same number occurs under several types"),
@@ -104,10 +103,10 @@ RAW_NAMES = TableSchema("catalog_names", (
     Column("name", _TEXT, "name or title"),
 ))
 RAW_INTERACTIONS = TableSchema("interactions", (
-    Column("user_id", _I32, "identity of the listener"),
+    Column("user_id", _I32, "identity of the user"),
     Column("track_id", _I32, "identity of the track"),
-    Column("track_seq", pa.int16(), "place of the track in the listener's history, from 1"),
-    Column("started_at", _DAY, "when the listening began"),
+    Column("track_seq", pa.int16(), "position of the play among the user's plays, from 1"),
+    Column("started_at", _DAY, "when the play began"),
     Column("played_share", _F32, "share of the track that was played, 0..1", optional=True),
 ))
 ITEMS = TableSchema("items", (
@@ -115,18 +114,18 @@ ITEMS = TableSchema("items", (
     Column("name", _TEXT, "title"),
     Column("albums", _NAMES, "names of its albums, repeats removed"),
     Column("artists", _NAMES, "names of its artists, repeats removed"),
-    Column("genres", _NAMES, "names of its genres, repeats removed; other_genre_{id} where the catalogue has none"),
-    Column("num_users", _I32, "listeners over the whole period; for reading, never a feature: it knows the future"),
+    Column("genres", _NAMES, "names of its genres, repeats removed; other_genre_{id} where the catalog has none"),
+    Column("num_users", _I32, "users who played it, over the whole log; not a feature, because it includes the test set"),
     Column("num_users_norm", _F32, "num_users scaled to 0..1"),
     Column("num_albums", _I32, "number of albums that hold the track"),
-    Column("genre_score_mean", _F32, "mean score of its genres (share of genre mentions in the catalogue)"),
+    Column("genre_score_mean", _F32, "mean score of its genres (share of genre mentions in the catalog)"),
     Column("album_ids", _IDS, "ids behind albums, repeats removed"),
     Column("artist_ids", _IDS, "ids behind artists, repeats removed"),
     Column("genre_ids", _IDS, "ids behind genres, repeats removed"),
     Column("added_at", _DAY, "when the track came into the catalog, UTC; empty where that is not known", optional=True),
 ))
 EVENTS = TableSchema("events", (
-    Column("user_id", _I32, "identity of the listener"),
+    Column("user_id", _I32, "identity of the user"),
     Column("item_id", _I32, "identity of the track"),
     Column("track_seq", _I32, "place in the listener's history, from 1"),
     Column("started_at", _DAY, "when the listening began, UTC"),
@@ -142,22 +141,22 @@ GENRES = TableSchema("genres", (
 TOP_POPULAR = TableSchema("top_popular", (
     Column("rank", _I32, "1 is the most popular"),
     Column("item_id", _I32, "identity of the track"),
-    Column("users", _I32, "listeners counted by the generator that made the list"),
-    Column("score", _F32, "what the list is sorted by"),
+    Column("users", _I32, "users who played it, as counted by the model of the list"),
+    Column("score", _F32, "score by which the list is sorted"),
     Column("name", _TEXT, "title"),
     Column("genres", _NAMES, "names of its genres"),
     Column("artists", _NAMES, "names of its artists"),
     Column("albums", _NAMES, "names of its albums"),
 ))
 PERSONAL = TableSchema("personal", (
-    Column("user_id", _I32, "identity of the listener, ascending"),
+    Column("user_id", _I32, "identity of the user, ascending"),
     Column("item_id", _I32, "identity of the track"),
-    Column("score", _F32, "score of the generator, descending within a user"),
+    Column("score", _F32, "score by the model, descending within a user"),
     Column("rank", _I32, "1 is best"),
 ))
 RECOMMENDATIONS = TableSchema("recommendations", PERSONAL.columns)
 SIMILAR = TableSchema("similar", (
-    Column("item_id_1", _I32, "the track asked about, ascending"),
-    Column("item_id_2", _I32, "a track like it, never itself"),
+    Column("item_id_1", _I32, "identity of the track, ascending"),
+    Column("item_id_2", _I32, "identity of a similar track, never the same"),
     Column("score", _F32, "similarity 0..1, descending within item_id_1"),
 ))

@@ -1,4 +1,4 @@
-"""Fixtures of several test files: storages of every kind, the S3 one on a real server."""
+"""Fixtures of several test files: storages of every kind, S3 with a local server."""
 
 from collections.abc import Iterator
 from pathlib import Path

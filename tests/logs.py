@@ -1,4 +1,4 @@
-"""A small raw world in the three-file form, complete and unremarkable; tests change one thing at a time."""
+"""Small raw logs without irregularities, in the form of the Yandex Music files; tests change one thing at a time."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Three parquet files of two camps: half of the users play one half of the tracks, so personal lists beat hits."""
+"""Small raw logs with two groups of users, each of which plays one half of the tracks, so that personalized models beat popularity."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -123,7 +123,7 @@ def test_a_model_restored_from_its_file_answers_the_same(tmp_path: Path) -> None
 
 
 def test_factors_of_another_train_set_are_refused() -> None:
-    """Arrays with another number of users or items than the train set has raise one sentence with the numbers."""
+    """Arrays with another number of users or items than the train set raise ArtifactError with the numbers."""
     arrays = SMALL.fit(random_world()).arrays()
     with pytest.raises(ArtifactError, match="and 80 items do not belong to this train set of 1 users and 3 items"):
         FittedALS.restored(train_set([(1, 0, 1)], 3), SMALL, arrays)

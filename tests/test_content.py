@@ -84,6 +84,6 @@ def test_a_user_of_tracks_without_names_gets_nothing() -> None:
 
 @pytest.mark.parametrize("bad", [Content(-1, 1, 1), Content(0, 0, 0), Content(float("nan"), 1, 1), Content(popularity_half_life_days=0)])
 def test_settings_out_of_range_are_refused(bad: Content) -> None:
-    """One sentence with all values."""
+    """The message has all values."""
     with pytest.raises(ModelError, match="content has genres"):
         bad.fit(random_world())

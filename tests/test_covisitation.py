@@ -54,6 +54,6 @@ def test_without_backward_only_followers_are_recommended() -> None:
 
 @pytest.mark.parametrize("bad", [{"window": 0}, {"backward": -1}, {"gap_half_life_days": 0}, {"normalization": float("nan")}])
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
-    """The sentence names the setting."""
+    """The message names the setting."""
     with pytest.raises(ModelError, match=next(iter(bad))):
         Covisitation(**bad).fit(random_world())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Downloading from a real server on the loopback, which cuts connections, ignores ranges or lacks the file."""
+"""Downloads from a local server, which closes connections, ignores ranges or does not have the file."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from musicrec.errors import SourceError
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `body` at /f.parquet; hangs up after `cut` bytes of every answer, and knows ranges only when told so."""
+    """Serves `body` at /f.parquet; closes the connection after `cut` bytes, and supports ranges where knows_ranges is set."""
 
     body, cut, knows_ranges = b"", 10**9, True
     ranges: list[str]
@@ -63,8 +63,8 @@ def body(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path, body: bytes) -> None:
-    """The file is whole although every answer ends after 1.5 MB, and each new request goes on within 64 KB of the break."""
+def test_a_broken_connection_is_resumed(tmp_path: Path, body: bytes) -> None:
+    """The file is complete although every response ends after 1.5 MB, and each request resumes within 64 KB of the break."""
     cut = 1_500_000
     with serving(body, cut) as (address, server):
         [path] = fetch(tmp_path, address, {"f.parquet": len(body)})
@@ -74,8 +74,8 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path, bod
     assert [file.name for file in tmp_path.iterdir()] == ["f.parquet"]
 
 
-def test_a_later_call_goes_on_from_the_part(tmp_path: Path, body: bytes) -> None:
-    """What an interrupted run left is not fetched again, and a whole file is not asked for at all."""
+def test_a_later_call_resumes_from_the_partial_file(tmp_path: Path, body: bytes) -> None:
+    """The bytes of an interrupted download are not requested again, nor is a complete file."""
     (tmp_path / "f.parquet.part").write_bytes(body[:1000])
     with serving(body) as (address, server):
         for _ in range(2):
@@ -85,7 +85,7 @@ def test_a_later_call_goes_on_from_the_part(tmp_path: Path, body: bytes) -> None
 
 
 def test_a_server_without_ranges_starts_over(tmp_path: Path, body: bytes) -> None:
-    """An answer that begins at 0 replaces the part instead of being appended."""
+    """A response that begins at 0 replaces the partial file instead of being appended."""
     (tmp_path / "f.parquet.part").write_bytes(b"old")
     with serving(body, knows_ranges=False) as (address, _):
         fetch(tmp_path, address, {"f.parquet": len(body)})
@@ -100,19 +100,19 @@ def test_another_size_is_refused(tmp_path: Path, body: bytes) -> None:
 
 
 def test_bytes_that_are_no_parquet_are_refused(tmp_path: Path) -> None:
-    """An answer of the right size that is something else never appears under its name."""
+    """A response of the right size that is not parquet never appears under its name."""
     with serving(b"<html>not today</html>") as (address, _), pytest.raises(SourceError, match="parquet"):
         fetch(tmp_path, address, {"f.parquet": 22})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_file_is_told(tmp_path: Path, body: bytes) -> None:
-    """404 is one sentence with the address."""
+def test_a_missing_file_is_an_error(tmp_path: Path, body: bytes) -> None:
+    """404 raises SourceError with the address."""
     with serving(body) as (address, _), pytest.raises(SourceError, match=r"g\.parquet answers 404"):
         fetch(tmp_path, address, {"g.parquet": 5})
 
 
-def test_no_network_is_told(tmp_path: Path) -> None:
-    """A server that is not there is one sentence that says what to do."""
+def test_no_network_is_an_error(tmp_path: Path) -> None:
+    """A server that does not answer raises SourceError that says what to do."""
     with pytest.raises(SourceError, match="check the network"):
         fetch(tmp_path, "http://127.0.0.1:9", {"f.parquet": 5})

@@ -1,4 +1,4 @@
-"""The sample: a small generated world that is whole, labelled, repeatable, and in which taste pays."""
+"""The sample: complete, marked as generated, reproducible, and with tastes that can be learned."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plays(folder: Path) -> pd.DataFrame:
-    """Its listens."""
+    """The plays of the sample."""
     return pd.read_parquet(folder / FILES[2])
 
 
@@ -41,7 +41,7 @@ def test_sizes_are_those_announced(folder: Path, plays: pd.DataFrame) -> None:
 
 
 def test_the_commands_of_the_manual_find_their_user_and_tracks(plays: pd.DataFrame) -> None:
-    """User 617032 has a history before the split, and the three tracks of the manual are played."""
+    """User 617032 has more than 50 plays before the split, and so have the three tracks of the manual."""
     assert ((plays["user_id"] == 617032) & (plays["started_at"] < SPLIT)).sum() > 50
     counts = plays["track_id"].value_counts()
     assert counts[[99262, 590303, 597196]].min() > 50
@@ -58,7 +58,7 @@ def test_the_form_is_that_of_the_real_files(folder: Path, plays: pd.DataFrame) -
     assert len(raw.interactions.user_id.to_pyarrow()) == len(plays)
 
 
-def test_oddities_of_the_real_files_occur(folder: Path) -> None:
+def test_irregularities_of_the_real_files_occur(folder: Path) -> None:
     """Genres without a name, empty lists, tracks called 'None', titles that repeat."""
     tracks, names = pd.read_parquet(folder / FILES[0]), pd.read_parquet(folder / FILES[1])
     known = set(names.loc[names["type"] == "genre", "id"])
@@ -71,34 +71,34 @@ def test_oddities_of_the_real_files_occur(folder: Path) -> None:
 
 
 def test_some_users_are_cold_and_new_tracks_appear(plays: pd.DataFrame) -> None:
-    """A few users begin after the split; tracks are first heard in every month."""
+    """A few users begin after the split; tracks are first played in every month."""
     first = plays.groupby("user_id")["started_at"].min()
     assert 0.02 < (first >= SPLIT).mean() < 0.06
     debut = plays.groupby("track_id")["started_at"].min().dt.month.value_counts()
     assert debut.reindex(range(1, 13)).min() > 20
 
 
-def test_shared_listeners_tell_more_than_popularity(plays: pd.DataFrame) -> None:
-    """Scoring by co-listening finds over twice as many tracks of the future in its top 10 as popularity does."""
+def test_co_listening_beats_popularity(plays: pd.DataFrame) -> None:
+    """Scores by co-listening have over twice as many hits of the test set in the top 10 as popularity."""
     items, users = np.unique(plays["track_id"]), np.unique(plays["user_id"])
     column, row = np.searchsorted(items, plays["track_id"]), np.searchsorted(users, plays["user_id"])
     shape = (len(users), len(items))
-    past, future = (sparse.csr_matrix((np.ones(part.sum(), np.float32), (row[part], column[part])), shape=shape).toarray()
-                    for part in (plays["started_at"] < SPLIT, plays["started_at"] >= SPLIT))
-    popularity = past.sum(0)
-    cosine = past.T @ past / np.sqrt(np.outer(popularity + 10, popularity + 10))
+    train, test = (sparse.csr_matrix((np.ones(part.sum(), np.float32), (row[part], column[part])), shape=shape).toarray()
+                   for part in (plays["started_at"] < SPLIT, plays["started_at"] >= SPLIT))
+    popularity = train.sum(0)
+    cosine = train.T @ train / np.sqrt(np.outer(popularity + 10, popularity + 10))
     np.fill_diagonal(cosine, 0)
-    judged = (past.sum(1) > 0) & (future.sum(1) > 0)
+    evaluated = (train.sum(1) > 0) & (test.sum(1) > 0)
 
     def hits(scores: np.ndarray) -> float:
-        top = np.argpartition(-np.where(past > 0, -np.inf, scores)[judged], 10, axis=1)[:, :10]
-        return float(np.take_along_axis(future[judged], top, axis=1).mean())
+        top = np.argpartition(-np.where(train > 0, -np.inf, scores)[evaluated], 10, axis=1)[:, :10]
+        return float(np.take_along_axis(test[evaluated], top, axis=1).mean())
 
-    assert hits(past @ cosine) > 2 * hits(np.broadcast_to(popularity, past.shape)) > 0
+    assert hits(train @ cosine) > 2 * hits(np.broadcast_to(popularity, train.shape)) > 0
 
 
-def test_the_mark_is_there_and_a_second_call_keeps_the_files(folder: Path) -> None:
-    """A whole sample is not written again; a damaged one is."""
+def test_a_complete_sample_is_not_written_again(folder: Path) -> None:
+    """A second call keeps a complete sample, which is marked as generated; a damaged one is written again."""
     assert is_generated(folder)
     assert "Generated data" in (folder / "README.txt").read_text(encoding="utf-8")
     before = [(folder / name).read_bytes() for name in FILES]
@@ -108,8 +108,8 @@ def test_the_mark_is_there_and_a_second_call_keeps_the_files(folder: Path) -> No
     assert [(folder / name).read_bytes() for name in FILES] == before
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    """A file in the way is one sentence."""
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    """A file in place of the folder raises SourceError."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(SourceError, match="cannot be written"):
         write(tmp_path / "taken" / "sample")

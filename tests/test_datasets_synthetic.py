@@ -1,4 +1,4 @@
-"""The generator of any size: published figures are met, time means what was asked for, taste can be learned."""
+"""Synthetic logs: published statistics are met, dates have the order asked for, tastes can be learned."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from benchmarks.synthetic_facts import facts
 from musicrec.datasets import is_generated
 from musicrec.datasets.generated import FILES, INDEX, origin, writers
 from musicrec.datasets.synthetic import figures, write
-from musicrec.datasets.synthetic.catalogue import catalogue, links
+from musicrec.datasets.synthetic.catalog import catalog, links
 from musicrec.datasets.synthetic.genres import genre_lists, genres
 from musicrec.datasets.synthetic.listening import _matched
 from musicrec.datasets.synthetic.names import artists, titles
-from musicrec.datasets.synthetic.people import daily_listens
+from musicrec.datasets.synthetic.users import daily_listens
 from musicrec.errors import SourceError
 from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
 
@@ -67,7 +67,7 @@ def test_types_are_those_of_the_original(by_id: Path) -> None:
 
 
 def test_dates_follow_ids_only_when_asked(by_id: Path, by_taste: Path) -> None:
-    """Within a user, track ids ascend in the one order and are as good as shuffled in the other; days ascend in both."""
+    """Within a user, track ids ascend with order "id" and look shuffled with order "taste"; days ascend with both."""
     for folder, low, high in ((by_id, 1.0, 1.0), (by_taste, 0.45, 0.6)):
         table = plays(folder)
         same = table["user_id"].to_numpy()[1:] == table["user_id"].to_numpy()[:-1]
@@ -77,7 +77,7 @@ def test_dates_follow_ids_only_when_asked(by_id: Path, by_taste: Path) -> None:
 
 
 def test_both_orders_date_the_same_listens(by_id: Path, by_taste: Path) -> None:
-    """Who hears what does not depend on the order, only when."""
+    """Both orders have the same (user, track) pairs; only the dates differ."""
     left, right = (plays(folder).sort_values(["user_id", "track_id"])[["user_id", "track_id"]] for folder in (by_id, by_taste))
     np.testing.assert_array_equal(left.to_numpy(), right.to_numpy())
 
@@ -92,7 +92,7 @@ def test_the_same_seed_makes_the_same_files(tmp_path: Path, monkeypatch: pytest.
     assert not a[2].equals(c[2])
 
 
-def test_albums_are_heard_in_runs(by_taste: Path) -> None:
+def test_albums_are_played_in_sequence(by_taste: Path) -> None:
     """Two listens in a row share an album far more often than two listens of that user far apart."""
     table = plays(by_taste)
     tracks = pd.read_parquet(by_taste / FILES[0])
@@ -107,7 +107,7 @@ def test_albums_are_heard_in_runs(by_taste: Path) -> None:
 
 
 def test_new_tracks_begin_during_the_year(by_taste: Path) -> None:
-    """The highest ids are first heard later and later, the others in the first months."""
+    """The highest ids are first played later and later, the others in the first months."""
     table = plays(by_taste)
     debut = table.groupby("track_id")["started_at"].min().dt.day_of_year
     old, new = debut[debut.index < debut.index[int(0.9 * len(debut))]], debut[debut.index > debut.index[int(0.97 * len(debut))]]
@@ -118,7 +118,7 @@ def test_new_tracks_begin_during_the_year(by_taste: Path) -> None:
 def test_greatest_hits_are_old_and_new_in_turn(seed: int) -> None:
     """For any seed the first and third of the greatest hits have ids among the lowest hundredth, the second and fourth among the highest
     fifth, and the fifth has a fifth to a quarter less listens than the fourth."""
-    made = catalogue(60_000, 9_700_000, np.random.default_rng(seed))
+    made = catalog(60_000, 9_700_000, np.random.default_rng(seed))
     place, greatest = np.argsort(np.argsort(made.ids)) / len(made.ids), np.argsort(-made.listens)[:5]
     assert (place[greatest[[0, 2]]] < 0.01).all()
     assert (place[greatest[[1, 3]]] > 0.8).all()
@@ -127,7 +127,7 @@ def test_greatest_hits_are_old_and_new_in_turn(seed: int) -> None:
 
 @pytest.mark.slow
 def test_hits_are_as_often_new_to_users_of_the_test_period_as_published(tmp_path: Path) -> None:
-    """Of the five tracks most heard before, a test user then plays 0.3 to 0.5 % for the first time, at a twentieth of the real size."""
+    """Of the five tracks most played before, a test user then plays 0.3 to 0.5 % for the first time, at a twentieth of the real size."""
     write(tmp_path, 0.05)
     listens = plays(tmp_path)[["user_id", "track_id", "started_at"]]
     test = listens[listens["started_at"] >= "2022-12-16"]
@@ -136,20 +136,20 @@ def test_hits_are_as_often_new_to_users_of_the_test_period_as_published(tmp_path
 
 
 def test_one_track_leads(by_id: Path) -> None:
-    """The most popular track is alone: a small world has no crowd of tracks with the same number of listeners at its head."""
+    """The most popular track has no equals: in small logs, too, few tracks share the largest number of listeners."""
     counts = plays(by_id)["track_id"].value_counts()
     assert counts.iloc[0] > counts.iloc[1] > counts.iloc[9]
 
 
 def test_few_tracks_begin_in_the_test_period(by_id: Path) -> None:
-    """Although the newest ids are dated last, hardly a track is heard in the test period only; at full size the facts count them."""
+    """Although the newest ids are dated last, hardly a track is played in the test period only; at full size the facts count them."""
     table = plays(by_id)
     debut = table.groupby("track_id")["started_at"].min()
     assert (debut >= "2022-12-16").mean() < 0.001
 
 
 def test_genres_come_in_many_lists() -> None:
-    """A catalogue of full size holds about as many different lists of genres as the real one."""
+    """A catalog of full size holds about as many different lists of genres as the real one."""
     made = genres(figures.N_TRACKS)
     style = np.repeat(np.arange(len(made.style_tracks)), made.style_tracks)
     lengths, flat = genre_lists(made, style, np.random.default_rng(0))
@@ -171,44 +171,44 @@ def test_taste_can_be_learned(by_id: Path) -> None:
     weighted = seen.multiply(1 / np.sqrt(popularity + 1)).tocsr()
     shared = ((weighted[judged] @ weighted.T).tocsr() @ weighted).toarray()
     future = sparse.csr_matrix((np.ones(held.sum(), np.float32), (row[held], column[held])), shape=shape)[judged].toarray()
-    heard = seen[judged].toarray() > 0
+    played = seen[judged].toarray() > 0
 
     def hits(scores: np.ndarray) -> float:
-        top = np.argpartition(-np.where(heard, -np.inf, scores), 10, axis=1)[:, :10]
+        top = np.argpartition(-np.where(played, -np.inf, scores), 10, axis=1)[:, :10]
         return float(np.take_along_axis(future, top, axis=1).mean())
 
-    assert hits(shared) > 3 * hits(np.broadcast_to(popularity, heard.shape))
+    assert hits(shared) > 3 * hits(np.broadcast_to(popularity, played.shape))
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), n_users=st.integers(1, 12), n_tracks=st.integers(30, 60))
 def test_nobody_gets_a_track_twice(seed: int, n_users: int, n_tracks: int) -> None:
-    """However unlucky the tickets lie, each listen gets a track and no user one of them again."""
+    """Whatever the order of the slots, each listen gets a track and no user gets a track twice."""
     rng = np.random.default_rng(seed)
     length = rng.integers(1, 20, n_users)
     user = np.repeat(np.arange(n_users, dtype=np.int32), length)
-    tickets = np.concatenate([np.arange(n_tracks), rng.integers(0, 3, 300)]).astype(np.int32)[: max(len(user), n_tracks)]
+    slots = np.concatenate([np.arange(n_tracks), rng.integers(0, 3, 300)]).astype(np.int32)[: max(len(user), n_tracks)]
     bounds = np.array([0, len(user)], np.int64)
     few, waiting, gone = rng.random(n_tracks) < 0.5, rng.random(n_tracks) < 0.3, rng.random(n_users) < 0.3
-    heard = _matched(user, rng.permutation(len(user)).astype(np.int32), tickets, bounds, few, waiting, gone, seed)
-    pairs = set(zip(user.tolist(), heard.tolist()))
+    played = _matched(user, rng.permutation(len(user)).astype(np.int32), slots, bounds, few, waiting, gone, seed)
+    pairs = set(zip(user.tolist(), played.tolist()))
     assert len(pairs) == len(user)
-    assert set(heard.tolist()) <= set(range(n_tracks))
+    assert set(played.tolist()) <= set(range(n_tracks))
 
 
-@pytest.mark.parametrize(("spread", "mean"), [(figures.HISTORY_LENGTHS, figures.MEAN_HISTORY), (figures.LISTENS_PER_TRACK, 222.63)])
-def test_a_spread_meets_its_mean_and_quantiles(spread: figures.Spread, mean: float) -> None:
+@pytest.mark.parametrize(("distribution", "mean"), [(figures.HISTORY_LENGTHS, figures.MEAN_HISTORY), (figures.LISTENS_PER_TRACK, 222.63)])
+def test_a_distribution_meets_its_mean_and_quantiles(distribution: figures.Distribution, mean: float) -> None:
     """Samples have the quantiles they were made from and, when asked, the mean."""
-    sample = spread.sample(200_000, mean)
+    sample = distribution.sample(200_000, mean)
     assert (np.diff(sample) >= 0).all()
     assert abs(sample.mean() / mean - 1) < 0.05
-    for share, value in spread.knots[:5]:
+    for share, value in distribution.knots[:5]:
         assert abs(sample[int(share * len(sample))] / value - 1) < 0.05
-    assert spread.sample(1000, mean, most=50).max() == 50
+    assert distribution.sample(1000, mean, most=50).max() == 50
 
 
 def test_links_follow_both_sides() -> None:
-    """Tracks have as many albums, and albums as many tracks, as their spreads say; no track is twice on an album."""
+    """Tracks have as many albums, and albums as many tracks, as their distributions say; no track is twice on an album."""
     made = links(figures.ALBUMS_PER_TRACK, figures.TRACKS_PER_ALBUM, 20_000, figures.N_ALBUMS, np.random.default_rng(0))
     track = np.repeat(np.arange(20_000), made.lengths)
     assert len(np.unique(track * made.size + made.flat)) == len(track)

@@ -84,7 +84,7 @@ def test_genres_count_tracks_and_plays(look: Exploration) -> None:
 
 
 def test_never_played_new_tracks_and_list_lengths(look: Exploration) -> None:
-    """Played and never played tracks make the catalogue; every played track is new once; every track has one length of each list."""
+    """Played and never played tracks make the catalog; every played track is new once; every track has one length of each list."""
     played = EVENTS["item_id"].nunique()
     assert look.never_played().iloc[0].tolist() == [50, played, 50 - played, pytest.approx(1 - played / 50)]
     assert look.new_tracks()["tracks"].sum() == played

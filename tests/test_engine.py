@@ -1,4 +1,4 @@
-"""The engine starts with its limits or says why not."""
+"""The engine starts with its limits, or the error says why it does not."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ def test_limits_reach_the_engine(tmp_path: Path) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    """The sentence names section, key, value and choices."""
+    """The message names section, key, value and choices."""
     with pytest.raises(SettingsError, match=r"section \[engine\], key 'name', value 'polars': expected one of duckdb, spark"):
         _connect(tmp_path, "polars")
 
 
 def test_a_limit_that_the_engine_refuses_is_a_sentence(tmp_path: Path) -> None:
     """DuckDB's parser error does not reach the user as a traceback."""
-    with pytest.raises(SettingsError, match="refuses memory_limit '5 parsecs'"):
+    with pytest.raises(SettingsError, match="rejects memory_limit '5 parsecs'"):
         _connect(tmp_path, memory_limit="5 parsecs")
 
 
 def test_a_spill_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     """A file where the folder should be is named."""
     (tmp_path / "spill").write_text("in the way")
-    with pytest.raises(StorageError, match="spill cannot be made"):
+    with pytest.raises(StorageError, match="spill cannot be created"):
         _connect(tmp_path)

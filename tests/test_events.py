@@ -1,4 +1,4 @@
-"""The contract of every event store, and what only the one on disk can show."""
+"""The contract of every event store, and tests of the SQLite store."""
 
 import asyncio
 import sqlite3
@@ -21,26 +21,26 @@ Make = Callable[..., EventStore]
 
 
 class Clock:
-    """A clock that moves only when told."""
+    """A clock that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = 1_600_000_000.0
 
     def __call__(self) -> float:
-        """The moment told last."""
+        """The time that was set last."""
         return self.now
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server for all tests of this file."""
+    """A Redis server for all tests of this file."""
     with redis_server(tmp_path_factory.mktemp("redis")) as url:
         yield url
 
 
 @pytest.fixture(params=list(EVENT_STORES))
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Opens a store of each kind over one fresh place; called twice it opens the same place again."""
+    """A function that opens an empty store of each kind; called twice it opens the same store again."""
     name, path = request.param, str(tmp_path / "events.sqlite")
     if name == "redis":
         path = request.getfixturevalue("redis_url")
@@ -68,7 +68,7 @@ def test_newest_first(make: Make) -> None:
 
 
 def test_repeat_moves_to_front(make: Make) -> None:
-    """A repeated item moves to the front and stands there once."""
+    """A repeated item moves to the front and occurs once."""
     assert scenario(make(), [(1, 10), (1, 20), (1, 10)], 1, 10) == [10, 20]
 
 
@@ -83,7 +83,7 @@ def test_repeat_at_the_cap_loses_nothing(make: Make) -> None:
 
 
 def test_k(make: Make) -> None:
-    """No more than k are told."""
+    """At most k items are returned."""
     assert scenario(make(), [(1, 10), (1, 20), (1, 30)], 1, 2) == [30, 20]
 
 
@@ -94,7 +94,7 @@ def test_users_apart(make: Make) -> None:
 
 
 def test_age_limit(make: Make) -> None:
-    """A play older than the limit is no longer told, a younger one is."""
+    """A play older than the limit is not returned, a younger one is."""
     clock = Clock()
     store = make(max_age_s=60, clock=clock)
 
@@ -110,7 +110,7 @@ def test_age_limit(make: Make) -> None:
 
 
 def test_clock_that_goes_back(make: Make) -> None:
-    """The order of storing holds also when the clock stands still or goes back."""
+    """Plays are in the order in which they were put, also when the clock goes back."""
     clock = Clock()
     store = make(clock=clock)
 
@@ -125,7 +125,7 @@ def test_clock_that_goes_back(make: Make) -> None:
 
 
 def test_log_holds_every_play(make: Make) -> None:
-    """The log tells every play in order with its time, also those that the cap forgot."""
+    """The log has every play in order with its time, also those beyond per_user."""
     store, clock = make(per_user=1, clock=Clock()), Clock()
 
     async def steps() -> list[tuple[int, int, int]]:
@@ -165,7 +165,7 @@ def test_many_at_once(make: Make) -> None:
 
 
 def test_a_check_leaves_nothing_behind(make: Make) -> None:
-    """A store that works passes its check, before and after plays, and neither lists nor logs show it."""
+    """The check succeeds before and after plays, and changes neither lists nor logs."""
     store = make()
 
     async def steps() -> None:
@@ -183,7 +183,7 @@ def test_a_check_leaves_nothing_behind(make: Make) -> None:
 
 @pytest.mark.parametrize("name", sorted(EVENT_STORES.keys() - {"memory"}))
 def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """What was put is there after the store is opened again."""
+    """Plays are returned after the store is opened again."""
     path = request.getfixturevalue("redis_url") if name == "redis" else str(tmp_path / "new" / "events.sqlite")
     scenario(event_store(name, path), [(77, 10), (77, 20)], 77, 10)
     assert scenario(event_store(name, path), [], 77, 10) == [20, 10]
@@ -192,7 +192,7 @@ def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRe
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=30), st.integers(1, 4))
 def test_sqlite_agrees_with_memory(plays: list[tuple[int, int]], per_user: int) -> None:
-    """SQLite tells the same as a dictionary for any sequence of plays."""
+    """SQLite and memory return the same lists and log for any sequence of plays."""
     clock = Clock()
     memory = event_store("memory", "", per_user, None, 100, clock)
     disk = event_store("sqlite", f"{tempfile.mkdtemp()}/events.sqlite", per_user, None, 100, clock)
@@ -223,7 +223,7 @@ def test_two_processes_share_one_file(tmp_path: Path) -> None:
 
 
 def test_log_is_bounded(tmp_path: Path) -> None:
-    """The log forgets its oldest rows beyond log_rows."""
+    """The oldest rows beyond log_rows are removed from the log."""
     store = event_store("sqlite", str(tmp_path / "events.sqlite"), log_rows=3)
 
     async def steps() -> list[int]:
@@ -236,7 +236,7 @@ def test_log_is_bounded(tmp_path: Path) -> None:
 
 
 def test_full_disk_refuses_and_still_reads(tmp_path: Path) -> None:
-    """When SQLite finds no room a put raises one sentence, reading goes on, and puts work again once there is room."""
+    """When SQLite has no space a put raises EventStoreError, reads succeed, and puts succeed again when there is space."""
     store = event_store("sqlite", str(tmp_path / "events.sqlite"))
     writer: sqlite3.Connection = store._writer  # type: ignore[attr-defined]
 
@@ -255,7 +255,7 @@ def test_full_disk_refuses_and_still_reads(tmp_path: Path) -> None:
 
 
 def test_bounded_waiting() -> None:
-    """Puts beyond the bound are refused while a slow commit runs, and those that wait are not lost."""
+    """Puts beyond the bound raise EventStoreError while a slow commit runs, and those that wait are not lost."""
     written: list[int] = []
 
     def slowly(rows: list[int]) -> None:
@@ -263,7 +263,7 @@ def test_bounded_waiting() -> None:
         written.extend(rows)
 
     async def steps() -> None:
-        commits: GroupCommit[int] = GroupCommit(slowly, most_waiting=5)
+        commits: GroupCommit[int] = GroupCommit(slowly, max_waiting=5)
         waiting = [asyncio.create_task(commits.add([number])) for number in range(5)]
         await asyncio.sleep(0)
         with pytest.raises(EventStoreError, match="wait for the disk"):

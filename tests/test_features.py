@@ -79,7 +79,7 @@ def column(world: TrainSet, group: str, name: str, user: int, item: int) -> floa
     ("order_in_catalog", "id_above_mean", 0, 4, 0.6),
 ])
 def test_values_worked_out_by_hand(group: str, name: str, user: int, item: int, expected: float) -> None:
-    """Each value equals what its description says about a small world."""
+    """On a small train set each value equals its description."""
     np.testing.assert_allclose(column(WORLD, group, name, user, item), expected, rtol=1e-6)
 
 
@@ -105,7 +105,7 @@ def test_affinities_equal_a_plain_loop(group: str, links: str) -> None:
 
 
 def test_neighbors_equal_a_dense_search() -> None:
-    """Which neighbors seen an item, and their part of the similarity, is what dense matrices give when the search can see all."""
+    """With an unlimited budget, neighbors_seen and neighbors_share equal a computation with dense matrices."""
     world, most = random_world(4), 7
     seen = world.matrix.toarray() > 0
     idf_power = np.log1p(len(seen) / np.maximum(seen.sum(axis=0), 1)) ** 2
@@ -120,7 +120,7 @@ def test_neighbors_equal_a_dense_search() -> None:
 
 
 def test_the_search_for_neighbors_is_bounded() -> None:
-    """Only those who share the rarest items are found, as many items as the budget pays for; an item dearer than it finds nobody."""
+    """Neighbors are found only through the rarest items within the budget; an item with more listeners than that finds none."""
     world = train_set([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
     found = NeighborsSeen(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
     assert found[:, 0].tolist() == [0, 1, 0, 1, 0]
@@ -167,6 +167,6 @@ def test_user_values_equal_pandas() -> None:
 
 
 def test_catalog_features_ignore_plays() -> None:
-    """Two interactions of users over one catalog give the same item_catalog, so it can know nothing of the future."""
+    """Different interactions over the same catalog give the same item_catalog, so it cannot leak the test set."""
     empty = train_set([], 6, [[0], [0, 1], [1], [1], [0], []], [[0], [0], [1], [2], [0, 1], []], [[0], [0, 1], [1], [2], [0], []])
     np.testing.assert_array_equal(*(FEATURES["item_catalog"]().fit(world).table for world in (WORLD, empty)))

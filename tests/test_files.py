@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; a disk that is really full is one sentence that names the file."""
+"""Files appear complete or not at all; a full disk is one sentence that names the file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from musicrec.errors import StorageError
 from musicrec.events import export
 from musicrec.files import replaced, write_parquet
 from musicrec.models.als import ALS, FittedALS
-from musicrec.ranking import Blender, Columns
+from musicrec.ranking import Blender, FeatureColumns
 from musicrec.ranking.ranker import Ranker
 from tests.worlds import random_world
 
@@ -29,7 +29,7 @@ def _als(path: Path) -> None:
 def _ranker(path: Path) -> None:
     rows = Pool(np.arange(20.0)[:, None], np.arange(20) % 2)
     trees = CatBoost({"iterations": 2, "verbose": False, "allow_writing_files": False}).fit(rows)
-    Ranker(trees, Columns((), {}), Blender((), 0.0, np.empty(0))).save(path)
+    Ranker(trees, FeatureColumns((), {}), Blender((), 0.0, np.empty(0))).save(path)
 
 
 def _lists(path: Path) -> None:
@@ -51,19 +51,19 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_file(name: str, tmp_path: Path) -> None:
-    """Where the unfinished file finds no space, the sentence names the file, and only the earlier one is left."""
+    """When the partial file cannot be written, the message names the file, and only the earlier file is left."""
     (tmp_path / name).write_bytes(b"earlier")
     (tmp_path / f"{name}.part").symlink_to("/dev/full")
-    with pytest.raises(StorageError, match=r"^[^\n]*No space left on device[^\n]*; free space or choose another folder\.$") as told:
+    with pytest.raises(StorageError, match=r"^[^\n]*No space left on device[^\n]*; free space or choose another folder\.$") as caught:
         WRITERS[name](tmp_path / name)
-    assert str(told.value).startswith(f"{tmp_path / name} cannot be written: ")
+    assert str(caught.value).startswith(f"{tmp_path / name} cannot be written: ")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == b"earlier"
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_whole_file_takes_the_place_of_the_earlier_one(name: str, tmp_path: Path) -> None:
-    """What was there is gone, and no unfinished file is left."""
+    """The earlier content is replaced, and no partial file is left."""
     (tmp_path / name).write_bytes(b"earlier")
     WRITERS[name](tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -71,14 +71,14 @@ def test_a_whole_file_takes_the_place_of_the_earlier_one(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
-def test_what_ends_the_block_leaves_the_earlier_file(fault: type[BaseException], tmp_path: Path) -> None:
-    """Ctrl-C and errors pass as they are; nothing unfinished is left."""
-    def broken_off() -> None:
-        with replaced(tmp_path / "a") as half:
-            half.write_bytes(b"half")
+def test_an_exception_leaves_the_earlier_file(fault: type[BaseException], tmp_path: Path) -> None:
+    """Ctrl-C and errors are raised unchanged; no partial file is left."""
+    def interrupted() -> None:
+        with replaced(tmp_path / "a") as partial:
+            partial.write_bytes(b"partial")
             raise fault
 
     (tmp_path / "a").write_bytes(b"earlier")
     with pytest.raises(fault):
-        broken_off()
+        interrupted()
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"earlier")]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.dataset import Batch, Interactions, counts_by_row, interactions, interactions_from_batches
+from musicrec.dataset import EventBatch, Interactions, counts_by_row, interactions, interactions_from_batches
 from musicrec.errors import DataError
 
 ITEMS = np.array([3, 8, 9, 20, 21], np.int32)
@@ -16,12 +16,12 @@ ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(ITEMS.tolist()), st
                 max_size=60)
 
 
-def _batches(rows: list[Row], cuts: list[int], blended: bool) -> list[Batch]:
+def _batches(rows: list[Row], cuts: list[int], blended: bool) -> list[EventBatch]:
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     made = []
     for start, end in pairwise(edges):
         user, item, late, weight = (np.array([row[i] for row in rows[start:end]]) for i in range(4))
-        made.append(Batch(user.astype(np.int32), item.astype(np.int32), late.astype(np.int32),
+        made.append(EventBatch(user.astype(np.int32), item.astype(np.int32), late.astype(np.int32),
                           weight.astype(np.float32) if blended else None))
     return made
 
@@ -76,7 +76,7 @@ def test_descending_users_are_refused() -> None:
 @pytest.mark.parametrize("stray", [4, 2, 22, 10**9, -3])
 @pytest.mark.parametrize("far", [False, True], ids=["dense ids", "sparse ids"])
 def test_an_item_outside_the_catalog_is_refused_by_its_id(stray: int, far: bool) -> None:
-    """The sentence names the id, be it between, below or above the catalog's, in either way of looking ids up."""
+    """The message names the id, be it between, below or above the catalog's, in either way of looking ids up."""
     items = np.append(ITEMS, np.int32(2**30)) if far else ITEMS
     with pytest.raises(DataError, match=f"item id {stray} is not in the catalog"):
         interactions_from_batches(_batches([(1, 3, 0, 1.0), (1, stray, 0, 1.0)], [], False), items)

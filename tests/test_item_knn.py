@@ -108,6 +108,6 @@ def test_impossible_weights_are_refused(weight: float) -> None:
 
 @pytest.mark.parametrize("settings", [{"neighbors": 0}, {"half_life_days": -1}, {"min_weight": 2}, {"half_life_days": float("nan")}])
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
-    """The sentence names the setting."""
+    """The message names the setting."""
     with pytest.raises(ModelError, match=next(iter(settings))):
         ItemKNN(**settings).fit(random_world())  # type: ignore[arg-type]

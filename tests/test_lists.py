@@ -1,4 +1,4 @@
-"""Lists as arrays and as files: what is written is what is read, and a file is there whole or not at all."""
+"""Lists as arrays and as files: files are read as they were written, and are complete or absent."""
 
 import json
 import subprocess
@@ -101,7 +101,7 @@ def test_a_failure_in_the_middle_leaves_the_earlier_file(kind: type[Writer], fau
 
 @pytest.mark.parametrize("kind", ["Writer", "JsonLinesWriter"])
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_file(kind: str, tmp_path: Path) -> None:
-    """When no file may grow above 100 kB, the sentence names the file, and the earlier one is still read."""
+    """With a limit of 100 kB per file, the message names the file, and the earlier one is still read."""
     (tmp_path / "a").write_bytes(b"earlier")
     program = f"""
 import resource, signal
@@ -129,13 +129,13 @@ except StorageError as cause:
 
 
 def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
-    """The path stands in it."""
+    """The message names the path."""
     with pytest.raises(StorageError, match=r"nowhere/a cannot be written"):
         lists.write(tmp_path / "nowhere" / "a", [], ITEM_IDS)
 
 
 def test_batches_ask_for_all_users_once_in_order() -> None:
-    """Every user is asked for exactly once, at most `size` at a time, the last batch may be smaller."""
+    """Each user is in exactly one batch of at most `size` users."""
     asked: list[list[int]] = []
 
     class Echo:

@@ -27,7 +27,7 @@ Rows = pd.DataFrame
 
 
 def listens(seed: int = 0, n_users: int = N_USERS) -> Rows:
-    """A year of listening in two camps: even users like even tracks, and each camp moves on to higher ids over the year."""
+    """A year of plays by two groups: even users prefer even tracks, odd users odd ones, and tastes move to higher ids over the year."""
     rng = np.random.default_rng(seed)
     users = np.repeat(np.arange(1, n_users + 1), 40)
     days = rng.integers(0, 365, len(users))
@@ -38,7 +38,7 @@ def listens(seed: int = 0, n_users: int = N_USERS) -> Rows:
 
 
 def deleted(rows: Rows) -> Rows:
-    """Nothing happens after the cutoff."""
+    """No plays after the cutoff."""
     return rows[rows["started_at"] < CUTOFF]
 
 
@@ -52,19 +52,19 @@ def altered(rows: Rows) -> Rows:
 
 
 def added(rows: Rows) -> Rows:
-    """New users with small and large ids play everything from the cutoff itself on."""
+    """New users with small and large ids who play all tracks, beginning at the cutoff."""
     users, tracks = (part.ravel() for part in np.meshgrid([0, 7, 9000], np.arange(100, 100 + N_TRACKS)))
     times = [CUTOFF + timedelta(hours=int(hour)) for hour in np.arange(len(users)) // 2]
     return pd.concat([rows, pd.DataFrame({"user_id": users, "track_id": tracks, "started_at": times})], ignore_index=True)
 
 
 def earlier(rows: Rows) -> Rows:
-    """One more play on the last day before the fold, which must be seen."""
+    """One more play on the last day before the fold, which belongs to the train set."""
     one = pd.DataFrame({"user_id": [3], "track_id": [159], "started_at": [FOLD_START - timedelta(days=1)]})
     return pd.concat([rows, one], ignore_index=True)
 
 
-FUTURES: dict[str, Callable[[Rows], Rows]] = {"deleted": deleted, "altered": altered, "added": added}
+CHANGES: dict[str, Callable[[Rows], Rows]] = {"deleted": deleted, "altered": altered, "added": added}
 
 
 def raw(rows: Rows) -> tuple[pa.Table, pa.Table, pa.Table]:
@@ -82,7 +82,7 @@ def raw(rows: Rows) -> tuple[pa.Table, pa.Table, pa.Table]:
                 pa.schema([field for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])))
 
 
-Past = tuple[TrainSet, TrainSet, Interactions]
+Split = tuple[TrainSet, TrainSet, Interactions]
 
 
 def dataset_of(rows: Rows, folder: Path) -> Dataset:
@@ -96,26 +96,26 @@ def dataset_of(rows: Rows, folder: Path) -> Dataset:
     return Dataset(folder / "events.parquet", catalog(pq.read_table(folder / "items.parquet")))
 
 
-def past_of(rows: Rows, folder: Path) -> Past:
+def split_of(rows: Rows, folder: Path) -> Split:
     """The train set before the cutoff, the train set before a fold that ends at the cutoff, and the test set of the fold."""
     dataset = dataset_of(rows, folder)
     return (dataset.train_set(second(CUTOFF)), *dataset.split(second(FOLD_START), second(CUTOFF)))
 
 
 @pytest.fixture(scope="module")
-def pasts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Past]:
-    """The past as it is, with every other future, and with one more play before the fold."""
-    worlds = {"as it is": listens(), **{name: change(listens()) for name, change in FUTURES.items()}, "earlier": earlier(listens())}
-    return {name: past_of(rows, tmp_path_factory.mktemp("world")) for name, rows in worlds.items()}
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    """Train and test sets of the unchanged logs, of each change after the cutoff, and with one more play before the fold."""
+    worlds = {"unchanged": listens(), **{name: change(listens()) for name, change in CHANGES.items()}, "earlier": earlier(listens())}
+    return {name: split_of(rows, tmp_path_factory.mktemp("world")) for name, rows in worlds.items()}
 
 
-def parts(past: TrainSet) -> dict[str, np.ndarray]:
+def parts(train: TrainSet) -> dict[str, np.ndarray]:
     """All arrays of a train set."""
-    of_catalog = {f"{name}.{part}": getattr(getattr(past.catalog, name), part)
+    of_catalog = {f"{name}.{part}": getattr(getattr(train.catalog, name), part)
                     for name in ("genres", "artists", "albums") for part in ("indptr", "indices", "data")}
-    repeats = {f"repeats.{name}": getattr(past.repeats, name) for name in ("pairs", "starts", "times")}
-    return {"user_ids": past.user_ids, "item_ids": past.item_ids, "last_played": past.last_played, "cutoff": np.array(past.cutoff),
-            "indptr": past.matrix.indptr, "indices": past.matrix.indices, "data": past.matrix.data, **of_catalog, **repeats}
+    repeats = {f"repeats.{name}": getattr(train.repeats, name) for name in ("pairs", "starts", "times")}
+    return {"user_ids": train.user_ids, "item_ids": train.item_ids, "last_played": train.last_played, "cutoff": np.array(train.cutoff),
+            "indptr": train.matrix.indptr, "indices": train.matrix.indices, "data": train.matrix.data, **of_catalog, **repeats}
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -129,38 +129,38 @@ def two_stage() -> TwoStageRecommender:
     return TwoStageRecommender(models, {name: group() for name, group in FEATURES.items()}, candidates_per_model=30, max_candidates=40)
 
 
-def training_of(past: TrainSet, test: Interactions) -> TrainingTable:
+def training_of(train: TrainSet, test: Interactions) -> TrainingTable:
     """The rows of a fold that the ranker learns from."""
-    return two_stage().fit(past).training_table(test.user_ids, test, negatives=20)
+    return two_stage().fit(train).training_table(test.user_ids, test, negatives=20)
 
 
-@pytest.mark.parametrize("future", FUTURES)
-def test_train_and_test_sets_before_the_cutoff_do_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
-    """Every array of the train sets is the same with another future, and so is the test set of the fold: models see nothing else."""
-    for mine, other in zip(pasts["as it is"][:2], pasts[future][:2]):
-        assert same(parts(mine), parts(other))
-    mine, other = pasts["as it is"][2], pasts[future][2]
-    assert mine.user_ids.tobytes() == other.user_ids.tobytes()
-    assert mine.matrix.indices.tobytes() == other.matrix.indices.tobytes()
+@pytest.mark.parametrize("change", CHANGES)
+def test_train_and_test_sets_before_the_cutoff_do_not_depend_on_later_plays(splits: dict[str, Split], change: str) -> None:
+    """With other plays after the cutoff, every array of the train sets and of the fold's test set is the same."""
+    for unchanged, other in zip(splits["unchanged"][:2], splits[change][:2]):
+        assert same(parts(unchanged), parts(other))
+    unchanged, other = splits["unchanged"][2], splits[change][2]
+    assert unchanged.user_ids.tobytes() == other.user_ids.tobytes()
+    assert unchanged.matrix.indices.tobytes() == other.matrix.indices.tobytes()
 
 
-@pytest.mark.parametrize("future", FUTURES)
-def test_training_rows_do_not_know_the_future(pasts: dict[str, Past], future: str) -> None:
-    """Features, targets and groups of the training table are the same with another future."""
-    mine, other = (training_of(*pasts[name][1:]) for name in ("as it is", future))
-    assert len(mine) > 100
+@pytest.mark.parametrize("change", CHANGES)
+def test_training_rows_do_not_depend_on_later_plays(splits: dict[str, Split], change: str) -> None:
+    """With other plays after the cutoff, features, targets and groups of the training table are the same."""
+    unchanged, other = (training_of(*splits[name][1:]) for name in ("unchanged", change))
+    assert len(unchanged) > 100
     for part in ("features", "target", "group"):
-        assert getattr(mine, part).tobytes() == getattr(other, part).tobytes()
+        assert getattr(unchanged, part).tobytes() == getattr(other, part).tobytes()
 
 
-def test_an_earlier_event_is_seen(pasts: dict[str, Past]) -> None:
+def test_an_earlier_event_is_seen(splits: dict[str, Split]) -> None:
     """The comparison can fail: one more play before the fold changes train set and training rows."""
-    assert not same(parts(pasts["as it is"][0]), parts(pasts["earlier"][0]))
-    assert training_of(*pasts["as it is"][1:]).features.tobytes() != training_of(*pasts["earlier"][1:]).features.tobytes()
+    assert not same(parts(splits["unchanged"][0]), parts(splits["earlier"][0]))
+    assert training_of(*splits["unchanged"][1:]).features.tobytes() != training_of(*splits["earlier"][1:]).features.tobytes()
 
 
 def test_shuffled_targets_teach_the_ranker_nothing(tmp_path: Path) -> None:
-    """A ranker trained on shuffled targets is not published over its models, and falls behind the one trained on true targets."""
+    """A ranker trained on shuffled targets is not published, and has a lower NDCG than one trained on the true targets."""
     dataset = dataset_of(listens(n_users=300), tmp_path)
     table = training_of(*dataset.split(second(FOLD_START), second(CUTOFF)))
     shuffled = TrainingTable(table.features, table.columns, np.random.default_rng(0).permutation(table.target), table.group)

@@ -1,4 +1,4 @@
-"""Preprocessed tables against the same tables made by hand in Python, and what cannot be preprocessed."""
+"""Preprocessed tables against the same tables computed in plain Python, and logs that cannot be preprocessed."""
 
 import os
 import resource
@@ -41,7 +41,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def odd(any_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """The world with every oddity, preprocessed."""
+    """The logs of odd_rows, preprocessed."""
     return _made(odd_rows(), any_engine, tmp_path_factory.mktemp("odd"), ())
 
 
@@ -52,7 +52,7 @@ def _made(rows: Rows, connection: Any, folder: Path, leave_out: tuple[str, ...] 
 
 
 def odd_rows() -> Rows:
-    """The plain world with repeated names, unnamed and repeated ids, empty and missing lists, repeated plays, and shuffled rows."""
+    """Logs with repeated names, unnamed and repeated ids, empty and missing lists, repeated plays, and shuffled rows."""
     rows = raw_rows()
     tracks, names = rows["tracks"], rows["catalog_names"]
     tracks[0] |= {"albums": [1000, 1001, 1000, 1002], "genres": [3002, 777, 3000, 777]}
@@ -94,13 +94,13 @@ def items_by_hand(rows: Rows) -> list[dict[str, Any]]:
 
 
 def test_items_are_what_plain_python_makes(odd: Tables) -> None:
-    """Names without repeats in their order, other_genre_{id}, counts and scores, on a world with every oddity."""
-    for mine, expected in zip(odd["items"].to_pylist(), items_by_hand(odd_rows()), strict=True):
-        assert mine == {name: pytest.approx(value, abs=1e-7) if isinstance(value, float) else value for name, value in expected.items()}
+    """Names without repeats in their order, other_genre_{id}, counts and scores are the same for the logs of odd_rows."""
+    for item, expected in zip(odd["items"].to_pylist(), items_by_hand(odd_rows()), strict=True):
+        assert item == {name: pytest.approx(value, abs=1e-7) if isinstance(value, float) else value for name, value in expected.items()}
 
 
 def test_events_are_the_plays_in_order(odd: Tables) -> None:
-    """Ascending user, moment, track_seq and item; nothing lost, nothing merged."""
+    """Events ascend by user, time, track_seq and item; no play is missing or merged."""
     expected = [{"user_id": p["user_id"], "item_id": p["track_id"], "track_seq": p["track_seq"], "started_at": p["started_at"],
                  "listened": 1, "played_share": p["played_share"]} for p in odd_rows()["interactions"]]
     assert odd["events"].to_pylist() == sorted(expected, key=lambda p: (p["user_id"], p["started_at"], p["track_seq"], p["item_id"]))
@@ -123,7 +123,7 @@ def test_files_have_the_types_of_the_schema(any_engine: Any, tmp_path: Path, lea
         assert [(field.name, field.type) for field in found[name].schema] == expected
 
 
-def test_lists_of_nothing_are_read(connection: Any, tmp_path: Path) -> None:
+def test_columns_of_empty_lists_are_read(connection: Any, tmp_path: Path) -> None:
     """A column whose lists are all empty, stored as list<null>, gives empty lists, and no genres at all gives an empty table."""
     rows = raw_rows()
     tables = raw_tables(rows, connection, tmp_path)
@@ -159,7 +159,7 @@ def test_row_groups_follow_users(connection: Any, tmp_path: Path) -> None:
 
 
 def test_only_complete_tracks_and_their_plays_are_kept_when_asked(any_engine: Any, tmp_path: Path) -> None:
-    """A title, an album, an artist and a genre are needed; what the others were played is left out of every count."""
+    """Tracks without a title, an album, an artist or a genre are left out, and their plays are in no count."""
     found = _made(odd_rows(), any_engine, tmp_path, only_complete_tracks=True)
     assert found["items"]["item_id"].to_pylist() == [100, 102, 105, 106, 107, 108, 109]
     assert set(found["events"]["item_id"].to_pylist()) <= set(found["items"]["item_id"].to_pylist())
@@ -167,17 +167,17 @@ def test_only_complete_tracks_and_their_plays_are_kept_when_asked(any_engine: An
 
 
 def test_every_third_play_is_kept_when_asked(any_engine: Any, tmp_path: Path) -> None:
-    """Places 1, 4, 7 ... of each history stay."""
+    """Plays 1, 4, 7 ... of each user are kept."""
     found = _made(raw_rows(), any_engine, tmp_path, keep_every=3)["events"]
     assert set(found["track_seq"].to_pylist()) == {1, 4}
 
 
 def test_few_orphans_are_dropped_and_counted(connection: Any, tmp_path: Path) -> None:
-    """Up to the allowed share the plays go and the report says how many."""
+    """Up to the allowed share the plays are dropped, and the report says how many."""
     rows = raw_rows()
     rows["interactions"][3]["track_id"] = 55
     made = preprocessed(*raw_tables(rows, connection, tmp_path), max_orphan_share=0.02)
-    assert made.report == ("1 plays of tracks that the catalogue lacks were dropped.",)
+    assert made.report == ("1 plays of tracks that are not in the catalog were dropped.",)
     assert write(made, tmp_path / "out")["events"] == 59
 
 
@@ -188,11 +188,11 @@ def _change(table: str, **values: Any) -> Any:
 
 
 @pytest.mark.parametrize(("change", "sentence"), [
-    (_change("interactions", track_id=55), r"interactions: 1 of 60 rows \(1.7%\) name a track_id that tracks lacks"),
+    (_change("interactions", track_id=55), r"interactions: 1 of 60 rows \(1.7%\) have a track_id that is not in tracks"),
     (lambda rows: rows["interactions"].clear(), "interactions has no rows"),
     (lambda rows: rows["tracks"].clear(), "tracks has no rows"),
     (_change("tracks", track_id=100), "tracks: 1 track ids occur more than once, for example 100"),
-    (_change("tracks", track_id=-4), "tracks: column 'track_id' holds -4; ids must lie in 0"),
+    (_change("tracks", track_id=-4), "tracks: column 'track_id' holds -4; ids must be in 0"),
     (_change("tracks", track_id=2**31), "tracks: column 'track_id' holds 2147483648"),
     (_change("interactions", user_id=-1), "interactions: column 'user_id' holds -1"),
     (_change("interactions", started_at=None), "interactions: 1 rows have no started_at"),
@@ -206,8 +206,8 @@ def test_unusable_logs_are_refused_in_one_sentence(connection: Any, tmp_path: Pa
         preprocessed(*raw_tables(rows, connection, tmp_path))
 
 
-def test_a_damaged_file_is_refused_whether_checks_or_writing_meet_it(connection: Any, tmp_path: Path) -> None:
-    """Bytes overwritten in the middle of the plays stop the checks, in the middle of the names the writing; both are DataError."""
+def test_a_damaged_file_is_refused_by_the_checks_or_while_writing(connection: Any, tmp_path: Path) -> None:
+    """Overwritten bytes in interactions make the checks fail, in catalog_names the writing; both raise DataError."""
     rows = raw_rows(300, 400)
     for name in ("interactions", "catalog_names"):
         tables = raw_tables(rows, connection, tmp_path)
@@ -221,7 +221,7 @@ def test_a_damaged_file_is_refused_whether_checks_or_writing_meet_it(connection:
 
 
 def test_a_disk_that_fills_up_leaves_the_earlier_files(connection: Any, tmp_path: Path) -> None:
-    """With the largest file size limited by the system, writing ends in a sentence; the old files are whole and nothing else lies there."""
+    """With a limited file size, writing raises StorageError; the old files are unchanged and no other file is left."""
     made = preprocessed(*raw_tables(raw_rows(300, 400), connection, tmp_path))
     write(made, tmp_path / "out")
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -246,12 +246,12 @@ long = connection.sql("""select (i // 10)::int user_id, 1 item_id, i::int track_
                          from range(60000000) t(i)""")
 small = connection.sql("select 1 as track_id")
 print("writing", flush=True)
-write(Preprocessed(long, small, small, lambda heard, genres, low, high: heard, ("track_id",)), Path(sys.argv[1]))
+write(Preprocessed(long, small, small, lambda listeners, genres, low, high: listeners, ("track_id",)), Path(sys.argv[1]))
 '''
 
 
 def test_ctrl_c_in_the_middle_leaves_the_earlier_files(tmp_path: Path) -> None:
-    """SIGINT while events are written ends the process soon; earlier files are untouched and no half of one remains."""
+    """SIGINT while events are written ends the process within 20 s; earlier files are unchanged and no partial file is left."""
     (tmp_path / "items.parquet").write_text("earlier")
     process = subprocess.Popen([sys.executable, "-c", _LONG, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                text=True, cwd=Path(__file__).parents[1])
@@ -267,7 +267,7 @@ def test_ctrl_c_in_the_middle_leaves_the_earlier_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("folder", "interactions"), [("lastfm_artists", "interactions"), ("playlists", "interactions_additions_only")])
-def test_real_logs_are_prepared_whole(connection: Any, tmp_path: Path, folder: str, interactions: str) -> None:
+def test_real_logs_are_preprocessed_completely(connection: Any, tmp_path: Path, folder: str, interactions: str) -> None:
     """Every play of two real data sets becomes an event, every track an item."""
     files = [DATA / folder / f"{name}.parquet" for name in ("tracks", "catalog_names", interactions)]
     if not files[0].exists():

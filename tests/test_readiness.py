@@ -56,7 +56,7 @@ def test_ready_follows_redis(tmp_path: Path) -> None:
         wait_for_ready(found, 200)
         os.kill(client.info("server")["process_id"], 9)
         assert put(found) == 503
-        assert "refuses" in wait_for_ready(found, 503)
+        assert "failed" in wait_for_ready(found, 503)
         with redis_server(tmp_path, port):
             wait_for_ready(found, 200)
             assert put(found) == 200
@@ -105,7 +105,7 @@ def test_a_redis_sentinel_is_refused_at_the_start(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait()
-    assert "is a Redis Sentinel, which keeps no plays; name the server it watches" in said
+    assert "is a Redis Sentinel, which stores no plays; name the server it monitors" in said
 
 
 @pytest.mark.slow

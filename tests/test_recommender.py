@@ -165,7 +165,7 @@ def _mapped(array: Any) -> bool:
 
 
 def test_loaded_arrays_are_memory_mapped(tmp_path: Path) -> None:
-    """Train set, factors, similarities and feature tables of a loaded recommender lie in the files, not in the memory of the process."""
+    """Train set, factors, similarities and feature tables of a loaded recommender are memory-mapped."""
     fitted = saved_and_loaded(whole(), tmp_path).fitted
     train, models = fitted.train, fitted.models
     arrays = {"user_ids": train.user_ids, "item_ids": train.item_ids, "indptr": train.matrix.indptr, "indices": train.matrix.indices,
@@ -188,7 +188,7 @@ def test_a_saved_recommender_has_no_pickle(tmp_path: Path) -> None:
 
 
 def refused(folder: Path) -> None:
-    """Loading raises one sentence that names the folder."""
+    """Loading raises ArtifactError that names the folder."""
     with pytest.raises(ArtifactError) as caught:
         TwoStageRecommender.load(folder)
     assert str(folder) in str(caught.value)
@@ -197,7 +197,7 @@ def refused(folder: Path) -> None:
 
 
 def test_a_missing_or_cut_file_is_one_sentence(tmp_path: Path) -> None:
-    """Without any one of its files, or with any one cut off, the folder is refused."""
+    """Where any one file is missing or truncated, loading raises ArtifactError."""
     folder = tmp_path / "recommender"
     whole().save(folder)
     for path in list(folder.iterdir()):
@@ -242,14 +242,14 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_or_foreign_folder_is_one_sentence(damage: str, tmp_path: Path) -> None:
-    """Whatever stands in its place, a folder that holds no recommender is refused by name."""
+    """A folder with no readable recommender raises ArtifactError that names it."""
     whole().save(tmp_path / "recommender")
     DAMAGES[damage](tmp_path / "recommender")
     refused(tmp_path / "recommender")
 
 
 def test_a_failed_save_keeps_the_earlier_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """When the disk is full, at whichever file, the earlier recommender stays and nothing else is left behind."""
+    """When the disk is full, at any of the files, the earlier recommender stays and no other file is left."""
     folder, other = tmp_path / "recommender", plain()
     whole().save(folder)
     save = np.save
@@ -295,7 +295,7 @@ def test_saving_replaces_an_earlier_folder(tmp_path: Path) -> None:
     assert_same_answers(plain(), TwoStageRecommender.load(folder))
 
 
-def test_the_candidate_table_is_for_people() -> None:
+def test_the_candidate_table_as_a_data_frame() -> None:
     """user_id, item_id, score, then each model's score, rank and zscore and all features; best first within a user."""
     made = whole()
     users = [int(made.fitted.train.user_ids[4]), COLD, int(made.fitted.train.user_ids[0])]
@@ -384,7 +384,7 @@ def test_one_order_alone_has_the_list_that_it_has_among_all() -> None:
         assert alone[order].scores.tobytes() == together[order].scores.tobytes()
 
 
-def test_models_that_an_order_does_not_need_are_not_asked() -> None:
+def test_models_that_an_order_does_not_need_are_not_called() -> None:
     """For the list of one model no other model computes anything, and for a list of candidates no baseline."""
     made, users = whole(), whole().fitted.train.user_ids[:3]
     for order, needed in (("als", {"als"}), ("popular", {"popular"}), (RRF, set(made.models))):
@@ -451,7 +451,7 @@ def test_only_frees_the_other_models() -> None:
 
 
 def test_an_unfitted_recommender_says_so(tmp_path: Path) -> None:
-    """Whatever needs a fitted recommender says in one sentence that it is not fitted."""
+    """Methods that need a fitted recommender raise RankingError that says so."""
     unfitted = whole().unfitted
     uses: list[Callable[[], Any]] = [
         lambda: unfitted.recommend([1]), lambda: unfitted.candidates([1]), lambda: unfitted.lists(np.array([1], np.int32), 3),
@@ -463,7 +463,7 @@ def test_an_unfitted_recommender_says_so(tmp_path: Path) -> None:
 
 
 def test_an_order_that_does_not_exist_is_refused() -> None:
-    """The sentence names the orders that there are, and the ranker where it is missing."""
+    """The message names the orders that there are, and the ranker where it is missing."""
     for use in (lambda: plain().with_order("best"), lambda: plain().lists(np.array([1], np.int32), 3, ["best"])):
         with pytest.raises(RankingError, match="no order 'best'; choose one of random, popular, als, item_knn, popular_by_genre, rrf"):
             use()
@@ -474,7 +474,7 @@ def test_an_order_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("ids", [[2**32 + 7], np.array([2**32 + 7]), [1.5], ["7"], [2**80]])
 def test_ids_that_are_no_int32_are_refused(ids: Any) -> None:
     """An id out of range does not become the id of somebody else."""
-    with pytest.raises(RankingError, match="user ids must be whole numbers"):
+    with pytest.raises(RankingError, match="user ids must be integers"):
         plain().recommend(ids)
 
 

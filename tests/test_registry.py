@@ -1,4 +1,4 @@
-"""Runs appear whole or not at all, readers notice every damage, and the way back is one call."""
+"""Runs are published completely or not at all, damage is detected, and earlier runs can be made current."""
 
 import json
 import os
@@ -33,12 +33,12 @@ def run_folder(folder: Path, rows: int = 2) -> Path:
         if columns is not None:
             pq.write_table(pa.table([pa.nulls(rows, kind) for kind in columns.arrow.types], schema=columns.arrow), folder / name)
     (folder / "recommendations_ub.json").write_text('{"user": 1, "tracks": [10]}\n' * rows)
-    (folder / "work in progress.txt").write_text("not to be published")
+    (folder / "other.txt").write_text("not to be published")
     return folder
 
 
 def test_what_is_published_is_what_is_read(place: Storage, tmp_path: Path) -> None:
-    """The manifest tells settings, metrics, findings, code version, and bytes, checksum and rows of every file."""
+    """The manifest has settings, metrics, findings, code version, and bytes, checksum and rows of every file."""
     folder = run_folder(tmp_path / "made")
     run_id = registry.publish(place, folder, INFO)
     run = registry.current(place)
@@ -48,7 +48,7 @@ def test_what_is_published_is_what_is_read(place: Storage, tmp_path: Path) -> No
     assert run.info.findings == [{"finding": "repeats", "count": 3}]
     assert run.info.code_version == "0.1.0+abc"
     assert run.files["items.parquet"].rows == run.files["recommendations_ub.json"].rows == 2
-    assert set(run.files) == {path.name for path in folder.iterdir()} - {"work in progress.txt"}
+    assert set(run.files) == {path.name for path in folder.iterdir()} - {"other.txt"}
     back = registry.fetch(place, None, run.files, tmp_path / "cache")
     for name, file in run.files.items():
         assert (back / name).read_bytes() == (folder / name).read_bytes()
@@ -56,7 +56,7 @@ def test_what_is_published_is_what_is_read(place: Storage, tmp_path: Path) -> No
 
 
 def test_nothing_published_is_one_sentence(place: Storage, tmp_path: Path) -> None:
-    """An empty place says which command publishes."""
+    """Where nothing is published, the message names a command that publishes."""
     with pytest.raises(ArtifactError, match=r"nothing is published at .*make demo"):
         registry.fetch(place, None, ["items.parquet"], tmp_path / "cache")
 
@@ -83,7 +83,7 @@ def test_what_an_earlier_run_left_in_the_folder_is_not_published(tmp_path: Path)
 
 
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
-    """A table that its readers could not use is not published."""
+    """A table without a required column raises SchemaError, and nothing is published."""
     folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
     pq.write_table(pa.table({"user_id": pa.array([1], pa.int32())}), folder / "recommendations.parquet")
     with pytest.raises(SchemaError, match=r"recommendations\.parquet has no column 'item_id'"):
@@ -91,12 +91,12 @@ def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
     assert place.list() == []
 
 
-def test_a_cut_off_table_is_refused(tmp_path: Path) -> None:
-    """Half a parquet file is named before anything is written."""
+def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
+    """A truncated parquet file raises ArtifactError before anything is written."""
     folder, place = run_folder(tmp_path / "made"), storage(str(tmp_path / "published"), {})
     whole = (folder / "similar.parquet").read_bytes()
     (folder / "similar.parquet").write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(ArtifactError, match=r"similar\.parquet is not a whole parquet file"):
+    with pytest.raises(ArtifactError, match=r"similar\.parquet is not a complete parquet file"):
         registry.publish(place, folder, INFO)
     assert place.list() == []
 
@@ -126,18 +126,18 @@ def test_rolling_back_to_an_unknown_or_incomplete_run_is_refused(place: Storage,
 
 
 def test_a_missing_file_is_named(place: Storage, tmp_path: Path) -> None:
-    """A file that vanished from the storage, and one that never was in the run, are two different sentences."""
+    """A file that is missing in the storage, and a file that is not in the manifest, have different messages."""
     run_id = registry.publish(place, run_folder(tmp_path / "made"), INFO)
     place.delete(f"runs/{run_id}/similar.parquet")
     with pytest.raises(ArtifactError, match=r"similar\.parquet is missing"):
         registry.fetch(place, None, ["similar.parquet"], tmp_path / "cache")
-    with pytest.raises(ArtifactError, match=r"holds no cb_model\.cbm; it holds items\.parquet"):
+    with pytest.raises(ArtifactError, match=r"has no file cb_model\.cbm; it has items\.parquet"):
         registry.fetch(place, None, ["cb_model.cbm"], tmp_path / "cache")
 
 
 @pytest.mark.parametrize("place_of_change", [0.0, 0.5, 0.99])
 def test_a_changed_byte_is_noticed(place: Storage, place_of_change: float, tmp_path: Path) -> None:
-    """One byte of one file makes the file refused by name, and a repaired file is read again."""
+    """One changed byte raises ArtifactError that names the file; the repaired file is read again."""
     run_id = registry.publish(place, run_folder(tmp_path / "made"), INFO)
     key = f"runs/{run_id}/recommendations.parquet"
     content = bytearray(place.read(key))
@@ -151,7 +151,7 @@ def test_a_changed_byte_is_noticed(place: Storage, place_of_change: float, tmp_p
 
 
 def test_a_file_changed_after_it_was_checked_is_noticed(place: Storage, tmp_path: Path) -> None:
-    """The second fetch trusts the first one only while the file is untouched."""
+    """The second fetch skips the check only while the file is unchanged."""
     registry.publish(place, run_folder(tmp_path / "made"), INFO)
     folder = registry.fetch(place, None, ["items.parquet"], tmp_path / "cache")
     checked = (folder / "items.parquet").stat().st_mtime_ns
@@ -173,7 +173,7 @@ def test_a_file_changed_after_it_was_checked_is_noticed(place: Storage, tmp_path
 ], ids=["not json", "no object", "foreign format", "no run", "nested", "large", "long format", "number for a run"])
 @pytest.mark.parametrize("key", ["pointer", "manifest"])
 def test_a_damaged_or_foreign_manifest_or_pointer_is_one_sentence(key: str, content: bytes, sentence: str, tmp_path: Path) -> None:
-    """Half a file, another kind of JSON and a foreign format are told apart."""
+    """Truncated JSON, JSON of another type and another format have different messages."""
     place = storage(str(tmp_path / "published"), {})
     run_id = registry.publish(place, run_folder(tmp_path / "made"), INFO)
     place.write(registry.CURRENT if key == "pointer" else f"runs/{run_id}/manifest.json", content)
@@ -183,7 +183,7 @@ def test_a_damaged_or_foreign_manifest_or_pointer_is_one_sentence(key: str, cont
 
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "a/b", "a b", "x" * 65, "\N{SNOWMAN}", "a\n", "\0"])
 def test_a_run_id_that_could_be_no_folder_is_refused(run_id: str, place: Storage, tmp_path: Path) -> None:
-    """A run id has up to 64 letters, digits, dots, dashes and underscores, in the pointer and from a person, and leads nowhere else."""
+    """Run ids other than up to 64 letters, digits, dots, dashes and underscores are refused, as arguments and in the pointer."""
     registry.publish(place, run_folder(tmp_path / "made"), INFO)
     with pytest.raises(ArtifactError, match="is not at"):
         registry.rollback(place, run_id)
@@ -199,7 +199,7 @@ def test_a_run_id_that_could_be_no_folder_is_refused(run_id: str, place: Storage
     ("files", {"../../items.parquet": {"bytes": 1, "sha256": "0" * 64, "rows": 1}}), ("files", None),
 ])
 def test_a_manifest_is_checked_field_by_field(field: str, value: object, tmp_path: Path) -> None:
-    """A date that is no date, a checksum that is a number, a file that lies elsewhere and the like are damage, and the field is named."""
+    """An invalid date, a checksum that is a number, a file outside the run and the like are damage, and the message names the field."""
     place = storage(str(tmp_path / "published"), {})
     key = f"runs/{registry.publish(place, run_folder(tmp_path / 'made'), INFO)}/manifest.json"
     place.write(key, json.dumps({**json.loads(place.read(key)), field: value}).encode())
@@ -208,8 +208,8 @@ def test_a_manifest_is_checked_field_by_field(field: str, value: object, tmp_pat
     assert "\n" not in str(told.value)
 
 
-def test_a_manifest_that_nobody_could_read_is_not_published(tmp_path: Path) -> None:
-    """More findings than a manifest may hold are refused before anything is written."""
+def test_a_manifest_larger_than_readers_accept_is_not_published(tmp_path: Path) -> None:
+    """A manifest above the limit raises ArtifactError before anything is written."""
     place = storage(str(tmp_path / "published"), {})
     with pytest.raises(ArtifactError, match=r"the manifest .* would have 1,\d{3},\d{3} bytes"):
         registry.publish(place, run_folder(tmp_path / "made"), RunInfo({"long": "x" * (1 << 20)}))
@@ -217,7 +217,7 @@ def test_a_manifest_that_nobody_could_read_is_not_published(tmp_path: Path) -> N
 
 
 def test_publishing_killed_in_the_middle_leaves_the_earlier_run(tmp_path: Path) -> None:
-    """After kill -9 during the copy the earlier run is current, and the half run is not among the runs."""
+    """After kill -9 during the copy the earlier run is current, and the partial run is not among the runs."""
     place = storage(str(tmp_path / "published"), {})
     first = registry.publish(place, run_folder(tmp_path / "made"), INFO)
     (tmp_path / "made" / "als_model.npz").write_bytes(b"x" * 200_000_000)
@@ -237,7 +237,7 @@ registry.publish(storage({str(tmp_path / 'published')!r}, {{}}), Path({str(tmp_p
 
 
 def test_publishing_interrupted_in_the_middle_removes_what_it_sent(tmp_path: Path) -> None:
-    """Ctrl-C leaves the earlier run and nothing of the later one."""
+    """After Ctrl-C the earlier run is current, and no file of the new one is left."""
 
     class Interrupted:
         """A folder whose third upload is interrupted by the user."""
@@ -264,7 +264,7 @@ def test_publishing_interrupted_in_the_middle_removes_what_it_sent(tmp_path: Pat
 
 
 def test_a_server_killed_while_publishing_leaves_the_earlier_run(tmp_path: Path) -> None:
-    """The publisher gets one sentence; when the server is back, readers still get the earlier run."""
+    """Publishing raises StorageError; after a restart of the server the earlier run is read."""
     (tmp_path / "s3" / "music").mkdir(parents=True)
     with s3_server(tmp_path / "s3") as running:
         place = storage("s3://music/app", running.environment())
@@ -279,8 +279,8 @@ def test_a_server_killed_while_publishing_leaves_the_earlier_run(tmp_path: Path)
         registry.fetch(place, None, REQUIRED, tmp_path / "cache")
 
 
-def test_a_reader_sees_whole_runs_while_another_publishes(place: Storage, tmp_path: Path) -> None:
-    """Whatever moment a reader chooses, the files it gets belong to one run and are whole."""
+def test_a_reader_sees_complete_runs_while_another_publishes(place: Storage, tmp_path: Path) -> None:
+    """At any time, the files that a reader gets are complete and of one run."""
     folders = [run_folder(tmp_path / f"made{rows}", rows) for rows in (1, 2)]
     registry.publish(place, folders[0], INFO)
     done = threading.Event()
@@ -302,8 +302,8 @@ def test_a_reader_sees_whole_runs_while_another_publishes(place: Storage, tmp_pa
     assert len(seen) > 1
 
 
-def test_the_manifest_is_plain_json_for_other_tools(tmp_path: Path) -> None:
-    """No NaN, no numpy: any JSON reader takes it."""
+def test_the_manifest_is_standard_json(tmp_path: Path) -> None:
+    """The manifest has no NaN, so that any JSON parser reads it."""
     place = storage(str(tmp_path / "published"), {})
     run_id = registry.publish(place, run_folder(tmp_path / "made"), INFO)
 
@@ -321,7 +321,7 @@ def four_runs(place: Storage, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("keep", "gone"), [(5, []), (4, []), (3, []), (2, [1]), (1, [1, 2]), (0, [1, 2, 3])])
 def test_pruning_keeps_the_latest_and_the_current_run(keep: int, gone: list[int], place: Storage, tmp_path: Path) -> None:
-    """Of four runs, the first one current, the older ones above `keep` go with all their files, and a dry run says which."""
+    """Of four runs, the first one current, all but the latest `keep` are removed with their files; a dry run returns the same ids."""
     whole = four_runs(place, tmp_path / "made")
     registry.rollback(place, whole[0])
     before, wanted = place.list(), [whole[number] for number in gone]
@@ -331,8 +331,8 @@ def test_pruning_keeps_the_latest_and_the_current_run(keep: int, gone: list[int]
     assert place.list() == [key for key in before if key.split("/")[1:2] not in [[run_id] for run_id in wanted]]
 
 
-def test_pruning_touches_nothing_but_files_of_whole_runs(place: Storage, tmp_path: Path) -> None:
-    """Half published runs, folders and manifests of other programs, damaged runs and notes within an old run stay byte for byte."""
+def test_pruning_removes_only_files_of_complete_runs(place: Storage, tmp_path: Path) -> None:
+    """Partial runs, folders and manifests of other programs, damaged runs and other files within an old run stay unchanged."""
     first, second, third, _ = four_runs(place, tmp_path / "made")
     place.delete(f"runs/{second}/items.parquet")
     others = {"runs/20211231T000000Z-killed/items.parquet": b"half published", "runs/2019-thesis/data.parquet": b"not ours",
@@ -349,8 +349,8 @@ def test_pruning_touches_nothing_but_files_of_whole_runs(place: Storage, tmp_pat
     assert place.list(f"runs/{first}/") == [f"runs/{first}/why.md"]
 
 
-def test_pruning_removes_nothing_when_it_cannot_know_what_is_served(place: Storage, tmp_path: Path) -> None:
-    """A damaged pointer, and a negative number to keep, are refused in one sentence."""
+def test_pruning_removes_nothing_without_a_readable_pointer(place: Storage, tmp_path: Path) -> None:
+    """A damaged pointer, and a negative number to keep, raise ArtifactError."""
     four_runs(place, tmp_path / "made")
     before = place.list()
     with pytest.raises(ArtifactError, match="-1 runs cannot be kept"):
@@ -363,7 +363,7 @@ def test_pruning_removes_nothing_when_it_cannot_know_what_is_served(place: Stora
 
 def test_the_command_line_lists_checks_and_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                      capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command says what it did; a changed byte is found although the file was trusted before."""
+    """Each command prints what it did; a changed byte is found although the file was checked before."""
     (tmp_path / "config.ini").write_text(Path("config.ini").read_text())
     monkeypatch.chdir(tmp_path)
     place = storage("artifacts", {})

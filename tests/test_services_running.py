@@ -19,7 +19,7 @@ from musicrec.cli.processes import free_urls, running
 from musicrec.cli.serve import watch
 from musicrec.errors import ServiceError, StorageError
 from musicrec.registry import RunInfo
-from musicrec.settings import Urls
+from musicrec.settings import UrlSettings
 from musicrec.storage import storage
 from tests.s3_server import free_port, s3_server
 from tests.service_world import write_run
@@ -39,13 +39,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def addresses() -> Urls:
+def addresses() -> UrlSettings:
     """Three free ports."""
     names = ("recommendations_url", "features_store_url", "events_store_url")
-    return Urls(**{name: f"http://127.0.0.1:{free_port()}" for name in names})
+    return UrlSettings(**{name: f"http://127.0.0.1:{free_port()}" for name in names})
 
 
-def told(urls: Urls) -> dict[str, str]:
+def told(urls: UrlSettings) -> dict[str, str]:
     """The environment that makes a program use these addresses."""
     return {**os.environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
 

@@ -26,7 +26,7 @@ def dense_cosine(left: np.ndarray) -> np.ndarray:
 
 
 def factors(world: TrainSet, seed: int = 0) -> np.ndarray:
-    """Item vectors that nobody trained."""
+    """Random item vectors."""
     return np.random.default_rng(seed).normal(size=(len(world.catalog), 5)).astype(np.float32)
 
 
@@ -128,7 +128,7 @@ def test_lists_are_well_formed(seed: int, k: int, with_factors: bool) -> None:
 
 
 def test_a_track_without_listeners_gets_its_album_mates() -> None:
-    """Content speaks for a track that nobody played, the more popular mate first."""
+    """A track that nobody played gets similar items by content, the more popular one first."""
     world = train_set([(1, 0, 1), (2, 0, 1), (1, 1, 1)], 4, genres=[[0]] * 4, artists=[[0], [0], [0], [1]], albums=[[0], [0], [0], [1]])
     items, _, sources = similar_items(world, None, 3)
     assert items[2].tolist() == [0, 1, 3]

@@ -42,6 +42,6 @@ def test_only_the_most_seen_items_take_part() -> None:
 
 @pytest.mark.parametrize("bad", [SLIM(l1=-1), SLIM(l1=0, l2=0), SLIM(candidates=0), SLIM(max_items=0), SLIM(l2=float("nan"))])
 def test_settings_out_of_range_are_refused(bad: SLIM) -> None:
-    """One sentence with all values."""
+    """The message has all values."""
     with pytest.raises(ModelError, match="slim has l1"):
         bad.fit(random_world())

@@ -1,4 +1,4 @@
-"""The three parquet files: what is read, and what is refused with one sentence."""
+"""The reader of the Yandex Music data: what it reads, and what it refuses."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -20,7 +20,7 @@ DAYS = pa.array([datetime(2022, 1, 1), datetime(2022, 3, 1), datetime(2022, 12, 
 
 
 def small() -> Tables:
-    """Two tracks, two users, three listens."""
+    """Two tracks, two users, three plays."""
     ids = pa.list_(pa.int64())
     return {
         "tracks": pa.table({"track_id": pa.array([26, 38], pa.int64()), "albums": pa.array([[3], []], ids),
@@ -54,7 +54,7 @@ def with_column(tables: Tables, table: str, column: str, values: pa.Array | None
 
 
 def test_what_was_stored_is_read(tmp_path: Path) -> None:
-    """Rows come out as they went in."""
+    """The tables have the rows of the files."""
     tables = small()
     found = read(stored(tmp_path, tables))
     assert found.report == ()
@@ -72,10 +72,10 @@ def test_what_was_stored_is_read(tmp_path: Path) -> None:
     ("interactions", "track_seq", pa.array([1, 2, 1], pa.int64())),
     ("catalog_names", "name", pa.array(["Complimentary", "None", "Children", "Catapult", "pop"], pa.large_string())),
 ], ids=["list<null>", "date32", "ns", "ms", "wide ids", "wide seq", "large text"])
-def test_kindred_types_are_taken(tmp_path: Path, table: str, column: str, values: pa.Array) -> None:
+def test_types_of_the_same_family_are_read(tmp_path: Path, table: str, column: str, values: pa.Array) -> None:
     """A type of the right family gives the same table as the usual type."""
-    usual, kindred = read(stored(tmp_path / "a", small())), read(stored(tmp_path / "b", with_column(small(), table, column, values)))
-    left, right = getattr(usual, table), getattr(kindred, table)
+    usual, other = read(stored(tmp_path / "a", small())), read(stored(tmp_path / "b", with_column(small(), table, column, values)))
+    left, right = getattr(usual, table), getattr(other, table)
     assert left.schema() == right.schema()
     assert (table, column) == ("tracks", "albums") or left.to_pyarrow().equals(right.to_pyarrow())
 
@@ -88,7 +88,7 @@ def test_a_stored_index_is_left_out(tmp_path: Path) -> None:
 
 
 def test_played_share_is_kept(tmp_path: Path) -> None:
-    """Where the file knows how much was played, the table knows it."""
+    """Where the file has played_share, the table has it, too."""
     tables = small()
     tables["interactions"] = tables["interactions"].append_column("played_share", pa.array([0.5, 1.0, 0.25], pa.float64()))
     assert sorted(read(stored(tmp_path, tables)).interactions.played_share.to_pyarrow().to_pylist()) == [0.25, 0.5, 1.0]
@@ -109,10 +109,10 @@ def _overwritten_inside(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tracks", "catalog_names", "interactions"])
-@pytest.mark.parametrize(("damage", "word"), [(Path.unlink, "does not exist"), (_as_text, "not a parquet file"), (_cut, "cut off")],
-                         ids=["missing", "text", "cut off"])
+@pytest.mark.parametrize(("damage", "word"), [(Path.unlink, "does not exist"), (_as_text, "not a parquet file"), (_cut, "truncated")],
+                         ids=["missing", "text", "truncated"])
 def test_unusable_files_are_refused(tmp_path: Path, name: str, damage: Callable[[Path], Any], word: str) -> None:
-    """The sentence names the file and what is wrong with it."""
+    """The message names the file and what is wrong with it."""
     damage(stored(tmp_path, small()) / f"{name}.parquet")
     with pytest.raises(SourceError, match=word) as caught:
         read(tmp_path)
@@ -120,7 +120,7 @@ def test_unusable_files_are_refused(tmp_path: Path, name: str, damage: Callable[
 
 
 def test_a_file_damaged_inside_is_refused(tmp_path: Path) -> None:
-    """Pages that cannot be decoded are found before an engine meets them."""
+    """Pages that cannot be decoded are found before an engine reads them."""
     _overwritten_inside(stored(tmp_path, small()) / "interactions.parquet")
     with pytest.raises(SourceError, match=r"interactions\.parquet is damaged"):
         read(tmp_path)
@@ -133,8 +133,8 @@ def _two(numbers: list[int]) -> pa.Array:
 @pytest.mark.parametrize(("table", "column", "values", "error", "words"), [
     ("tracks", "genres", None, SchemaError, "genres"),
     ("interactions", "started_at", None, SchemaError, "started_at"),
-    ("interactions", "started_at", pa.array(["a", "b", "c"]), SchemaError, "moments"),
-    ("interactions", "user_id", pa.array(["x", "y", "z"]), SchemaError, "whole numbers"),
+    ("interactions", "started_at", pa.array(["a", "b", "c"]), SchemaError, "timestamps"),
+    ("interactions", "user_id", pa.array(["x", "y", "z"]), SchemaError, "integers"),
     ("tracks", "artists", pa.array(["x", "y"]), SchemaError, "lists"),
     ("tracks", "track_id", _two([26, 26]), SourceError, "26"),
     ("tracks", "track_id", _two([-4, 26]), SourceError, "-4"),
@@ -148,7 +148,7 @@ def _two(numbers: list[int]) -> pa.Array:
 ])
 def test_unusable_columns_are_refused(tmp_path: Path, table: str, column: str, values: pa.Array | None, error: type[MusicRecError],
                                       words: str) -> None:
-    """One sentence names the file, the column and the value."""
+    """The message is one line and names the file, the column and the value."""
     with pytest.raises(error) as caught:
         read(stored(tmp_path, with_column(small(), table, column, values)))
     sentence = str(caught.value)
@@ -160,7 +160,7 @@ def test_unusable_columns_are_refused(tmp_path: Path, table: str, column: str, v
 
 @pytest.mark.parametrize("name", ["tracks", "interactions"])
 def test_empty_tables_are_refused(tmp_path: Path, name: str) -> None:
-    """No track or no listen is no data."""
+    """A file without rows is an error."""
     tables = small()
     with pytest.raises(SourceError, match="no rows"):
         read(stored(tmp_path, {**tables, name: tables[name].slice(0, 0)}))
@@ -174,7 +174,7 @@ def test_every_source_says_what_it_reads() -> None:
         assert kind.read.__doc__
 
 
-def test_only_marked_files_are_called_generated(tmp_path: Path) -> None:
-    """Files without the mark, and missing ones, are not generated."""
+def test_only_files_with_the_metadata_are_generated(tmp_path: Path) -> None:
+    """Files without the metadata, and missing files, are not generated."""
     assert not is_generated(tmp_path)
     assert not is_generated(stored(tmp_path, small()))

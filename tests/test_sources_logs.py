@@ -1,4 +1,4 @@
-"""Other people's logs: what goes into a file of each kind comes out of the raw tables, and broken lines are told by number."""
+"""Readers of other logs: the raw tables have the plays of the files, and unreadable lines are reported by number."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ KINDS = ("botify", "lastfm", "columns", "parquet")
 
 
 def made(n: int = 3000, seed: int = 0) -> list[Play]:
-    """Plays (user, title, moment, share): titles with quotes, commas and Cyrillic letters; no (user, title) twice."""
+    """Plays (user, title, time, share): titles with quotes, commas and Cyrillic letters; no (user, title) twice."""
     rng = np.random.default_rng(seed)
     titles = [f'Ночь "{number}", часть {number % 7}' for number in range(60)]
     pairs = rng.permutation(100 * 60)[:n]
@@ -82,7 +82,7 @@ def read(kind: str, folder: Path) -> RawTables:
 
 
 def plays_of(found: RawTables) -> list[tuple[int, str, datetime]]:
-    """(user, title, moment) of every play, sorted."""
+    """(user, title, time) of every play, sorted."""
     names = found.catalog_names.filter(found.catalog_names.type == "track").to_pyarrow()
     titles = dict(zip(names["id"].to_pylist(), names["name"].to_pylist()))
     rows = found.interactions.to_pyarrow().to_pylist()
@@ -92,7 +92,7 @@ def plays_of(found: RawTables) -> list[tuple[int, str, datetime]]:
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip(kind: str, packed: bool, tmp_path: Path) -> None:
-    """Users, titles, moments, shares and artists of every play come out as they went in, from two files, packed or not."""
+    """Users, titles, times, shares and artists of all plays in two files are read, compressed or not."""
     plays = made()
     found = read(kind, stored(kind, tmp_path / "logs", plays, packed))
     users = {user: number for number, user in enumerate(sorted({user for user, *_ in plays}))}
@@ -109,7 +109,7 @@ def test_round_trip(kind: str, packed: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_places_in_a_history_follow_time(kind: str, tmp_path: Path) -> None:
+def test_track_seq_follows_time(kind: str, tmp_path: Path) -> None:
     """track_seq runs 1..n for each user in order of time."""
     table = read(kind, stored(kind, tmp_path / "logs", made(500))).interactions.to_pyarrow().to_pandas()
     table = table.sort_values(["user_id", "started_at"])
@@ -125,8 +125,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("kind", "line"), [(kind, line) for kind, found in BAD.items() for line in found])
-def test_a_bad_line_is_left_out_and_told_by_number(kind: str, line: str, tmp_path: Path) -> None:
-    """One bad line in 3,000 costs that line only; the report names its file and number."""
+def test_an_unreadable_line_is_left_out_and_reported_by_number(kind: str, line: str, tmp_path: Path) -> None:
+    """Of 3,001 lines only the unreadable one is left out; the report names its file and number."""
     plays = made(3000)
     folder = stored(kind, tmp_path / "logs", plays)
     path = next((folder / "service-1").iterdir())
@@ -140,8 +140,8 @@ def test_a_bad_line_is_left_out_and_told_by_number(kind: str, line: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["botify", "lastfm"])
-def test_a_line_that_is_no_text_is_told(kind: str, tmp_path: Path) -> None:
-    """Bytes that are not UTF-8 are a bad line like any other."""
+def test_a_line_that_is_not_utf_8_is_reported(kind: str, tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 are an unreadable line."""
     folder = stored(kind, tmp_path / "logs", made(3000))
     path = next((folder / "service-0").iterdir())
     path.write_bytes(b"\xff\xfe\xfd\n" + path.read_bytes())
@@ -149,8 +149,8 @@ def test_a_line_that_is_no_text_is_told(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_too_many_bad_lines_stop_the_reader(kind: str, tmp_path: Path) -> None:
-    """Four bad lines in 3,000 are more than 0.1 %: the sentence says how many and shows the first with their numbers."""
+def test_too_many_unreadable_lines_are_an_error(kind: str, tmp_path: Path) -> None:
+    """Four unreadable lines of 3,004 are more than 0.1 %: the message says how many and shows the first with their numbers."""
     folder = stored(kind, tmp_path / "logs", made(3000))
     path = next((folder / "service-1").iterdir())
     path.write_text(path.read_text(encoding="utf-8") + "\n".join(BAD[kind]) + "\n", encoding="utf-8")
@@ -178,8 +178,8 @@ def test_a_parquet_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         read("parquet", folder)
 
 
-def test_three_bad_lines_in_three_thousand_are_the_most(tmp_path: Path) -> None:
-    """Exactly 0.1 % is still read; one line more is not."""
+def test_a_tenth_of_a_percent_of_the_lines_may_be_unreadable(tmp_path: Path) -> None:
+    """3 of 3,000 lines are left out; 4 of 3,001 are an error."""
     folder = stored("lastfm", tmp_path / "logs", made(2997))
     path = next((folder / "service-1").iterdir())
     path.write_text(path.read_text(encoding="utf-8") + "bad\n" * 3, encoding="utf-8")
@@ -191,8 +191,8 @@ def test_three_bad_lines_in_three_thousand_are_the_most(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_disk_that_cannot_hold_the_imported_logs_is_one_sentence(kind: str, tmp_path: Path) -> None:
-    """The sentence names the work folder; what an earlier import left there stays, nothing half-written does."""
+def test_a_full_disk_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    """The message names the work folder; files of an earlier import stay, and no partial file is left."""
     folder = stored(kind, tmp_path / "logs", made(300))
     read(kind, folder)
     before = (tmp_path / "work" / "interactions.parquet").read_bytes()
@@ -214,29 +214,29 @@ def _nothing(folder: Path) -> None:
 @pytest.mark.parametrize("prepare", [_none, _nothing])
 @pytest.mark.parametrize("kind", KINDS)
 def test_folders_without_logs_are_refused(kind: str, prepare: Callable[[Path], None], tmp_path: Path) -> None:
-    """A folder that is missing or holds no such file is one sentence."""
+    """A folder that is missing or has no such file is one sentence."""
     prepare(tmp_path / "logs")
     with pytest.raises(SourceError, match="logs"):
         read(kind, tmp_path / "logs")
 
 
 def test_logs_without_plays_are_refused(tmp_path: Path) -> None:
-    """Empty files hold no plays."""
+    """Files with blank lines only have no plays."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "data.json").write_text("\n\n")
     with pytest.raises(SourceError, match="no plays"):
         read("botify", tmp_path / "logs")
 
 
-def test_a_column_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """The sentence names the file, the column and what there is."""
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    """The message names the file, the column and the columns of the file."""
     folder = stored("columns", tmp_path / "logs", made(100))
     with pytest.raises(SchemaError, match=r"plays\.csv has no column 'listener'.*who, what"):
         Columns(folder=folder, user="listener", track="what", started_at="when", work=tmp_path / "work").read(ibis.duckdb.connect())
 
 
 def test_repeats_are_counted(tmp_path: Path) -> None:
-    """A track played again is another play, and the report says how many there are."""
+    """A repeated play is kept, and the report says how many there are."""
     plays = made(300)
     again = [(user, title, moment + timedelta(days=1), share) for user, title, moment, share in plays[:40]]
     found = read("lastfm", stored("lastfm", tmp_path / "logs", plays + again))
@@ -245,7 +245,7 @@ def test_repeats_are_counted(tmp_path: Path) -> None:
 
 
 def test_tracks_json_names_the_tracks(tmp_path: Path) -> None:
-    """Titles, artists and genres come from the file of tracks; a played track that it lacks is there without a name."""
+    """Titles, artists and genres come from the file of tracks; a played track that is not in it has no name."""
     folder = stored("botify", tmp_path / "logs", made(300))
     rows = [{"track": number, "artist": f"A{number % 5}", "title": f"T{number}", **({"genre": "Pop_Rock|Rap"} if number % 2 else {})}
             for number in range(1, 90)]
@@ -262,8 +262,8 @@ def test_tracks_json_names_the_tracks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stamp", ["1646136000", "1646136000000", "1646136000000000", "2022-03-01 12:00:00", "2022-03-01T15:00:00+03:00"])
-def test_moments_are_understood_in_many_forms(stamp: str, tmp_path: Path) -> None:
-    """Seconds, milliseconds, microseconds, and text with or without an offset mean the same moment in UTC."""
+def test_timestamps_are_read_in_many_forms(stamp: str, tmp_path: Path) -> None:
+    """Seconds, milliseconds, microseconds, and text with or without an offset give the same time in UTC."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.csv").write_text(f"user,track,timestamp\n5,9,{stamp}\n")
     [row] = Columns(folder=tmp_path / "logs", work=tmp_path / "work").read(ibis.duckdb.connect()).interactions.to_pyarrow().to_pylist()
@@ -271,7 +271,7 @@ def test_moments_are_understood_in_many_forms(stamp: str, tmp_path: Path) -> Non
 
 
 def test_config_documents_every_source() -> None:
-    """Each reader of other people's logs can be set up from config.ini as it stands."""
+    """The shipped config.ini has every setting of each reader of other logs."""
     settings = load(Path(__file__).resolve().parents[1] / "config.ini", {})
     for name in ("botify", "lastfm", "columns"):
         section = settings.components[f"sources.{name}"]

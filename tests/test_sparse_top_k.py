@@ -12,7 +12,7 @@ from musicrec.models.sparse_top_k import chained_top_k, sparse_top_k
 
 
 def _sparse(rng: np.random.Generator, rows: int, columns: int, entries: int) -> sparse.csr_matrix:
-    """Small whole numbers, so that sums are exact and ties many."""
+    """Small integers, so that sums are exact and ties frequent."""
     matrix = sparse.csr_matrix((rng.integers(-1, 4, entries).astype(np.float32), (rng.integers(0, rows, entries),
                                 rng.integers(0, columns, entries))), shape=(rows, columns))
     matrix.sum_duplicates()

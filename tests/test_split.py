@@ -95,7 +95,7 @@ def test_played_shares_are_summed_and_a_missing_share_counts_one() -> None:
 
 
 def test_an_empty_train_set_is_refused_with_the_span_of_the_log(events: Path) -> None:
-    """The sentence says where the plays lie."""
+    """The message has the first and the last time of the log."""
     with pytest.raises(SplitError, match=r"2022-01-01 00:00:00, so .* \(from 2022-01-01 00:00:00 to 2022-01-03 00:01:00\)\."):
         Dataset(events, WORLD).train_set(_day("2022-01-01"))
 
@@ -278,7 +278,7 @@ def test_the_holdout_is_reproducible_and_leaves_its_input_unchanged() -> None:
     np.testing.assert_array_equal(world.matrix.indices, untouched.matrix.indices)
 
 
-def test_a_world_of_single_plays_cannot_be_held_out() -> None:
+def test_users_with_one_item_each_cannot_be_held_out() -> None:
     """SplitError instead of an empty test set."""
     with pytest.raises(SplitError, match="no user has two different items"):
         random_holdout(train_set([(1, 0, 1), (2, 1, 1)], 2))

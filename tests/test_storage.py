@@ -1,4 +1,4 @@
-"""One contract for every storage, and the faults of each made for real."""
+"""The contract of every storage, and errors of folders and S3 servers."""
 
 import hashlib
 import os
@@ -17,22 +17,22 @@ from tests.s3_server import S3Server, bad_line, free_port, s3_server
 
 
 def test_what_was_written_is_read(place: Storage) -> None:
-    """Bytes come back as they were written, and the later write wins."""
+    """The bytes of the last write are read."""
     place.write("runs/1/a.txt", b"early")
     place.write("runs/1/a.txt", b"late")
     assert place.read("runs/1/a.txt") == b"late"
 
 
 def test_an_empty_file_is_a_file(place: Storage, tmp_path: Path) -> None:
-    """Nothing is stored as nothing."""
+    """An empty file is downloaded as an empty file."""
     (tmp_path / "empty").write_bytes(b"")
     place.upload(tmp_path / "empty", "empty")
     place.download("empty", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == b""
 
 
-def test_a_large_file_travels_in_parts_and_reports_every_byte(place: Storage, tmp_path: Path) -> None:
-    """A file of several parts arrives byte for byte both ways, and the progress adds up to its size."""
+def test_a_large_file_is_transferred_in_parts_and_reports_every_byte(place: Storage, tmp_path: Path) -> None:
+    """A file of several parts is the same after upload and download, and the reported progress adds up to its size."""
     (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 2 + 12345))
     up, down = [], []
     place.upload(tmp_path / "large", "runs/1/large", up.append)
@@ -42,7 +42,7 @@ def test_a_large_file_travels_in_parts_and_reports_every_byte(place: Storage, tm
 
 
 def test_read_is_for_small_things(place: Storage) -> None:
-    """A megabyte is read, one byte more is refused by name."""
+    """A megabyte is read; one byte more is an error that names the key."""
     place.write("small", b"x" * SMALL_BYTES)
     assert len(place.read("small")) == SMALL_BYTES
     place.write("large", b"x" * (SMALL_BYTES + 1))
@@ -69,7 +69,7 @@ def test_exists_means_exactly_this_key(place: Storage) -> None:
 
 
 def test_a_deleted_key_is_gone_and_deleting_again_is_no_error(place: Storage) -> None:
-    """Deleting asks for absence, not for presence."""
+    """Deleting a missing key is no error."""
     place.write("runs/1/a", b"x")
     place.delete("runs/1/a")
     place.delete("runs/1/a")
@@ -77,7 +77,7 @@ def test_a_deleted_key_is_gone_and_deleting_again_is_no_error(place: Storage) ->
 
 
 def test_a_missing_key_is_named(place: Storage, tmp_path: Path) -> None:
-    """Reading what is not there names the key and leaves no file."""
+    """Reading a missing key raises an error that names it, and leaves no file."""
     place.write("runs/1/a", b"x")
     with pytest.raises(StorageError, match="runs/1/b"):
         place.read("runs/1/b")
@@ -87,7 +87,7 @@ def test_a_missing_key_is_named(place: Storage, tmp_path: Path) -> None:
 
 
 def test_a_missing_local_file_is_named(place: Storage, tmp_path: Path) -> None:
-    """Uploading what is not there names the file and stores nothing."""
+    """Uploading a missing file raises an error that names it, and stores nothing."""
     with pytest.raises(StorageError, match="no such file"):
         place.upload(tmp_path / "no such file", "runs/1/a")
     assert place.list() == []
@@ -99,35 +99,35 @@ def test_preflight_leaves_nothing_behind(place: Storage) -> None:
     assert place.list() == []
 
 
-def test_a_folder_does_not_wait_for_boto3() -> None:
-    """Whoever reads a folder, or only names a bucket, has not loaded the library of the bucket."""
+def test_a_folder_does_not_import_boto3() -> None:
+    """Neither reading a folder nor creating an S3Storage imports boto3."""
     program = "import sys; from musicrec.storage import storage; storage('s3://a', {}); storage('artifacts', {}).list(); " \
               "print('boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout == "False\n"
 
 
 def test_an_unknown_scheme_is_refused() -> None:
-    """The sentence names the scheme and what is known."""
-    with pytest.raises(StorageError, match=r"gs://, but only a folder or s3://"):
+    """The message names the scheme and what is known."""
+    with pytest.raises(StorageError, match=r"gs://; use a folder or s3://"):
         storage("gs://bucket", {})
 
 
 @pytest.mark.parametrize("key", ["", "/etc/x", "../x", "a/../../x"])
 def test_no_key_leads_out_of_the_folder(key: str, tmp_path: Path) -> None:
-    """A key that would leave the root is refused."""
+    """A key outside the root raises StorageError."""
     with pytest.raises(StorageError, match="leads out"):
         storage(str(tmp_path), {}).write(key, b"x")
 
 
 def test_a_file_in_the_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
-    """A location that is a file names itself."""
+    """A location that is a file raises StorageError that names it."""
     (tmp_path / "published").write_text("not a folder")
     with pytest.raises(StorageError, match=r"published.* cannot be written"):
         storage(str(tmp_path / "published"), {}).preflight()
 
 
 def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
-    """When the disk refuses in the middle of a copy, the earlier content stays, nothing half-written is left, one sentence says so."""
+    """When a copy fails in the middle, the earlier content stays, no partial file is left, and the message names the key."""
     (tmp_path / "large").write_bytes(b"x" * 3_000_000)
     folder = storage(str(tmp_path / "published"), {})
     folder.write("a", b"earlier")
@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_at_the_reader_of_s3_is_one_sentence(server: S3Server, tmp_path: Path) -> None:
-    """A download that the reader's disk cannot hold ends in one sentence and leaves no half file."""
+    """A download to a full disk raises StorageError and leaves no partial file."""
     (tmp_path / "large").write_bytes(b"x" * 3_000_000)
     storage("s3://music/full", server.environment()).upload(tmp_path / "large", "a")
     said = _under_a_limit(f"storage('s3://music/full', {server.environment()!r}).download('a', Path({str(tmp_path / 'back')!r}))")
@@ -167,28 +167,28 @@ def test_a_missing_bucket_is_named(server: S3Server) -> None:
 
 
 def test_a_server_that_is_not_running_is_named() -> None:
-    """The address stands in the sentence."""
+    """The message has the address."""
     endpoint = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(StorageError, match=f"{endpoint} does not answer"):
         storage("s3://music", {"S3_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).preflight()
 
 
 def test_a_location_without_bucket_takes_it_from_the_environment(server: S3Server) -> None:
-    """s3:///prefix is in S3_BUCKET_NAME; without that the sentence says so."""
+    """The bucket of s3:///prefix is S3_BUCKET_NAME; without that the message names the variable."""
     assert storage("s3:///a/b", server.environment(S3_BUCKET_NAME="music")).location == "s3://music/a/b"
     with pytest.raises(StorageError, match="S3_BUCKET_NAME"):
         storage("s3:///a/b", server.environment())
 
 
 def test_no_secret_is_shown(server: S3Server) -> None:
-    """Neither key nor secret stands in what a log would print."""
+    """The repr of a storage has neither key nor secret."""
     shown = repr(storage("s3://music", server.environment()))
     assert "test-secret" not in shown
     assert "test-key-id" not in shown
 
 
 def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: Path) -> None:
-    """The upload ends in one sentence, and after a restart the earlier object is still the one that is read."""
+    """The upload raises StorageError, and after a restart the earlier object is read."""
     (tmp_path / "s3" / "music").mkdir(parents=True)
     (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 6))
     with s3_server(tmp_path / "s3") as running:
@@ -204,8 +204,8 @@ def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: P
         assert storage("s3://music", running.environment()).read("large") == b"earlier"
 
 
-def test_a_line_that_breaks_is_taken_up_again(server: S3Server, tmp_path: Path) -> None:
-    """Parts whose connection was cut in the middle are sent and fetched again, and the file arrives byte for byte."""
+def test_a_broken_connection_is_retried(server: S3Server, tmp_path: Path) -> None:
+    """Parts whose connection was cut in the middle are transferred again, and the file is the same after upload and download."""
     (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 3))
     with bad_line(server.endpoint, cut_after=3_000_000, cuts=3) as address:
         storage("s3://music/broken", server.environment(S3_ENDPOINT_URL=address)).upload(tmp_path / "large", "large")
@@ -214,8 +214,8 @@ def test_a_line_that_breaks_is_taken_up_again(server: S3Server, tmp_path: Path) 
     assert _digest(tmp_path / "back") == _digest(tmp_path / "large")
 
 
-def test_a_line_that_never_lasts_is_one_sentence(server: S3Server, tmp_path: Path) -> None:
-    """After a few tries the transfer ends, and no half file is left."""
+def test_a_connection_that_always_breaks_is_one_sentence(server: S3Server, tmp_path: Path) -> None:
+    """After a few attempts the transfer raises StorageError, and no partial file is left."""
     (tmp_path / "large").write_bytes(os.urandom(PART_BYTES * 2))
     storage("s3://music/broken", server.environment()).upload(tmp_path / "large", "large")
     with bad_line(server.endpoint, cut_after=1_000_000, cuts=10**6) as address:
@@ -233,7 +233,7 @@ def _digest(path: Path) -> str:
 
 
 def _under_a_limit(expression: str) -> str:
-    """What StorageError says when `expression` runs where no file may grow above a million bytes."""
+    """The message of the StorageError of `expression`, where no file may be larger than a million bytes."""
     program = f"""
 import resource, signal
 from pathlib import Path

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_a_module_is_told_and_short(module: Path) -> None:
     assert len(text.splitlines()) <= 300
     if text.strip():
         assert ast.get_docstring(ast.parse(text))
+
+
+def test_no_two_classes_of_the_package_have_the_same_name() -> None:
+    """Upper and lower case aside, a class name means one class."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PROJECT.glob("musicrec/**/*.py")]
+    names = Counter(node.name.lower() for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("path", [*MODULES, *DOCUMENTS, *TOLD], ids=named)

@@ -127,7 +127,7 @@ def test_items_count_one_each_where_every_user_has_seen_every_item() -> None:
 
 @pytest.mark.parametrize("settings_", [{"neighbors": 0}, {"shrinkage": -1}, {"idf_power": float("nan")}, {"min_weight": -1}])
 def test_settings_out_of_range_are_refused(settings_: dict[str, float]) -> None:
-    """The sentence names the setting."""
+    """The message names the setting."""
     with pytest.raises(ModelError, match=next(iter(settings_))):
         UserKNN(**settings_).fit(random_world())  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ import requests
 
 from musicrec.errors import ServiceError
 from musicrec.project import shipped
-from musicrec.settings import Urls
+from musicrec.settings import UrlSettings
 
 START_S, STOP_S = 90, 15
 # By name: the key of its address in [urls], and the module that uvicorn serves.
@@ -36,13 +36,13 @@ class Service:
     log: Path
 
 
-def free_urls(urls: Urls) -> Urls:
+def free_urls(urls: UrlSettings) -> UrlSettings:
     """`urls`, with another port of 127.0.0.1 wherever the port is taken by somebody else."""
-    return Urls(**{key: url if _is_free(url) else f"http://127.0.0.1:{_free_port()}" for key, url in urls.model_dump().items()})
+    return UrlSettings(**{key: url if _is_free(url) else f"http://127.0.0.1:{_free_port()}" for key, url in urls.model_dump().items()})
 
 
 @contextmanager
-def running(urls: Urls, environ: Mapping[str, str], logs: Path) -> Iterator[list[Service]]:
+def running(urls: UrlSettings, environ: Mapping[str, str], logs: Path) -> Iterator[list[Service]]:
     """The three services, answering; stopped when the block ends, by SIGTERM and after STOP_S seconds by SIGKILL.
 
     They find each other at `urls` and write into `logs`. Raises ServiceError with the reason when a port is taken, or when one

@@ -24,7 +24,7 @@ _COLUMNS = ("model", "precision@10", "recall@10", "ndcg@10", "coverage@10", "art
 def list_runs(config: Config = None) -> None:
     """All whole runs, the latest last; * marks the current one."""
     place = artifacts(settings.load(config))
-    current, whole = registry.current(place).run_id, registry.whole_runs(place)
+    current, whole = registry.current(place).run_id, registry.complete_runs(place)
     for run in whole:
         size, published = sum(file.bytes for file in run.files.values()), run.info.metrics.get("published", "")
         print(f"{'*' if run.run_id == current else ' '} {run.run_id}  {run.created_at}  {published:<16} "

@@ -5,7 +5,7 @@ rows that came later change nothing in it.
 """
 
 from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_row, index_of
-from musicrec.dataset.building import Batch, Builder, interactions, interactions_from_batches
+from musicrec.dataset.building import Builder, EventBatch, interactions, interactions_from_batches
 from musicrec.dataset.catalog import Catalog, catalog
 from musicrec.dataset.cutoffs import Fold, Timeline, cutoff, folds_before, folds_of_days, latest_folds
 from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
@@ -13,7 +13,32 @@ from musicrec.dataset.split import Dataset, of_users, random_holdout, train_set_
 from musicrec.dataset.times import DAY, moment, second
 
 __all__ = [
-    "DAY", "Batch", "Builder", "Catalog", "Dataset", "Float32", "Fold", "Int32", "Interactions", "Places", "Repeats", "Timeline",
-    "TrainSet", "catalog", "chunks", "counts_by_row", "cutoff", "folds_before", "folds_of_days", "index_of", "interactions",
-    "interactions_from_batches", "latest_folds", "moment", "of_users", "random_holdout", "second", "train_set_of_users",
+    "DAY",
+    "Builder",
+    "Catalog",
+    "Dataset",
+    "EventBatch",
+    "Float32",
+    "Fold",
+    "Int32",
+    "Interactions",
+    "Places",
+    "Repeats",
+    "Timeline",
+    "TrainSet",
+    "catalog",
+    "chunks",
+    "counts_by_row",
+    "cutoff",
+    "folds_before",
+    "folds_of_days",
+    "index_of",
+    "interactions",
+    "interactions_from_batches",
+    "latest_folds",
+    "moment",
+    "of_users",
+    "random_holdout",
+    "second",
+    "train_set_of_users",
 ]

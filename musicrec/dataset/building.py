@@ -14,7 +14,7 @@ from musicrec.errors import DataError
 
 
 @dataclass(frozen=True)
-class Batch:
+class EventBatch:
     """Plays as aligned arrays: user and item ids, times in seconds since 2000-01-01 UTC, and weights, None for 1 each."""
 
     user_ids: Int32
@@ -31,11 +31,11 @@ def interactions(user_ids: NDArray[np.integer], item_index: NDArray[np.integer],
     """
     order = np.argsort(user_ids, kind="stable")
     users, items, seconds = (np.asarray(column)[order].astype(np.int32) for column in (user_ids, item_index, times))
-    batch = Batch(users, items, seconds, None if weights is None else np.asarray(weights)[order].astype(np.float32))
+    batch = EventBatch(users, items, seconds, None if weights is None else np.asarray(weights)[order].astype(np.float32))
     return interactions_from_batches([batch], np.arange(n_items, dtype=np.int32), max(len(order), 1))
 
 
-def interactions_from_batches(batches: Iterable[Batch], item_ids: Int32, expected: int = 1 << 20) -> Interactions:
+def interactions_from_batches(batches: Iterable[EventBatch], item_ids: Int32, expected: int = 1 << 20) -> Interactions:
     """Interactions from a stream of plays whose user ids ascend over all batches; the plays of a user may come in any order.
 
     item_ids: the ascending ids of the columns. expected: the number of plays where it is known; the arrays grow when there are more.
@@ -52,9 +52,9 @@ class Builder:
     """Builds Interactions from batches of plays; the plays of a user may extend over several batches."""
 
     def __init__(self, item_ids: Int32, expected: int = 1 << 20) -> None:
-        self._rows, self._pending = _Rows(max(expected, 1), item_ids), list[Batch]()
+        self._rows, self._pending = _Rows(max(expected, 1), item_ids), list[EventBatch]()
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: EventBatch) -> None:
         """Add a batch. Raises DataError as interactions_from_batches does."""
         if len(batch.user_ids) == 0:
             return
@@ -71,15 +71,15 @@ class Builder:
         return self._rows.interactions()
 
 
-def _rows_of_batch(batch: Batch, rows: slice) -> Batch:
-    return Batch(batch.user_ids[rows], batch.item_ids[rows], batch.times[rows], None if batch.weights is None else batch.weights[rows])
+def _rows_of_batch(batch: EventBatch, rows: slice) -> EventBatch:
+    return EventBatch(batch.user_ids[rows], batch.item_ids[rows], batch.times[rows], None if batch.weights is None else batch.weights[rows])
 
 
-def _concatenated(batches: list[Batch]) -> Batch:
+def _concatenated(batches: list[EventBatch]) -> EventBatch:
     if len(batches) == 1:
         return batches[0]
     weights = [batch.weights for batch in batches if batch.weights is not None]
-    return Batch(np.concatenate([batch.user_ids for batch in batches]), np.concatenate([batch.item_ids for batch in batches]),
+    return EventBatch(np.concatenate([batch.user_ids for batch in batches]), np.concatenate([batch.item_ids for batch in batches]),
                  np.concatenate([batch.times for batch in batches]), np.concatenate(weights) if weights else None)
 
 
@@ -95,7 +95,7 @@ class _Rows:
         self.repeats: list[tuple[Int32, Int32, Int32]] = []
         self.filled = 0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: EventBatch) -> None:
         """Append the rows of users whose plays are all in this batch."""
         self._check_order(batch.user_ids)
         columns = self._columns(batch.item_ids)
@@ -131,7 +131,7 @@ class _Rows:
         columns = self.positions.of(items)
         if columns.min() < 0:
             unknown = items[columns.argmin()]
-            raise DataError(f"events: item id {unknown} is not in the catalog; prepare items and events together.")
+            raise DataError(f"events: item id {unknown} is not in the catalog; preprocess items and events together.")
         return columns
 
     def _check_order(self, user_ids: Int32) -> None:

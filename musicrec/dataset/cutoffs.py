@@ -1,6 +1,6 @@
-"""Where a log is cut in time: the cutoff before the test set, and the folds of a backtest before it.
+"""Temporal splits of a log: the cutoff at which the test set begins, and the folds of a backtest before it.
 
-A cutoff is the first second of a day where days are fine enough for the share that is asked for, else any second.
+A cutoff is the first second of a day where that comes close enough to the wanted share of plays, else any second.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from musicrec.dataset.times import DAY, moment
 from musicrec.errors import SplitError
 
-# The latest whole days that hold the share asked for may hold up to twice as much; beyond that the cut is made within a day.
+# The latest whole days with at least the wanted share may have up to twice as much; beyond that the cutoff is within a day.
 TOLERANCE = 2.0
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A period from start to end, end exclusive, in seconds since 2000-01-01 UTC: the train set lies before it, the test set in it."""
+    """A period from start to end (exclusive), in seconds since 2000-01-01 UTC: the train set is before it, the test set within it."""
 
     start: int
     end: int
@@ -67,17 +67,17 @@ class Timeline:
         return Timeline(days[starts], np.add.reduceat(self.plays, starts))
 
     def start_of_latest(self, n_plays: float) -> int | None:
-        """The latest time from which on there are at least `n_plays` plays; None where no play lies before it."""
-        from_here_on = np.cumsum(self.plays[::-1])[::-1]
-        enough = np.flatnonzero(from_here_on >= n_plays)
+        """The latest time from which on there are at least `n_plays` plays; None where no play is before it."""
+        plays_from = np.cumsum(self.plays[::-1])[::-1]
+        enough = np.flatnonzero(plays_from >= n_plays)
         return int(self.times[enough[-1]]) if len(enough) and enough[-1] > 0 else None
 
 
 def cutoff(timeline: Timeline, share: float) -> int:
-    """The time, in seconds since 2000-01-01 UTC, from which on the latest `share` of the plays lie, or slightly more.
+    """The time, in seconds since 2000-01-01 UTC, from which on there are `share` of the plays, or slightly more.
 
-    The first second of a day where at most TOLERANCE x share lies behind it, else any second; at the earliest the second time with a play.
-    Raises SplitError when all plays have the same time.
+    The first second of a day where at most TOLERANCE x share of the plays follow, else any second; at the earliest the second time with
+    a play. Raises SplitError when all plays have the same time.
 
     >>> cutoff(Timeline.of(np.arange(100) * DAY), 0.06) == 94 * DAY
     True

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.dataset.arrays import Float32, Int32
-from musicrec.dataset.building import Batch
+from musicrec.dataset.building import EventBatch
 from musicrec.dataset.times import SINCE_1970
 
 _MICROSECONDS = 1_000_000
@@ -56,8 +56,8 @@ class UserEvents:
             weights = table.column("played_share").fill_null(1.0).to_numpy().astype(np.float32, copy=False)
         return UserEvents(users, items, logged, times, weights)
 
-    def between(self, start: int | None, end: int | None) -> Batch:
-        """The plays logged from `start` to before `end`, with times that lie there, too."""
+    def between(self, start: int | None, end: int | None) -> EventBatch:
+        """The plays logged from `start` to before `end`, with times in the same period."""
         chosen = np.ones(len(self.logged), bool)
         if start is not None:
             chosen &= self.logged >= start
@@ -65,7 +65,7 @@ class UserEvents:
             chosen &= self.logged < end
         users, times = self.user_ids[chosen], self.times[chosen]
         _limit(users, times, _BOUNDS[0] if start is None else start, _BOUNDS[1] if end is None else end - 1)
-        return Batch(users, self.item_ids[chosen], times.astype(np.int32), None if self.weights is None else self.weights[chosen])
+        return EventBatch(users, self.item_ids[chosen], times.astype(np.int32), None if self.weights is None else self.weights[chosen])
 
 
 @njit(cache=True, nogil=True)

@@ -104,7 +104,7 @@ class Interactions:
 class TrainSet(Interactions):
     """All interactions before `cutoff` (seconds since 2000-01-01 UTC, exclusive) and the items that existed then.
 
-    Models and features see nothing else. The columns of the matrix are the items of `catalog`, and only they can be recommended.
+    Models and features learn from nothing else. The columns of the matrix are the items of `catalog`, and only they can be recommended.
     """
 
     catalog: Catalog

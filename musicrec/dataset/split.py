@@ -43,7 +43,7 @@ class Dataset:
     def train_set(self, cutoff: int | None = None, *, new_items: bool = False) -> TrainSet:
         """All plays before `cutoff` (seconds since 2000-01-01 UTC; all plays when None).
 
-        new_items: keep all items of the catalog, also those that did not exist at the cutoff. Raises SplitError when no play lies before
+        new_items: keep all items of the catalog, also those that did not exist at the cutoff. Raises SplitError when no play is before
         the cutoff, DataError for an item that is not in the catalog.
         """
         return self.split(cutoff, cutoff, new_items=new_items)[0]
@@ -63,14 +63,14 @@ class Dataset:
                 after.add(events.between(cutoff, end))
         past = before.interactions()
         if not len(past.user_ids):
-            raise SplitError(f"no play lies before {moment(stop)}, so there is nothing to learn from; leave [split] test_start empty, "
+            raise SplitError(f"no play is before {moment(stop)}, so there is nothing to learn from; leave [split] test_start empty, "
                              f"or choose a time within the logs ({self.span()}).")
         last = int(past.last_played.max()) + 1 if cutoff is None else cutoff
         existing = np.ones(len(self.catalog), bool) if new_items else existing_items(self.catalog, past, last)
         return _train_set(past, self.catalog, existing, last), _existing_columns_first(after.interactions(), existing)
 
     def span(self) -> str:
-        """The times of the first and the last play, in words."""
+        """The times of the first and the last play as text, for messages."""
         _, batches = self._stream()
         times = (batch.column("started_at").cast(pa.timestamp("s"), safe=False) for batch in batches if batch.num_rows)
         extremes = [pc.min_max(part).as_py() for part in times]
@@ -86,7 +86,7 @@ class Dataset:
         try:
             file = pq.ParquetFile(self.events)
         except (OSError, pa.ArrowException) as cause:
-            raise SourceError(f"{self.events} cannot be read: {str(cause).splitlines()[0]}; prepare the logs again.") from None
+            raise SourceError(f"{self.events} cannot be read: {str(cause).splitlines()[0]}; preprocess the logs again.") from None
         columns = [name for name in _COLUMNS if name in file.schema_arrow.names and name != "track_seq"]
         return file.metadata.num_rows, _with_progress(file, columns)
 

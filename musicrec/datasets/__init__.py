@@ -1,4 +1,4 @@
-"""Listening logs to start with: `sample` (a small generated world), `synthetic` (generated, any size) and `download` (the real files)."""
+"""Listening logs to start with: `sample` (small, generated), `synthetic` (generated, any size) and `download` (the Yandex Music files)."""
 
 from musicrec.datasets.generated import is_generated
 

@@ -1,4 +1,4 @@
-"""Download of the three real files, going on where an earlier try stopped."""
+"""Download of the three Yandex Music files, which resumes where an earlier attempt stopped."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ _ATTEMPTS, _CHUNK, _TIMEOUT_S = 5, 1 << 16, 30
 
 
 def fetch(folder: Path, address: str = ADDRESS, sizes: dict[str, int] | None = None) -> list[Path]:
-    """The files of `sizes` (name -> bytes; default: the real three) in `folder`, downloaded as far as they are not there yet.
+    """Paths of the files of `sizes` (name -> bytes; default: the three Yandex Music files) in `folder`, downloaded where missing.
 
-    A file appears under its name when it has its size and opens as parquet; until then it grows as NAME.part, and a later call
-    goes on from there. A broken connection is taken up again up to 5 times in a row without progress.
+    A file appears under its name once it has the expected size and opens as parquet. Until then its bytes are in NAME.part, from which
+    a later call resumes. A broken connection is retried up to 5 times in a row without progress.
     Raises SourceError when the server does not answer, refuses, sends another size, or the disk is full.
     """
     try:
@@ -32,44 +32,43 @@ def fetch(folder: Path, address: str = ADDRESS, sizes: dict[str, int] | None = N
 def _whole(path: Path, url: str, size: int) -> Path:
     if path.is_file() and path.stat().st_size == size:
         return path
-    half, left = path.with_name(path.name + ".part"), _ATTEMPTS
+    partial, left = path.with_name(path.name + ".part"), _ATTEMPTS
     with progress(title=path.name, total=size, unit="B") as bar:
-        while (have := half.stat().st_size if half.is_file() else 0) < size:
+        while (have := partial.stat().st_size if partial.is_file() else 0) < size:
             bar.update(have - bar.n)
-            problem = _grow(half, have, url, bar)
-            left = _ATTEMPTS if half.is_file() and half.stat().st_size > have else left - 1
+            problem = _download_rest(partial, have, url, bar)
+            left = _ATTEMPTS if partial.is_file() and partial.stat().st_size > have else left - 1
             if problem and not left:
-                raise SourceError(f"{url} cannot be fetched ({problem}); "
-                                  f"check the network and run the command again: it goes on from here.")
-    _accept(half, path, url, size)
+                raise SourceError(f"{url} cannot be downloaded ({problem}); check the network and run the command again: it resumes here.")
+    _accept(partial, path, url, size)
     return path
 
 
-def _grow(half: Path, have: int, url: str, bar: Any) -> str | None:
-    """Append what the server still has to send; what went wrong, or None."""
+def _download_rest(partial: Path, have: int, url: str, bar: Any) -> str | None:
+    """Append the bytes from `have` on; returns what went wrong, or None."""
     try:
         with requests.get(url, headers={"Range": f"bytes={have}-"}, stream=True, timeout=_TIMEOUT_S) as answer:
             if answer.status_code not in (200, 206):
                 raise SourceError(f"{url} answers {answer.status_code} {answer.reason}; the file may have moved.")
-            with half.open("ab" if answer.status_code == 206 else "wb") as file:
+            with partial.open("ab" if answer.status_code == 206 else "wb") as file:
                 for chunk in answer.iter_content(_CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
     except requests.RequestException as cause:
         return type(cause).__name__
-    return "the answer ended early"
+    return "the response ended early"
 
 
-def _accept(half: Path, path: Path, url: str, size: int) -> None:
-    found = half.stat().st_size
+def _accept(partial: Path, path: Path, url: str, size: int) -> None:
+    found = partial.stat().st_size
     try:
         if found != size:
-            raise SourceError(f"{url} sent {found} bytes, expected {size}; the file there has changed, tell the maintainers.")
-        pq.read_metadata(half)
+            raise SourceError(f"{url} sent {found} bytes, expected {size}; the file there has changed, please report it.")
+        pq.read_metadata(partial)
     except pa.ArrowException as cause:
-        half.unlink()
-        raise SourceError(f"{url} did not arrive as a whole parquet file; run the command again.") from cause
+        partial.unlink()
+        raise SourceError(f"{url} did not arrive as a complete parquet file; run the command again.") from cause
     except SourceError:
-        half.unlink()
+        partial.unlink()
         raise
-    half.replace(path)
+    partial.replace(path)

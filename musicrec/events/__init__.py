@@ -1,4 +1,5 @@
-"""Stores of latest plays. To add one: write the class in a file of its own and name it here."""
+"""Event stores: the latest plays of users, and logs of all plays and impressions. A store is added by one file and one line in
+EVENT_STORES."""
 
 import time
 
@@ -19,9 +20,9 @@ EVENT_STORES: dict[str, type[EventStore]] = {
 
 def event_store(name: str, path: str, per_user: int = 10, max_age_s: float | None = None, log_rows: int = 100_000_000,
                 clock: Clock = time.time) -> EventStore:
-    """The store `name`, opened at `path`; see EventStore for the arguments.
+    """The store `name` at `path`; see EventStore for the arguments.
 
-    Raises EventStoreError for an unknown name or a place that cannot be opened.
+    Raises EventStoreError for an unknown name or a path that cannot be opened.
     """
     if name not in EVENT_STORES:
         raise EventStoreError(f"there is no event store {name!r}; [events] store may be {', '.join(EVENT_STORES)}.")

@@ -1,4 +1,4 @@
-"""Stored plays and impressions as parquet files, so that the pipeline can learn from what happened online."""
+"""Export of stored plays and impressions as parquet files, from which the pipeline can learn."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -17,9 +17,9 @@ _CHUNK = 100_000
 
 
 def events(store: EventStore) -> pa.Table:
-    """All plays in the form of events.parquet: ordered by user_id and time, track_seq counting from 1 within a user.
+    """All plays with the columns of events.parquet, ordered by user_id and time, track_seq from 1 within a user.
 
-    Costs about 40 bytes of memory a play.
+    Memory: about 40 bytes per play.
     """
     users, items, moments = _sorted_plays(store)
     columns = [users, items, _places(users), moments, np.ones(len(users), np.int8)]
@@ -28,7 +28,7 @@ def events(store: EventStore) -> pa.Table:
 
 
 def interactions(store: EventStore) -> pa.Table:
-    """All plays in the form of the raw interactions file, so that the pipeline can read them beside it."""
+    """All plays with the columns of raw interactions, which the pipeline can read in addition to the logs."""
     users, items, moments = _sorted_plays(store)
     kind = pa.schema([field if field.name != "track_seq" else pa.field("track_seq", pa.int32())
                       for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])
@@ -36,7 +36,7 @@ def interactions(store: EventStore) -> pa.Table:
 
 
 def impressions(store: EventStore) -> pa.Table:
-    """All impressions: user_id, item_id, source, position (from 0), shown_at; in the order of storing."""
+    """All impressions: user_id, item_id, source, position (from 0), shown_at; in the order in which they were stored."""
     kind = pa.schema([("user_id", pa.int32()), ("item_id", pa.int32()), ("source", pa.string()), ("position", pa.int32()),
                       ("shown_at", pa.timestamp("us"))])
     chunks = [pa.table([pa.array(column, field.type) for column, field in zip(zip(*rows), kind)], schema=kind)
@@ -48,7 +48,7 @@ FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interac
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path`, which appears only when it is whole. Raises StorageError when the disk is full or refuses."""
+    """Write `table` to `path`, completely or not at all. Raises StorageError when the file cannot be written."""
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_parquet(table, path)
@@ -57,7 +57,7 @@ def write(table: pa.Table, path: Path) -> None:
 def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:
     chunks = [np.array(rows, np.int64) for rows in _chunks(store.plays())]
     users, items, moments = (np.concatenate(chunks) if chunks else np.empty((0, 3), np.int64)).T
-    order = np.lexsort((moments, users))  # stable: plays of one moment keep the order of storing
+    order = np.lexsort((moments, users))  # stable: plays at the same time keep their order
     return users[order].astype(np.int32), items[order].astype(np.int32), moments[order]
 
 

@@ -1,4 +1,4 @@
-"""Many puts, one commit: what waits while a commit runs is written by the next one."""
+"""Group commit: rows that arrive while a commit runs are written together by the next one."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class GroupCommit(Generic[T]):
-    """Hands rows to `write` in one thread, in order, as many at a time as have gathered; a row is acknowledged after its commit.
+    """Calls `write` in one thread with all rows that have arrived, in order; `add` returns after the commit of its rows.
 
-    `write` takes the rows of one transaction and commits them; what it raises reaches everyone who waits for that transaction.
-    No more than `most_waiting` rows wait; further ones are refused with EventStoreError, so that memory stays bounded.
+    write: commits its rows in one transaction; an exception is raised in every `add` of that transaction.
+    max_waiting: the most rows that wait, which bounds memory; `add` raises EventStoreError for further ones.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], None], most_waiting: int = 20_000) -> None:
-        self._write, self._most_waiting = write, most_waiting
+    def __init__(self, write: Callable[[Sequence[T]], None], max_waiting: int = 20_000) -> None:
+        self._write, self._max_waiting = write, max_waiting
         self._waiting: list[tuple[Sequence[T], asyncio.Future[None]]] = []
         self._rows_waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
@@ -26,8 +26,8 @@ class GroupCommit(Generic[T]):
 
     async def add(self, rows: Sequence[T]) -> None:
         """Return when all rows are committed."""
-        if self._rows_waiting + len(rows) > self._most_waiting:
-            raise EventStoreError(f"{self._rows_waiting} events wait for the disk already; try again later.")
+        if self._rows_waiting + len(rows) > self._max_waiting:
+            raise EventStoreError(f"{self._rows_waiting} events already wait for the disk; try again later.")
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append((rows, future))
@@ -41,7 +41,7 @@ class GroupCommit(Generic[T]):
         await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Return when everything that waits is committed and the thread has ended."""
+        """Return when all waiting rows are committed and the thread has ended."""
         if self._committing is not None:
             await self._committing
         self._thread.shutdown()

@@ -1,4 +1,4 @@
-"""Plays in the memory of one process: for tests and trials, gone at a restart."""
+"""Event store in the memory of one process, for tests and demonstrations; lost at a restart."""
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from musicrec.events.protocol import Clock, Impression, Play
 
 
 class MemoryStore:
-    """An EventStore in a dictionary; `path` is ignored. Several workers would each see their own plays."""
+    """An EventStore in memory; `path` is ignored. Each worker has its own."""
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
         self.per_user, self.max_age_s, self.clock = per_user, max_age_s, clock
@@ -16,7 +16,7 @@ class MemoryStore:
         self._impressions: deque[Impression] = deque(maxlen=log_rows)
 
     async def put(self, user_id: int, item_id: int) -> None:
-        """Remember the play at the front of the user's list."""
+        """Store the play as the user's latest."""
         now = int(self.clock() * 1e6)
         latest = self._latest.setdefault(user_id, OrderedDict())
         latest[item_id] = now
@@ -44,7 +44,7 @@ class MemoryStore:
         return iter(list(self._impressions))
 
     async def check(self) -> None:
-        """Memory takes every play."""
+        """Always succeeds."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing."""

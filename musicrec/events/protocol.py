@@ -1,4 +1,4 @@
-"""What every store of latest plays promises."""
+"""The interface of event stores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ Clock = Callable[[], float]
 
 
 class Play(NamedTuple):
-    """One play: who, which track, and when in microseconds since 1970 UTC."""
+    """One play: user, track, and time in microseconds since 1970 UTC."""
 
     user_id: int
     item_id: int
@@ -15,7 +15,7 @@ class Play(NamedTuple):
 
 
 class Impression(NamedTuple):
-    """One track shown to one user: from which source, at which place (0 is the top), and when in microseconds since 1970 UTC."""
+    """One track shown to one user: source of the list, position (from 0), and time in microseconds since 1970 UTC."""
 
     user_id: int
     item_id: int
@@ -25,39 +25,39 @@ class Impression(NamedTuple):
 
 
 class EventStore(Protocol):
-    """Latest plays per user, and a log of all plays and impressions.
+    """The latest plays of each user, and logs of all plays and impressions.
 
-    `path` says where (a file, a URL, or nothing); `per_user` is the most plays that are remembered for a user, `max_age_s` the age in
-    seconds beyond which a play is no longer told (None: any age), `log_rows` how many rows each log keeps before the oldest go.
-    `clock` returns seconds since 1970. Every method raises EventStoreError with one sentence when the store refuses.
+    path: a file or URL. per_user: the most latest plays kept per user. max_age_s: older plays are not returned (None: no limit).
+    log_rows: the most rows kept in each log, the oldest are removed. clock: returns seconds since 1970.
+    Every method raises EventStoreError when the store cannot be read or written.
     """
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None: ...
 
     async def put(self, user_id: int, item_id: int) -> None:
-        """Return once the play is stored for good; a repeated item moves to the front."""
+        """Return when the play is stored durably; a repeated item becomes the latest."""
         ...
 
     async def latest(self, user_id: int, k: int) -> list[int]:
-        """At most k different items of the user, newest first; an empty list for an unknown user."""
+        """At most k different items of the user, latest first; an empty list for an unknown user."""
         ...
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
-        """Return once all are stored."""
+        """Return when all are stored durably."""
         ...
 
     def plays(self) -> Iterator[Play]:
-        """Every logged play, in the order of storing."""
+        """All logged plays, in the order in which they were stored."""
         ...
 
     def impressions(self) -> Iterator[Impression]:
-        """Every logged impression, in the order of storing."""
+        """All logged impressions, in the order in which they were stored."""
         ...
 
     async def check(self) -> None:
-        """Return when a put and a read would succeed now: both are tried for real, and leave nothing behind."""
+        """Try a put and a read, which leave nothing in the store; raises where one fails."""
         ...
 
     async def close(self) -> None:
-        """Finish what is being written and let go; the store cannot be used afterwards."""
+        """Finish writing and close the store, which cannot be used afterwards."""
         ...

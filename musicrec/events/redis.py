@@ -1,4 +1,4 @@
-"""Plays in Redis: for events services on several machines. Redis must run with `appendonly yes` to keep plays over its own restart."""
+"""Event store in Redis, for events services on several machines. Redis keeps plays over a restart with `appendonly yes`."""
 
 import re
 from collections.abc import Awaitable, Iterator, Sequence
@@ -14,7 +14,7 @@ _CHUNK = 10_000
 _CONNECTIONS = 64
 # Scheme, user and password, host and port and database (or a socket), options.
 _ADDRESS = re.compile(r"(rediss?://|unix://)(?:[^/?#\s]*@)?([^:/?#@\s][^/?#@\s]*(?:/\d*)?|/[^?#@\s]+)(?:\?[^#@\s]*)?")
-# One script, so that cap, order and log cannot be torn apart. Scores are microseconds, made later than the user's newest play.
+# One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play.
 _PUT = """
 local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local at = tonumber(ARGV[2])
@@ -23,16 +23,16 @@ redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
 local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
 """
-# The same for nobody, and taken back.
+# A put for a user that does not exist, undone at once.
 _CHECK = _PUT + """
 redis.call('XDEL', KEYS[2], row)
 redis.call('DEL', KEYS[1])
 """
-_NOBODY = -1
-# What answers at an address without being one server that holds all keys.
-_MODES = {
+_TEST_USER = -1
+# Modes of Redis that cannot be used as the store, with the reason and what to do.
+_UNSUPPORTED_MODES = {
     "cluster": "belongs to a Redis Cluster, which keeps the two keys of a put on different servers; name a single server",
-    "sentinel": "is a Redis Sentinel, which keeps no plays; name the server it watches, or an address that follows its failovers",
+    "sentinel": "is a Redis Sentinel, which stores no plays; name the server it monitors, or an address that follows its failovers",
 }
 
 
@@ -46,20 +46,20 @@ class RedisStore:
         except ImportError:
             raise EventStoreError("the redis store needs the package redis: run pip install redis.") from None
         self.address, self.per_user, self.max_age_s, self.log_rows, self.clock = _address(path), per_user, max_age_s, log_rows, clock
-        self._refusal: type[Exception] = redis.RedisError
+        self._redis_error: type[Exception] = redis.RedisError
         try:
             self._sync = redis.Redis.from_url(path, socket_timeout=5)
             pool = redis.asyncio.BlockingConnectionPool.from_url(path, max_connections=_CONNECTIONS, timeout=5, socket_timeout=5)
             self._client: Any = redis.asyncio.Redis.from_pool(pool)
             self._sync.ping()
             mode = ""
-            with suppress(redis.ResponseError):  # a server may keep INFO to itself
+            with suppress(redis.ResponseError):  # a server may not permit INFO
                 mode = self._sync.info("server").get("redis_mode", "")
         except (redis.RedisError, ValueError, OSError) as cause:
-            raise EventStoreError(f"no Redis answers at {self.address}: {cause}; start redis-server or correct path in [events].") from None
-        if mode in _MODES:
+            raise EventStoreError(f"no Redis answers at {self.address}: {cause}; start redis-server or correct [events] path.") from None
+        if mode in _UNSUPPORTED_MODES:
             self._sync.close()
-            raise EventStoreError(f"{self.address} {_MODES[mode]} in path of [events].")
+            raise EventStoreError(f"{self.address} {_UNSUPPORTED_MODES[mode]} in [events] path.")
         self._put, self._check = self._client.register_script(_PUT), self._client.register_script(_CHECK)
 
     async def put(self, user_id: int, item_id: int) -> None:
@@ -67,7 +67,7 @@ class RedisStore:
         await self._run(self._put, user_id, item_id)
 
     async def latest(self, user_id: int, k: int) -> list[int]:
-        """At most k items, newest first."""
+        """At most k items, latest first."""
         oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{user_id}", "+inf", oldest, start=0, num=k))
         return [int(item) for item in found]
@@ -90,9 +90,9 @@ class RedisStore:
             yield Impression(user_id, item_id, row[b"source"].decode(), position, shown_at)
 
     async def check(self) -> None:
-        """Run the script of a put for nobody, and read as `latest` does."""
-        await self._run(self._check, _NOBODY, 0)
-        await self.latest(_NOBODY, 1)
+        """Put and remove a play of a test user, and read as `latest` does."""
+        await self._run(self._check, _TEST_USER, 0)
+        await self.latest(_TEST_USER, 1)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -104,8 +104,8 @@ class RedisStore:
         while True:
             try:
                 rows = cast("list[Any]", self._sync.xrange(stream, min=after, count=_CHUNK))
-            except (self._refusal, OSError) as cause:
-                raise self._refused(cause) from cause
+            except (self._redis_error, OSError) as cause:
+                raise self._error(cause) from cause
             if not rows:
                 return
             after = f"({rows[-1][0].decode()}"
@@ -118,21 +118,21 @@ class RedisStore:
     async def _answered(self, answer: Awaitable[T]) -> T:
         try:
             return await answer
-        except (self._refusal, OSError) as cause:
-            raise self._refused(cause) from cause
+        except (self._redis_error, OSError) as cause:
+            raise self._error(cause) from cause
 
-    def _refused(self, cause: Exception) -> EventStoreError:
-        return EventStoreError(f"Redis at {self.address} refuses: {cause}; check that it runs, has memory and may write to its disk.")
+    def _error(self, cause: Exception) -> EventStoreError:
+        return EventStoreError(f"Redis at {self.address} failed: {cause}; check that it runs, has memory and can write to its disk.")
 
 
 def _address(url: str) -> str:
-    """`url` without user, password and options, for messages.
+    """`url` without user, password and options, for messages. Raises EventStoreError for an invalid one.
 
     >>> _address("redis://:secret@host:6379/0?password=secret")
     'redis://host:6379/0'
     """
     found = _ADDRESS.fullmatch(url)
     if found is None:
-        raise EventStoreError("path in [events] is no address of a Redis server; write redis://host:6379/0 or "
+        raise EventStoreError("[events] path is not the address of a Redis server; write redis://host:6379/0 or "
                               "redis://:password@host:6379/0, where a password has %2F for /, %3F for ?, %23 for # and %40 for @.")
     return "".join(found.groups())

@@ -1,4 +1,4 @@
-"""Plays in one SQLite file: survives kill -9 and power loss, and several workers may share it."""
+"""Event store in one SQLite file, which survives kill -9 and power loss and can be shared by several workers."""
 
 import fcntl
 import json
@@ -22,12 +22,12 @@ CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER 
 CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
                                    PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
 """
-# A whole batch goes through each statement at once, as JSON rows [user_id, item_id, time, order]: Python's lock is then handed over
-# a few times a commit instead of a few times a row, which is what limits the puts a second.
+# Each statement takes a whole batch as JSON rows [user_id, item_id, time, order], so that the GIL is released and taken a few times
+# per commit instead of per row, which would limit the rate of puts.
 _LOG_PLAYS = """
 INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) ORDER BY key
 """
-# A clock that stands still or goes back must not change the order: a play comes after the user's newest, and in the order of its batch.
+# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
 _MOVE_TO_FRONT = """
 INSERT INTO latest SELECT value ->> 0, value ->> 1,
   max(value ->> 3, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
@@ -46,22 +46,22 @@ INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
 """
 _CHUNK = 10_000
-_TURN_S = 2.0
-_NOBODY = -1
+_LOCK_TIMEOUT_S = 2.0
+_TEST_USER = -1
 
 
 class SqliteStore:
-    """An EventStore in the SQLite file `path`, in WAL mode; a put returns after the commit has reached the disk."""
+    """An EventStore in the SQLite file `path`, in WAL mode; a put returns after its commit is synced to the disk."""
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
         if "://" in path:
-            raise EventStoreError("path in [events] is the address of a server, but store is sqlite; set store = redis or name a file.")
+            raise EventStoreError("[events] path is the address of a server, but store is sqlite; set store = redis, or path to a file.")
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
-        with self._said("opened"):
+        with self._store_errors("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer, self._reader = self._connection(), self._connection()
             self._writer.executescript(_TABLES)
-        self._newest = 0
+        self._latest_time = 0
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
 
     async def put(self, user_id: int, item_id: int) -> None:
@@ -69,9 +69,9 @@ class SqliteStore:
         await self._commits.add([Play(user_id, item_id, int(self.clock() * 1e6))])
 
     async def latest(self, user_id: int, k: int) -> list[int]:
-        """At most k items, newest first. Read in the calling thread: a WAL reader never waits for a writer, and it takes microseconds."""
+        """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
-        with self._said("read"):
+        with self._store_errors("read"):
             return [item for item, in self._reader.execute(_LATEST, (user_id, oldest, k))]
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
@@ -79,7 +79,7 @@ class SqliteStore:
         await self._commits.add(impressions)
 
     def plays(self) -> Iterator[Play]:
-        """The logged plays, read in chunks, so that a long export neither blocks writers nor fills memory."""
+        """The logged plays, read in chunks, so that an export does not block writers and needs little memory."""
         return self._logged("plays", "user_id, item_id, played_at", Play)
 
     def impressions(self) -> Iterator[Impression]:
@@ -87,12 +87,12 @@ class SqliteStore:
         return self._logged("impressions", "user_id, item_id, source, position, shown_at", Impression)
 
     async def check(self) -> None:
-        """Write to the pages that the next put will write to, up to the disk, and read as `latest` does."""
-        await self._commits.between(self._write_and_take_back)
-        await self.latest(_NOBODY, 1)
+        """Write and remove a row in the tables of a put, synced to the disk, and read as `latest` does."""
+        await self._commits.between(self._write_and_remove)
+        await self.latest(_TEST_USER, 1)
 
     async def close(self) -> None:
-        """Commit what waits and close the file."""
+        """Commit waiting rows and close the file."""
         await self._commits.close()
         self._writer.close()
         self._reader.close()
@@ -104,35 +104,35 @@ class SqliteStore:
         return connection
 
     def _write(self, rows: Sequence[Play | Impression]) -> None:
-        plays = json.dumps([(*row, self._after_all_before(row.played_at)) for row in rows if isinstance(row, Play)])
+        plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
         impressions = [row for row in rows if isinstance(row, Impression)]
         with self._transaction():
             self._writer.execute(_LOG_PLAYS, (plays,))
             self._writer.execute(_MOVE_TO_FRONT, (plays,))
             self._writer.execute(_CAP, (plays, self.per_user))
-            self._forget_oldest("plays")
+            self._remove_oldest("plays")
             if impressions:
                 self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
-                self._forget_oldest("impressions")
+                self._remove_oldest("impressions")
 
-    def _write_and_take_back(self) -> None:
+    def _write_and_remove(self) -> None:
         with self._transaction():
-            row = self._writer.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (?, 0, 0)", (_NOBODY,)).lastrowid
+            row = self._writer.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (?, 0, 0)", (_TEST_USER,)).lastrowid
             self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
-            self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_NOBODY,))
-            self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_NOBODY,))
+            self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_TEST_USER,))
+            self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_TEST_USER,))
 
-    def _after_all_before(self, moment: int) -> int:
-        self._newest = max(moment, self._newest + 1)
-        return self._newest
+    def _ascending_time(self, time: int) -> int:
+        self._latest_time = max(time, self._latest_time + 1)
+        return self._latest_time
 
-    def _forget_oldest(self, log: str) -> None:
+    def _remove_oldest(self, log: str) -> None:
         self._writer.execute(f"DELETE FROM {log} WHERE id <= (SELECT max(id) FROM {log}) - ?", (self.log_rows,))
 
     def _logged(self, log: str, columns: str, row_of: Callable[..., Row]) -> Iterator[Row]:
         after = 0
         while True:
-            with self._said("read"):
+            with self._store_errors("read"):
                 rows = self._reader.execute(f"SELECT id, {columns} FROM {log} WHERE id > ? ORDER BY id LIMIT ?", (after, _CHUNK)).fetchall()
             if not rows:
                 return
@@ -141,7 +141,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._said("written"), self._turn_to_write():
+        with self._store_errors("written"), self._write_lock():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -152,22 +152,22 @@ class SqliteStore:
                 raise
 
     @contextmanager
-    def _turn_to_write(self) -> Iterator[None]:
-        # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is handed over at once,
-        # and by the kernel when its holder is killed.
+    def _write_lock(self) -> Iterator[None]:
+        # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is acquired at once when it is free,
+        # and the kernel releases it when its holder is killed.
         path = self.path.with_name(f"{self.path.name}-turn")
-        turn = path.open("w")
+        lock = path.open("w")
         try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not _locked_in_time(turn):
+            if not _locked_in_time(lock):
                 raise EventStoreError(f"event store {self.path} cannot be written: another process has held {path} for more than "
-                                      f"{_TURN_S:g} seconds; find it with `fuser {path}` and end it.") from None
-        with turn:
+                                      f"{_LOCK_TIMEOUT_S:g} seconds; find it with `fuser {path}` and end it.") from None
+        with lock:
             yield
 
     @contextmanager
-    def _said(self, done: str) -> Iterator[None]:
+    def _store_errors(self, done: str) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as cause:
@@ -175,8 +175,8 @@ class SqliteStore:
 
 
 def _locked_in_time(file: TextIO) -> bool:
-    """Whether the lock on `file` came within _TURN_S; if not, the file is closed as soon as it comes."""
-    # flock knows no time-out, so a thread of its own waits: a daemon, so that no exit waits for it.
+    """Whether `file` was locked within _LOCK_TIMEOUT_S; if not, it is closed as soon as it is locked."""
+    # flock has no timeout, so a thread waits for it: a daemon, so that the process can exit meanwhile.
     locked, given_up, decided = threading.Event(), threading.Event(), threading.Lock()
 
     def wait() -> None:
@@ -186,8 +186,8 @@ def _locked_in_time(file: TextIO) -> bool:
             if given_up.is_set():
                 file.close()
 
-    threading.Thread(target=wait, name="event-turn", daemon=True).start()
-    locked.wait(_TURN_S)
+    threading.Thread(target=wait, name="event-lock", daemon=True).start()
+    locked.wait(_LOCK_TIMEOUT_S)
     with decided:
         if not locked.is_set():
             given_up.set()

@@ -1,4 +1,4 @@
-"""What the catalog says about an item, regardless of plays."""
+"""Features of an item from the catalog, independent of plays."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""How popular and how new the artists and albums of an item are, which is known also for a track that nobody has played."""
+"""How popular and how new the artists and albums of an item are, also for items that nobody has played."""
 
 from dataclasses import dataclass
 from typing import ClassVar

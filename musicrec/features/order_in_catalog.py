@@ -1,7 +1,7 @@
 """The position of an item's id relative to the ids that a user has seen. Off by default.
 
-Where the dates of a log were generated in the order of ids, this group leaks the future and dominates all others; in other logs, too, ids
-may follow the order in which tracks were registered. Use it to examine a log, not to publish recommendations.
+Where the dates of a log were generated in the order of ids, this group leaks the test set and dominates all others; in other logs, too,
+ids may follow the order in which tracks were registered. Use it to examine a log, not to publish recommendations.
 """
 
 from dataclasses import dataclass

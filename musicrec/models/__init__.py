@@ -3,7 +3,7 @@ as an entry point of musicrec.models.
 
 A model is a frozen dataclass of its settings. `fit` receives the train set and nothing else, so it cannot see the test set. The fitted
 model recommends k unseen items per user, or as many as there are and -1 for the rest, by descending score, ties by ascending item index.
-User row -1 stands for a cold user. What other parts may ask of some models is a protocol in models/protocols.py.
+User row -1 stands for a cold user. Further abilities of some models are protocols in models/protocols.py.
 """
 
 from collections.abc import Mapping

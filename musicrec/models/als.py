@@ -193,7 +193,7 @@ class FittedALS:
 
         Raises StorageError when the file cannot be written.
         """
-        with replaced(path) as half, half.open("wb") as file:
+        with replaced(path) as partial, partial.open("wb") as file:
             np.savez(file, user_ids=self.train.user_ids, item_ids=self.train.item_ids, user_factors=self.user_factors,
                      item_factors=self.item_factors)
 

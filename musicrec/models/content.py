@@ -9,7 +9,7 @@ from scipy import sparse
 from musicrec.dataset import Catalog, Float32, Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
-from musicrec.models.content_kernel import LEVELS, GenreGroups, Links, fill_best
+from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
 from musicrec.models.top_k import parallel_for, rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_listeners, decayed_rows, presence
 
@@ -20,7 +20,7 @@ class Content:
 
     With genres alone this is the content method of the reference notebook. A profile is the mean of the L1-normalized vectors of the
     user's seen tracks, weighted by recency. Cosines are rounded to 1/4096 (1 to 4095/4096), and tracks of equal rounded cosine are ordered
-    by decayed popularity (a listener counts half after popularity_half_life_days), then by item index. This order is part of the score:
+    by decayed popularity (half-life popularity_half_life_days), then by item index. This order is part of the score:
     rounded cosine + level / 2^24, where level is 4095 for the most popular track and falls with the logarithm of the popularity rank. So a
     score differs from the cosine by at most 1/2048. Tracks whose cosine is rounded to 0 are not recommended.
     half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
@@ -105,8 +105,8 @@ def genre_groups(catalog: Catalog, levels: Int32) -> GenreGroups:
     return GenreGroups(np.column_stack([of_item, levels]), starts, members, _links(links[np.array(first, np.int64)]))
 
 
-def _links(links: sparse.csr_matrix) -> Links:
+def _links(links: sparse.csr_matrix) -> NameIndex:
     transposed = sparse.csr_matrix(links.T)
     values = 1 / np.sqrt(np.diff(links.indptr)[transposed.indices])
-    return Links(links.indptr.astype(np.int64), links.indices.astype(np.int32), transposed.indptr.astype(np.int64),
+    return NameIndex(links.indptr.astype(np.int64), links.indices.astype(np.int32), transposed.indptr.astype(np.int64),
                  transposed.indices.astype(np.int32), values)

@@ -17,8 +17,8 @@ LEVELS = 4096
 LEADERS = 8
 
 
-class Links(NamedTuple):
-    """Links of items (or groups) to names and of names to items: names[indptr[i]:indptr[i + 1]], items[name_indptr[n]:name_indptr[n + 1]].
+class NameIndex(NamedTuple):
+    """Names of items (or groups) and items of names: names[indptr[i]:indptr[i + 1]] and items[name_indptr[n]:name_indptr[n + 1]].
 
     values: float64, aligned with `items`, 1 / sqrt(names of the item): the entry of the item's vector of length 1.
     """
@@ -39,16 +39,16 @@ class GenreGroups(NamedTuple):
     of_item: Int32
     starts: Int64
     members: Int32
-    genres: Links
+    genres: NameIndex
 
 
 @njit(cache=True, nogil=True)
-def _empty_profile(links: Links) -> Float64:
+def _empty_profile(links: NameIndex) -> Float64:
     return np.zeros(len(links.name_indptr) - 1)
 
 
 @njit(cache=True, nogil=True)
-def _fill_profile(seen: Int32, weights: Float32, links: Links, profile: Float64) -> tuple[Int32, float]:
+def _fill_profile(seen: Int32, weights: Float32, links: NameIndex, profile: Float64) -> tuple[Int32, float]:
     """Fill `profile` with the weighted sum of the L1-normalized vectors of the seen items; returns the names above 0 and its length."""
     total = 0
     for item in seen:
@@ -69,7 +69,7 @@ def _fill_profile(seen: Int32, weights: Float32, links: Links, profile: Float64)
 
 
 @njit(cache=True, nogil=True)
-def _n_links(names: Int32, links: Links) -> int:
+def _n_links(names: Int32, links: NameIndex) -> int:
     """The number of links of these names."""
     total = 0
     for name in names:
@@ -78,7 +78,7 @@ def _n_links(names: Int32, links: Links) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _add_cosines(names: Int32, length: float, profile: Float64, links: Links, share: float, sums: SparseAccumulator, mask: int,
+def _add_cosines(names: Int32, length: float, profile: Float64, links: NameIndex, share: float, sums: SparseAccumulator, mask: int,
                  used: int) -> int:
     """Add share x cosine(profile, item) for all items with one of `names`, and empty the profile; returns the slots in use."""
     keys, values, slots = sums
@@ -103,7 +103,7 @@ def _score(cosine: float, level: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def fill_best(rows: tuple[Int64, Int32, Float32], seen: Int32, links: tuple[Links, Links, Links], groups: GenreGroups,
+def fill_best(rows: tuple[Int64, Int32, Float32], seen: Int32, links: tuple[NameIndex, NameIndex, NameIndex], groups: GenreGroups,
               shares: Float64, items: Int32, best: Float32, start: int, stop: int) -> None:
     """Fill rows start to stop of `items` and `best` with the k best unseen items and their scores. `seen` has the indptr of `rows`."""
     indptr, indices, weights = rows

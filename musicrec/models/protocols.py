@@ -1,4 +1,4 @@
-"""What every model provides, and what other parts of the recommender may ask of some models."""
+"""The interface of all models, and further interfaces that some models have."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable

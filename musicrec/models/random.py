@@ -31,8 +31,8 @@ class FittedRandom:
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), 1 - rank / n_items with ranks from 0. O(k + seen items) per user.
 
-        All cold users get the same order. A user starts at a random item and goes on by a random step that shares no divisor with the
-        number of items, so that he meets each item once.
+        All cold users get the same order. It starts at a random item and advances by a random step that is coprime to the number of items,
+        so that each item occurs once.
         """
         items, scores = empty(len(user_index), k)
         ids = np.full(len(user_index), -1, np.int64)
@@ -60,7 +60,7 @@ def _hash(value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _coprime(value, n):  # type: ignore[no-untyped-def]
-    """The first number from `value` on, beginning again at 1, that shares no divisor with n."""
+    """The first number from `value` on, wrapping around to 1, that is coprime to n."""
     while True:
         a, b = value, n
         while b:

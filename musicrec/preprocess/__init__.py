@@ -1,4 +1,4 @@
-"""Raw tables in, the tables of the product out: items, events and genres, as Ibis expressions that any engine computes."""
+"""The tables items, events and genres, made of the raw tables as Ibis expressions for any engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import ibis
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
-from musicrec.preprocess.refusals import orphans, readable, refuse_unusable
+from musicrec.preprocess.checks import check_raw_tables, orphans, readable
 from musicrec.preprocess.tables import complete_tracks, events, genres, items
 from musicrec.preprocess.writing import write
 
@@ -17,11 +17,11 @@ __all__ = ["Preprocessed", "preprocessed", "write"]
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES, and what was left out on the way.
+    """Ibis expressions, not yet computed, with the columns of ITEMS, EVENTS and GENRES.
 
-    events: in no order; `write` orders them. genres: most items first, ties by genre_id. item_ids: column track_id of the tracks that
-    are kept. items_of: the items with ids from low to high, given the listeners (see streaming.Listeners) and the genres as tables,
-    which `write` has by then. item_columns: the columns of tracks. report: one sentence for each thing left out.
+    events: in no order; `write` orders them. genres: most items first, ties by genre_id. item_ids: column track_id of the kept tracks.
+    items_of: a function of a table of listeners (see streaming.ListenerCounts), the genres, and the lowest and highest id, which returns
+    these items. item_columns: the columns of tracks. report: one sentence about each kind of rows left out.
     """
 
     events: Table
@@ -34,32 +34,32 @@ class Preprocessed:
 
 def preprocessed(tracks: Table, catalog_names: Table, interactions: Table, *, only_complete_tracks: bool = False, keep_every: int = 1,
              max_orphan_share: float = 0.01) -> Preprocessed:
-    """Items, events and genres made of the three raw tables (columns of RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
+    """Items, events and genres of the three raw tables (columns of RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
 
-    only_complete_tracks: keep tracks with a named title, album, artist and at least one genre, and their events.
-    keep_every: keep the events at places 1, 1 + n, 1 + 2n, ... of each history (by track_seq).
-    Events of tracks that `tracks` lacks are dropped and reported when their share is at most max_orphan_share.
-    Nothing is computed but the checks: one pass over tracks and two over interactions.
-    Raises DataError for empty tables, missing or negative ids, repeated track ids, dates outside 1677..2262, too many orphans,
-    and files that turn out damaged.
+    only_complete_tracks: keep only tracks with a title, a named album, a named artist and a genre, and their events.
+    keep_every: keep every n-th event of each user, the 1st, the (1 + n)-th and so on by track_seq.
+    max_orphan_share: events of tracks that are not in `tracks` are dropped and reported, up to this share.
+    Only the checks are computed: one pass over tracks and two over interactions.
+    Raises DataError for empty tables, missing or negative ids, repeated track ids, times outside 1677..2262, more orphans than
+    max_orphan_share, and damaged files.
     """
     with readable():
-        refuse_unusable(tracks, interactions)
-        lost, played = orphans(tracks, interactions)
-    if lost > max_orphan_share * played:
-        raise DataError(f"interactions: {lost:,} of {played:,} rows ({lost / played:.1%}) name a track_id that tracks lacks, more than "
-                        f"max_orphan_share {max_orphan_share:g}; complete tracks or raise [data] max_orphan_share.")
-    report = [f"{lost:,} plays of tracks that the catalogue lacks were dropped."] if lost else []
+        check_raw_tables(tracks, interactions)
+        n_orphans, n_plays = orphans(tracks, interactions)
+    if n_orphans > max_orphan_share * n_plays:
+        raise DataError(f"interactions: {n_orphans:,} of {n_plays:,} rows ({n_orphans / n_plays:.1%}) have a track_id that is not in "
+                        f"tracks, more than max_orphan_share {max_orphan_share:g}; complete tracks or raise [data] max_orphan_share.")
+    report = [f"{n_orphans:,} plays of tracks that are not in the catalog were dropped."] if n_orphans else []
     kept_tracks = tracks
     if only_complete_tracks:
-        # Held as ids, so that the ranges of events that `write` asks for do not search for complete tracks again and again.
+        # Computed once, not again for each range of events that `write` reads.
         ids = complete_tracks(tracks, catalog_names).select("track_id").to_pyarrow()
         kept_tracks = tracks.semi_join(ibis.memtable(ids), "track_id")
-        report.append("Only tracks with a named title, album, artist and a genre are kept.")
-    if lost or only_complete_tracks:
+        report.append("Only tracks with a title, a named album, a named artist and a genre are kept.")
+    if n_orphans or only_complete_tracks:
         interactions = interactions.semi_join(kept_tracks.select("track_id"), "track_id")
     if keep_every > 1:
         interactions = interactions.filter((interactions.track_seq - 1) % keep_every == 0)
-        report.append(f"One play in {keep_every} of each history is kept.")
+        report.append(f"One in {keep_every} plays of each user is kept.")
     return Preprocessed(events(interactions), genres(kept_tracks, catalog_names), kept_tracks.select("track_id"),
                     partial(items, kept_tracks, catalog_names), tuple(kept_tracks.columns), tuple(report))

@@ -1,4 +1,4 @@
-"""Events in parts of some millions, one range of users after the other: nothing is sorted on the disk, and memory does not grow."""
+"""Events in parts of about four million, by ranges of users, so that neither a sort on disk nor much memory is needed."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,27 +27,27 @@ def user_ranges(events: Table, rows: int = PART_ROWS) -> list[tuple[int, int, in
 
 
 def ordered_parts(events: Table, ranges: list[tuple[int, int, int]]) -> Iterator[pa.Table]:
-    """The events of each range in EVENT_ORDER; the engine works on the next range while the caller has the last one."""
-    def fetched(low: int, high: int, _: int) -> pa.Table:
+    """The events of each range in EVENT_ORDER; the engine computes the next range while the caller processes this one."""
+    def part_of(low: int, high: int, _: int) -> pa.Table:
         return events.filter(events.user_id.between(low, high)).order_by(*EVENT_ORDER).to_pyarrow()
 
     with ThreadPoolExecutor(1) as engine:
-        ahead = [engine.submit(fetched, *part) for part in ranges[:1]]
-        for place in range(len(ranges)):
+        ahead = [engine.submit(part_of, *bounds) for bounds in ranges[:1]]
+        for position in range(len(ranges)):
             ready = ahead.pop().result()
-            ahead += [engine.submit(fetched, *part) for part in ranges[place + 1:place + 2]]
+            ahead += [engine.submit(part_of, *bounds) for bounds in ranges[position + 1:position + 2]]
             yield ready
 
 
-class Listeners:
-    """Different users of each track, counted part by part."""
+class ListenerCounts:
+    """The number of different users per track, counted part by part."""
 
     def __init__(self, item_ids: Int32) -> None:
         self.item_ids, self.places = item_ids, Places(item_ids)
         self.counts = np.zeros(len(item_ids), np.int32)
 
     def add(self, part: pa.Table) -> None:
-        """Count a part; the events of a user lie together and in one part."""
+        """Count a part; the events of a user are consecutive and in one part."""
         users, items = (part[name].to_numpy() for name in ("user_id", "item_id"))
         _count(users, self.places.of(items), self.counts)
 
@@ -63,8 +63,8 @@ def _count(users: Int32, places: Int32, counts: Int32) -> None:
     start = 0
     for end in range(1, len(users) + 1):
         if end == len(users) or users[end] != users[start]:
-            mine = np.sort(places[start:end])
-            for place in range(len(mine)):
-                if place == 0 or mine[place] != mine[place - 1]:
-                    counts[mine[place]] += 1
+            items = np.sort(places[start:end])
+            for position in range(len(items)):
+                if position == 0 or items[position] != items[position - 1]:
+                    counts[items[position]] += 1
             start = end

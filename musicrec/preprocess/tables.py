@@ -1,4 +1,4 @@
-"""The tables as expressions. Lists are unnested, named and collected again, so no engine needs more than arrays and joins."""
+"""The tables as Ibis expressions. Lists are unnested, joined with names and collected again, which every engine supports."""
 
 import ibis
 from ibis.expr.types import Table
@@ -10,14 +10,14 @@ KINDS = {"albums": "album", "artists": "artist", "genres": "genre"}
 
 
 def links(tracks: Table, column: str) -> Table:
-    """Rows (track_id, id, place): which ids the list `column` of each track names, repeats removed, place of the first mention."""
+    """Rows (track_id, id, place): the ids in the list `column` of each track without repeats, and the place of their first mention."""
     flat = tracks.select("track_id", id=tracks[column].cast("array<int64>")).unnest("id", offset="place")
     flat = flat.filter(flat.id.notnull())
     return flat.group_by("track_id", "id").agg(place=flat.place.min())
 
 
 def names(catalog_names: Table, kind: str) -> Table:
-    """Rows (id, name) of one type; an id with several names keeps the first in order of text, blank names are no names."""
+    """Rows (id, name) of one type, without blank names; of several names of an id the first in alphabetical order."""
     rows = catalog_names.filter(catalog_names.type == kind, catalog_names.name.strip() != "")
     return rows.group_by("id").agg(name=rows.name.min())
 
@@ -32,7 +32,7 @@ def named_links(tracks: Table, catalog_names: Table, column: str) -> Table:
 
 
 def complete_tracks(tracks: Table, catalog_names: Table) -> Table:
-    """The tracks that have a named title, at least one named album, one named artist and one genre."""
+    """The tracks that have a title and at least one named album, one named artist and one genre."""
     kept = tracks.semi_join(_titles(catalog_names), "track_id")
     for column in KINDS:
         rows = named_links(tracks, catalog_names, column)
@@ -41,7 +41,7 @@ def complete_tracks(tracks: Table, catalog_names: Table) -> Table:
 
 
 def genres(tracks: Table, catalog_names: Table) -> Table:
-    """Columns of GENRES for every genre that a track names."""
+    """Columns of GENRES for every genre of a track."""
     rows = named_links(tracks, catalog_names, "genres")
     counted = rows.group_by(genre_id=rows.id).agg(name=rows.name.min(), items_count=rows.count())
     counted = counted.mutate(score=counted.items_count / counted.items_count.sum().over(ibis.window()))
@@ -49,17 +49,17 @@ def genres(tracks: Table, catalog_names: Table) -> Table:
 
 
 def events(interactions: Table) -> Table:
-    """Columns of EVENTS, one row a play, in no order; EVENT_ORDER is the order in which they are written."""
+    """Columns of EVENTS, one row per play, in no order; EVENT_ORDER is the order in which they are written."""
     rows = interactions.mutate(item_id=interactions.track_id, listened=ibis.literal(1, "int32"))
     columns = [name for name in EVENTS.names if name in rows.columns]
     return _typed(rows, columns)
 
 
-def items(tracks: Table, catalog_names: Table, heard: Table, by_genre: Table, low: int, high: int) -> Table:
+def items(tracks: Table, catalog_names: Table, listeners: Table, by_genre: Table, low: int, high: int) -> Table:
     """Columns of ITEMS for the tracks with ids from low to high, ascending.
 
-    A track without a name becomes unnamed_track_{id}, a list without names is empty. heard: rows (track_id, num_users, num_users_norm).
-    by_genre: columns of GENRES. Lists are collected in memory, so many tracks are asked for in several ranges.
+    A track without a name becomes unnamed_track_{id}; a list without names is empty. listeners: rows (track_id, num_users,
+    num_users_norm). by_genre: columns of GENRES. Lists are collected in memory, so many tracks should be computed in several ranges.
     """
     tracks = tracks.filter(tracks.track_id.between(low, high))
     rows = tracks.select("track_id").left_join(_titles(catalog_names), "track_id").select("track_id", "name")
@@ -67,7 +67,7 @@ def items(tracks: Table, catalog_names: Table, heard: Table, by_genre: Table, lo
         found = named_links(tracks, catalog_names, column)
         rows = _joined(rows, _listed(found, "name", column), _EMPTY_NAMES)
         rows = _joined(rows, _listed(found, "id", f"{kind}_ids"), _EMPTY_IDS)
-    rows = rows.inner_join(heard, "track_id").select(*rows.columns, "num_users", "num_users_norm")
+    rows = rows.inner_join(listeners, "track_id").select(*rows.columns, "num_users", "num_users_norm")
     rows = _joined(rows, _genre_scores(tracks, by_genre), {"genre_score_mean": 0.0})
     rows = rows.mutate(item_id=rows.track_id, num_albums=rows.album_ids.length(),
                        name=ibis.coalesce(rows.name, ibis.literal("unnamed_track_") + rows.track_id.cast("string")))
@@ -93,7 +93,7 @@ def _joined(left: Table, right: Table, empty: dict[str, object]) -> Table:
 def _listed(found: Table, value: str, column: str) -> Table:
     once = found.filter(found[value].notnull())
     once = once.group_by("track_id", value).agg(place=once.place.min())
-    # Collecting structs and sorting them keeps the order on engines that cannot collect in an order.
+    # Structs are collected and then sorted because not every engine can collect in a given order.
     pairs = ibis.struct({"place": once.place, "value": once[value]}).collect().sort()
     return once.group_by("track_id").agg(**{column: pairs.map(lambda pair: pair.value)})
 

@@ -1,4 +1,4 @@
-"""Preprocessed tables onto the disk: streamed, in row groups, and either all three new files or the earlier ones."""
+"""Writing the preprocessed tables: streamed, in row groups, all three files or none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from musicrec.dataset import Int32
 from musicrec.errors import DataError, StorageError
-from musicrec.preprocess.refusals import first_line
-from musicrec.preprocess.streaming import Listeners, ordered_parts, user_ranges
+from musicrec.preprocess.checks import first_line
+from musicrec.preprocess.streaming import ListenerCounts, ordered_parts, user_ranges
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, GENRES, ITEMS
 
@@ -25,28 +25,28 @@ RANGE_ITEMS = 200_000
 
 
 def write(preprocessed: "Preprocessed", folder: Path) -> dict[str, int]:
-    """Write items.parquet, events.parquet and genres.parquet into `folder` (made when missing) and return their row counts.
+    """Write items.parquet, events.parquet and genres.parquet into `folder`, which is created when missing, and return their row counts.
 
-    events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups (at most 250,000 rows) let a
-    reader take a range of users. Events come from the engine in ranges of about four million; listeners are counted as they pass.
-    Files appear under their names only when all three are whole; on failure or Ctrl-C the earlier ones stay.
-    Raises StorageError when disk or memory end, DataError when the logs turn out unreadable on the way.
+    events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups (at most 250,000 rows) allow
+    reading a range of users. Events are computed in ranges of about four million, and listeners are counted along the way.
+    The files appear under their names when all three are complete; on an error or Ctrl-C earlier files stay.
+    Raises StorageError when disk or memory is exhausted, DataError when the logs cannot be read.
     """
-    halves = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "listeners")}
+    partials = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "listeners")}
     try:
-        with _sentences(folder):
+        with _converted_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            listeners = _write_events(preprocessed, halves["events"])
-            pq.write_table(listeners, halves["listeners"])
-            pq.write_table(preprocessed.genres.to_pyarrow().cast(GENRES.arrow), halves["genres"], compression="zstd")
-            _write_items(preprocessed, listeners["track_id"].to_numpy(), halves)
-            halves.pop("listeners").unlink()
-            rows = {name: pq.read_metadata(half).num_rows for name, half in halves.items()}
-            for half in halves.values():
-                half.replace(half.with_suffix(""))
+            listeners = _write_events(preprocessed, partials["events"])
+            pq.write_table(listeners, partials["listeners"])
+            pq.write_table(preprocessed.genres.to_pyarrow().cast(GENRES.arrow), partials["genres"], compression="zstd")
+            _write_items(preprocessed, listeners["track_id"].to_numpy(), partials)
+            partials.pop("listeners").unlink()
+            rows = {name: pq.read_metadata(partial).num_rows for name, partial in partials.items()}
+            for partial in partials.values():
+                partial.replace(partial.with_suffix(""))
     finally:
-        for half in halves.values():
-            half.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
     return rows
 
 
@@ -55,7 +55,7 @@ def _write_events(preprocessed: "Preprocessed", path: Path) -> pa.Table:
     columns = pa.schema([field for field in EVENTS.arrow if field.name in events.columns])
     ranges = user_ranges(events)
     ids = preprocessed.item_ids.to_pyarrow().sort_by("track_id")["track_id"].to_numpy().astype(np.int32)
-    listeners = Listeners(ids)
+    listeners = ListenerCounts(ids)
     with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=["listened"]) as writer, \
             progress(title="events", total=sum(rows for *_, rows in ranges), unit="event") as bar:
         for part in ordered_parts(events, ranges):
@@ -65,10 +65,10 @@ def _write_events(preprocessed: "Preprocessed", path: Path) -> pa.Table:
     return listeners.table()
 
 
-def _write_items(preprocessed: "Preprocessed", ids: Int32, halves: dict[str, Path]) -> None:
-    listeners, by_genre = (preprocessed.events.get_backend().read_parquet(halves[name]) for name in ("listeners", "genres"))
+def _write_items(preprocessed: "Preprocessed", ids: Int32, partials: dict[str, Path]) -> None:
+    listeners, by_genre = (preprocessed.events.get_backend().read_parquet(partials[name]) for name in ("listeners", "genres"))
     columns = ITEMS.arrow if "added_at" in preprocessed.item_columns else ITEMS.required
-    with pq.ParquetWriter(halves["items"], columns, compression="zstd") as writer, \
+    with pq.ParquetWriter(partials["items"], columns, compression="zstd") as writer, \
             progress(title="items", total=len(ids), unit="item") as bar:
         for start in range(0, len(ids), RANGE_ITEMS):
             part = ids[start:start + RANGE_ITEMS]
@@ -78,20 +78,20 @@ def _write_items(preprocessed: "Preprocessed", ids: Int32, halves: dict[str, Pat
 
 
 @contextmanager
-def _sentences(folder: Path) -> Iterator[None]:
+def _converted_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException) as cause:
         if isinstance(cause, duckdb.IOException) and "write" not in str(cause):
             raise DataError(f"The logs cannot be preprocessed: {first_line(cause)}; check the files that [data] names.") from cause
-        raise StorageError(f"The engine ran out of memory or of space for what it spills: {first_line(cause)}; "
+        raise StorageError(f"The engine ran out of memory or of space for temporary files: {first_line(cause)}; "
                            "raise [engine] memory_limit or give [engine] temp_folder more space.") from cause
     except OSError as cause:
         raise StorageError(f"{folder} cannot be written: {first_line(cause)}; free space or choose another folder.") from cause
     except (duckdb.Error, pa.ArrowException) as cause:
         raise DataError(f"The logs cannot be preprocessed: {first_line(cause)}; check the files that [data] names.") from cause
     except RuntimeError as cause:
-        # DuckDB dresses Ctrl-C as an error of its own.
+        # DuckDB wraps KeyboardInterrupt in a RuntimeError.
         if isinstance(cause.__cause__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise

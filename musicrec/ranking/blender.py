@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from musicrec.dataset import Float32
 from musicrec.ranking.candidates import Candidates
-from musicrec.ranking.feature_matrix import Columns
+from musicrec.ranking.feature_matrix import FeatureColumns
 from musicrec.ranking.training import TrainingTable
 
 Float64 = NDArray[np.float64]
@@ -38,7 +38,7 @@ class Blender:
         scores: Float32 = np.where(known, self._score(found.ranks, found.zscores), found.rrf).astype(np.float32)
         return scores
 
-    def scores_of_rows(self, features: Float32, columns: Columns) -> Float32:
+    def scores_of_rows(self, features: Float32, columns: FeatureColumns) -> Float32:
         """The same from rows of a feature matrix with these columns."""
         return self._score(features[:, columns.ranks], features[:, columns.zscores])
 

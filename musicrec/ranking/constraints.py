@@ -13,11 +13,11 @@ from musicrec.lists import empty
 
 @dataclass(frozen=True)
 class Constraints:
-    """What holds for every list; 0 switches a constraint off.
+    """Constraints on every list; 0 switches a constraint off.
 
     max_per_artist: the most tracks of one artist in a list. min_tail_share: the least share of tail tracks, at every length of the list.
     exploration: the chance that a place is filled by a remaining candidate drawn at random; the draw depends on user and seed alone.
-    A constraint gives way where no candidate is left that meets it. pool: candidates per place of a list that are considered.
+    A constraint is ignored at places where no remaining candidate meets it. pool: candidates per place of a list that are considered.
     """
 
     max_per_artist: int = 0
@@ -33,7 +33,7 @@ class Constraints:
 
 
 def tail(train: TrainSet) -> NDArray[np.bool_]:
-    """The tail, bool (n_items,): all items but the most popular ones that together take half of all plays; items never played belong to it.
+    """The tail, bool (n_items,): all items, also unplayed ones, except the most popular that together have half of all listeners.
 
     >>> from tests.worlds import train_set
     >>> tail(train_set([(1, 0, 1), (2, 0, 1), (3, 1, 1), (3, 2, 1)], 4)).tolist()
@@ -86,7 +86,7 @@ def _fill(items, scores, artist_ptr, artists, is_tail, most, share, exploration,
 
 @njit(cache=True, nogil=True)
 def _choice(items, used, so_far, artist_ptr, artists, is_tail, most, need_tail, draw):  # type: ignore[no-untyped-def]
-    # Of what is left: first what meets both constraints, then the one on artists, then the one on the tail, then anything.
+    # Of the remaining items: those that meet both constraints, else the one on artists, else the one on the tail, else all.
     group = np.full(len(items), -1, np.int64)
     best = 4
     for place in range(len(items)):

@@ -31,10 +31,10 @@ AGREEMENT = ("n_models", "rrf", "rrf_rank", "best_rank")
 
 
 @dataclass(frozen=True)
-class Columns:
+class FeatureColumns:
     """Which column of a feature matrix holds what: three per model (score, rank, zscore), AGREEMENT, then those of the feature groups.
 
-    >>> Columns(("als",), {"item_age": ("item_age",)}).names
+    >>> FeatureColumns(("als",), {"item_age": ("item_age",)}).names
     ('als_score', 'als_rank', 'als_zscore', 'n_models', 'rrf', 'rrf_rank', 'best_rank', 'item_age')
     """
 
@@ -57,9 +57,9 @@ class Columns:
         """Where the zscores of each model are."""
         return slice(2, 3 * len(self.models), 3)
 
-    def without(self, group: str) -> tuple["Columns", NDArray[np.intp]]:
+    def without(self, group: str) -> tuple["FeatureColumns", NDArray[np.intp]]:
         """The columns without those of a feature group, and the positions of the remaining ones among these columns."""
-        remaining = Columns(self.models, {name: names for name, names in self.groups.items() if name != group})
+        remaining = FeatureColumns(self.models, {name: names for name, names in self.groups.items() if name != group})
         kept = set(remaining.names)
         return remaining, np.array([position for position, name in enumerate(self.names) if name in kept])
 
@@ -68,20 +68,20 @@ class Columns:
         return json.dumps({"models": self.models, "groups": dict(self.groups)})
 
     @staticmethod
-    def from_json(text: str) -> "Columns":
+    def from_json(text: str) -> "FeatureColumns":
         """The columns whose to_json() this is.
 
-        >>> one = Columns(("als",), {"item_age": ("item_age",)})
-        >>> Columns.from_json(one.to_json()) == one
+        >>> one = FeatureColumns(("als",), {"item_age": ("item_age",)})
+        >>> FeatureColumns.from_json(one.to_json()) == one
         True
         """
         stored = json.loads(text)
-        return Columns(tuple(stored["models"]), {name: tuple(names) for name, names in stored["groups"].items()})
+        return FeatureColumns(tuple(stored["models"]), {name: tuple(names) for name, names in stored["groups"].items()})
 
 
-def columns(models: tuple[str, ...], features: Features) -> Columns:
+def columns(models: tuple[str, ...], features: Features) -> FeatureColumns:
     """The columns of feature_matrix for these models and fitted feature groups."""
-    return Columns(models, {name: fitted.names for name, fitted in features.items()})
+    return FeatureColumns(models, {name: fitted.names for name, fitted in features.items()})
 
 
 def feature_matrix(found: Candidates, features: Features) -> Float32:

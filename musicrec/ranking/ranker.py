@@ -23,11 +23,11 @@ from musicrec.errors import ArtifactError, RankingError
 from musicrec.files import replaced
 from musicrec.ranking.blender import Blender, blender_inputs, fit_blender
 from musicrec.ranking.candidates import Candidates
-from musicrec.ranking.feature_matrix import Columns, Features, columns, feature_matrix
+from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
 from musicrec.ranking.training import TrainingTable, concatenated
 
 BLENDER, COLUMNS = "blender", "columns"
-# A quarter of CatBoost's default takes a fifth less time and reaches the same loss.
+# A quarter of CatBoost's default: training takes a fifth less time and reaches the same loss.
 BORDERS = 64
 
 
@@ -35,8 +35,8 @@ BORDERS = 64
 class RankerSettings:
     """How CatBoost is trained.
 
-    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is found on the latest
-    fold, where early_stopping_rounds more bring nothing. n_seeds: models with different seeds, whose mean is taken.
+    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is chosen on the latest
+    fold by early stopping after early_stopping_rounds. n_seeds: models with different seeds, whose predictions are averaged.
     """
 
     loss: Literal["Logloss", "YetiRank"] = "Logloss"
@@ -55,7 +55,7 @@ class Ranker:
     """The blender, the trees that correct it, and the columns of their features: a score is the sum of both."""
 
     trees: CatBoost
-    columns: Columns
+    columns: FeatureColumns
     blender: Blender
 
     def scores(self, found: Candidates, features: Features) -> Float32:
@@ -103,21 +103,21 @@ class Ranker:
     def save(self, path: Path) -> None:
         """Write the ranker to `path` (.cbm); an earlier file stays until the new one is complete.
 
-        Raises StorageError when the disk is full or refuses.
+        Raises StorageError when the file cannot be written.
         """
-        with replaced(path) as half:
+        with replaced(path) as partial:
             try:
-                self.trees.save_model(str(half), format="cbm")
+                self.trees.save_model(str(partial), format="cbm")
             except CatBoostError as cause:
-                # The message of the system stands in brackets: "(Error 28: No space left on device) util/system/file.cpp ...".
+                # The system's message is in parentheses: "(Error 28: No space left on device) util/system/file.cpp ...".
                 raise OSError(str(cause).partition(")")[0].removeprefix("(")) from cause
             try:
                 # CatBoost reports no error when the last few kilobytes find no space.
-                CatBoost().load_model(str(half), format="cbm")
+                CatBoost().load_model(str(partial), format="cbm")
             except CatBoostError as cause:
                 raise OSError(errno.ENOSPC, "No space left on device") from cause
 
-    def _check(self, given: Columns) -> None:
+    def _check(self, given: FeatureColumns) -> None:
         if given.names != self.columns.names:
             difference = ", ".join(sorted(set(given.names) ^ set(self.columns.names))) or "another order"
             raise RankingError(f"the ranker was trained on other features than it is given ({difference}); train it again.")
@@ -133,7 +133,7 @@ def load_ranker(path: Path) -> Ranker:
     metadata = trees.get_metadata()
     if BLENDER not in metadata or COLUMNS not in metadata:
         raise ArtifactError(f"{path} is a CatBoost model but no ranker of this version; train it again.")
-    return Ranker(trees, Columns.from_json(metadata[COLUMNS]), Blender.from_json(metadata[BLENDER]))
+    return Ranker(trees, FeatureColumns.from_json(metadata[COLUMNS]), Blender.from_json(metadata[BLENDER]))
 
 
 def fit_ranker(tables: Sequence[TrainingTable], settings: RankerSettings, trees: int | None = None) -> Ranker:
@@ -160,11 +160,10 @@ def learnable(tables: Sequence[TrainingTable]) -> list[TrainingTable]:
 
 
 def tree_count(tables: Sequence[TrainingTable], settings: RankerSettings) -> int:
-    """The number of trees with which a ranker of all folds but the latest does best on the latest; folds from which nothing can be
-    learned are left out.
+    """The number of trees with which a ranker of all folds but the latest is best on the latest. Folds without an order to learn (see
+    learnable) are left out.
 
-    With a single fold every fifth user stands for the latest fold. settings.iterations where nothing can be learned from one
-    of the two parts.
+    With a single fold every fifth user is held out instead. settings.iterations where one of the two parts is not learnable.
     """
     stopped = _stopped_early(tables, settings)
     return settings.iterations if stopped is None else int(stopped.tree_count_)

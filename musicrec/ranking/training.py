@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from musicrec.dataset import Float32, Int32, Interactions
 from musicrec.ranking.candidates import Candidates
-from musicrec.ranking.feature_matrix import Columns, Features, columns, feature_matrix
+from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainingTable:
     """
 
     features: Float32
-    columns: Columns
+    columns: FeatureColumns
     target: NDArray[np.int8]
     group: NDArray[np.int64]
 
@@ -80,9 +80,9 @@ def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[
 def training_table(found: Candidates, user_ids: Int32, test: Interactions, features: Features, negatives: int, seed: int) -> TrainingTable:
     """The rows to learn from: all candidates that were played, and for each of them `negatives` of the user's others, drawn at random.
 
-    The share of hits is the same for all users, so that only order can be learned, not who plays much. Users without a played candidate
-    are left out, because their rows have no order, and so are cold users, for whom other things decide. Features are computed for the
-    kept rows only.
+    The share of hits is the same for all users, so that only the order can be learned, not how much a user plays. Users without a played
+    candidate are left out, because their rows have no order, and so are cold users, who keep the order of rrf. Features are computed for
+    the kept rows only.
     """
     target = _targets(found, user_ids, test)
     kept = _kept(found, target, negatives, seed)

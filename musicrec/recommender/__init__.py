@@ -1,4 +1,4 @@
-"""The recommender: one object that carries models, features, ranker and constraints, and that everything else calls.
+"""The two-stage recommender: one object with models, features, ranker and constraints.
 
     recommender = TwoStageRecommender({"als": ALS(), "item_knn": ItemKNN()}, {"item_age": ItemAge()}, ranker)
     fitted = recommender.fit(train)

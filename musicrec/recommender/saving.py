@@ -1,4 +1,4 @@
-"""A fitted recommender on the disk: arrays as .npy files, everything else in recommender.json, the ranker as ranker.cbm. No pickle.
+"""Saving and loading a fitted recommender: arrays as .npy files, settings in recommender.json, the ranker as ranker.cbm; no pickle.
 
 Models and feature groups whose fitted form is Storable are stored. The others are fitted again to the stored train set when the recommender
 is loaded, which gives the same answers because fitting is deterministic.
@@ -69,7 +69,7 @@ def load(folder: Path) -> "TwoStageRecommender":
 
 @contextmanager
 def _replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, which takes its name when the block ends well; otherwise an earlier folder stays."""
+    """An empty folder beside `folder`, which is renamed to it when the block ends without an error; else an earlier folder stays."""
     partial, earlier = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("part", "earlier"))
     try:
         with writable(folder):

@@ -1,4 +1,4 @@
-"""Recommendations and candidates as arrays, and as tables for people."""
+"""Recommendations and candidates as arrays and as DataFrames."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from musicrec.dataset import Float32, Int32
-from musicrec.ranking import Candidates, Columns
+from musicrec.ranking import Candidates, FeatureColumns
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CandidateTable:
     item_ids: Int32
     scores: Float32
     features: Float32
-    columns: Columns
+    columns: FeatureColumns
 
     def __len__(self) -> int:
         return len(self.item_ids)

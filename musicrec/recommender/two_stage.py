@@ -16,8 +16,8 @@ from musicrec.lists import Lists, empty
 from musicrec.models import FittedModel, Model, WarmStarting
 from musicrec.ranking import (
     Candidates,
-    Columns,
     Constraints,
+    FeatureColumns,
     Features,
     ModelLists,
     Ranker,
@@ -117,7 +117,7 @@ class TwoStageRecommender:
         return (*self.baselines, *self.models, RRF, *((BLENDED, RANKED) if self.ranker else ()))
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> FeatureColumns:
         """The columns of the feature matrix."""
         return columns(tuple(self.models), self.features)  # type: ignore[arg-type]  # settings name the same columns as what is fitted
 
@@ -131,7 +131,7 @@ class TwoStageRecommender:
         return dataclasses.replace(self, ranker=ranker)
 
     def with_features(self, features: Mapping[str, FeatureGroup]) -> "TwoStageRecommender":
-        """The same with further feature groups, fitted to the train set that it knows; its models stay as they are."""
+        """The same with further feature groups, fitted to the same train set; its models stay as they are."""
         state = self.fitted
         fitted = {name: group.fit(state.train) for name, group in features.items()}
         return dataclasses.replace(self, features={**self.features, **features},
@@ -140,7 +140,7 @@ class TwoStageRecommender:
     def only(self, names: Collection[str]) -> "TwoStageRecommender":
         """The same with these fitted models alone, without features and ranker, so that the memory of the rest can be freed.
 
-        The order becomes "rrf" where the one before is gone.
+        The order becomes "rrf" where the one before is not available.
         """
         state = self.fitted
         kept = Fitted(state.train, {name: one for name, one in state.models.items() if name in names}, {})
@@ -180,7 +180,7 @@ class TwoStageRecommender:
         pool = k * self.constraints.pool if self.constraints.any else k
         rows = state.train.user_index(user_ids)
         found = self._lists(rows, pool, wanted)
-        # The list of a model is its own; only what this recommender publishes is constrained.
+        # Constraints apply to the lists of this recommender, not to those of single models.
         free = set(state.models) - {self.order}
         return {order: Lists(user_ids, *(first_k(found, k)[order] if order in free else
                                          constrained(*found[order], user_ids, k, self.constraints, state.train))) for order in wanted}
@@ -201,13 +201,13 @@ class TwoStageRecommender:
     def save(self, folder: Path | str) -> None:
         """Write .npy files, recommender.json and ranker.cbm into `folder`; an earlier folder stays until the new one is complete.
 
-        Raises RankingError before fit and for models that are in no registry, StorageError when the disk is full or refuses.
+        Raises RankingError before fit and for models that are in no registry, StorageError when the folder cannot be written.
         """
         saving.save(self, Path(folder))
 
     @staticmethod
     def load(folder: Path | str) -> "TwoStageRecommender":
-        """The recommender saved in `folder`, its arrays memory-mapped; it answers bit for bit as the one that was saved.
+        """The recommender saved in `folder`, with memory-mapped arrays; its recommendations are bit-identical to those before saving.
 
         Raises ArtifactError when something is missing, damaged or of another version.
         """
@@ -241,10 +241,10 @@ class TwoStageRecommender:
 
 
 def int32_ids(values: ArrayLike) -> Int32:
-    """User ids as int32 (n,). Raises RankingError for what is no whole number or does not fit."""
+    """User ids as int32 (n,). Raises RankingError for values that are not integers or do not fit."""
     ids, bounds = np.atleast_1d(np.asarray(values)), np.iinfo(np.int32)
     if ids.size and (ids.dtype.kind not in "iu" or ids.min() < bounds.min or ids.max() > bounds.max):
-        raise RankingError(f"user ids must be whole numbers between {bounds.min} and {bounds.max}.")
+        raise RankingError(f"user ids must be integers between {bounds.min} and {bounds.max}.")
     return ids.astype(np.int32)
 
 

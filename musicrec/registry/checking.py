@@ -1,4 +1,4 @@
-"""What a run must hold, and size, checksum and rows of what it does hold."""
+"""The files of a run, required and optional, with their sizes, checksums and numbers of rows."""
 
 import hashlib
 from pathlib import Path
@@ -26,30 +26,30 @@ OPTIONAL: dict[str, TableSchema | None] = {
     "als_model.npz": None,
     "cb_model.cbm": None,
 }
-# A folder of files, all of them or none.
+# The folder of the saved recommender: published with all of its files or not at all.
 RECOMMENDER = "recommender"
 
 
-def described(folder: Path) -> dict[str, File]:
-    """The files of `folder` that a run holds; an optional one older than items.parquet is left from an earlier run and left out.
+def run_files(folder: Path) -> dict[str, File]:
+    """The files of `folder` that belong to the run, by name. Optional files older than items.parquet are of an earlier run and left out.
 
-    Raises ArtifactError when a file is missing or cut off, SchemaError for a missing column.
+    Raises ArtifactError when a required file is missing or a file is damaged, SchemaError for a missing column.
     """
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
-        raise ArtifactError(f"{folder} lacks {', '.join(missing)}; a run is published whole or not at all.")
+        raise ArtifactError(f"{folder} lacks {', '.join(missing)}; a run needs all required files.")
     schemas: dict[str, TableSchema | None] = {**REQUIRED, **OPTIONAL}
-    begun = (folder / "items.parquet").stat().st_mtime_ns
-    fresh = [name for name in schemas if name in REQUIRED or ((folder / name).is_file() and (folder / name).stat().st_mtime_ns >= begun)]
-    fresh += _recommender(folder, begun)
-    return {name: _file(folder / name, schemas.get(name)) for name in fresh}
+    start = (folder / "items.parquet").stat().st_mtime_ns
+    names = [name for name in schemas if name in REQUIRED or ((folder / name).is_file() and (folder / name).stat().st_mtime_ns >= start)]
+    names += _recommender(folder, start)
+    return {name: _file(folder / name, schemas.get(name)) for name in names}
 
 
-def _recommender(folder: Path, begun: int) -> list[str]:
-    described = folder / RECOMMENDER / f"{RECOMMENDER}.json"
-    if not described.is_file() or described.stat().st_mtime_ns < begun:
+def _recommender(folder: Path, start: int) -> list[str]:
+    description = folder / RECOMMENDER / f"{RECOMMENDER}.json"
+    if not description.is_file() or description.stat().st_mtime_ns < start:
         return []
-    return sorted(f"{RECOMMENDER}/{path.name}" for path in described.parent.iterdir())
+    return sorted(f"{RECOMMENDER}/{path.name}" for path in description.parent.iterdir())
 
 
 def _file(path: Path, columns: TableSchema | None) -> File:
@@ -58,7 +58,7 @@ def _file(path: Path, columns: TableSchema | None) -> File:
         try:
             table = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as cause:
-            raise ArtifactError(f"{path} is not a whole parquet file: {' '.join(str(cause).split())}.") from None
+            raise ArtifactError(f"{path} is not a complete parquet file: {' '.join(str(cause).split())}.") from None
         with table:
             schema.check(table.schema_arrow, columns, str(path))
             rows = table.metadata.num_rows
@@ -69,6 +69,6 @@ def _file(path: Path, columns: TableSchema | None) -> File:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of the file, hex. About a second a gigabyte."""
+    """The SHA-256 of the file as hexadecimal text. About a second per gigabyte."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Bring the files of a run to this machine, each checked against the manifest."""
+"""Copying the files of a run to this machine, each checked against the manifest."""
 
 import uuid
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ from musicrec.storage import Storage
 
 
 def fetch(storage: Storage, run_id: str | None, names: Iterable[str], into: Path) -> Path:
-    """The folder that holds the files `names` of a run (None: the current one), each checked against the manifest.
+    """The folder with the files `names` of a run (None: the current one), each checked against the manifest.
 
-    A storage that is a folder of this machine is read in place, others are copied to `into`/<run_id>. A file checked once is
-    not read again while its size and time of change stay: a second call costs milliseconds.
-    Raises ArtifactError for a file that the run lacks or whose bytes differ; StorageError when the storage refuses.
+    Files of a local storage are read in place, others are copied to `into`/<run_id>. A file that was checked is not read again while
+    its size and modification time are the same, so a second call takes milliseconds.
+    Raises ArtifactError for a file that is not in the run or whose checksum differs, StorageError when the storage cannot be read.
     """
     run = current(storage) if run_id is None else manifest(storage, run_id)
     names = list(names)
     for name in names:
         if name not in run.files:
-            raise ArtifactError(f"run {run.run_id} at {storage.location} holds no {name}; it holds {', '.join(run.files)}.")
+            raise ArtifactError(f"run {run.run_id} at {storage.location} has no file {name}; it has {', '.join(run.files)}.")
     cache = into / run.run_id
     for name in names:
         _fetch_one(storage, run, name, cache)
@@ -32,26 +32,26 @@ def fetch(storage: Storage, run_id: str | None, names: Iterable[str], into: Path
 
 
 def _fetch_one(storage: Storage, run: Manifest, name: str, cache: Path) -> None:
-    place, wanted, seal = key(run.run_id, name), run.files[name], cache / f"{name}.verified"
-    local = storage.file(place) or cache / name
+    source, wanted, record = key(run.run_id, name), run.files[name], cache / f"{name}.verified"
+    local = storage.file(source) or cache / name
     if not local.exists():
-        if not storage.exists(place):
-            raise ArtifactError(f"{storage.location}/{place} is missing; publish again or roll back to another run.")
+        if not storage.exists(source):
+            raise ArtifactError(f"{storage.location}/{source} is missing; publish again or roll back to another run.")
         with progress(title=f"fetch {name}", total=wanted.bytes, unit="B") as bar:
-            storage.download(place, local, bar.update)
-    if seal.exists() and seal.read_text() == _seal(local, wanted):
+            storage.download(source, local, bar.update)
+    if record.exists() and record.read_text() == _verified(local, wanted):
         return
     if local.stat().st_size != wanted.bytes or sha256(local) != wanted.sha256:
-        if storage.file(place) is None:
+        if storage.file(source) is None:
             local.unlink()  # so that the next start fetches it again
-        raise ArtifactError(f"{storage.location}/{place} is damaged: its bytes are not those published; publish again or roll back.")
-    with suppress(OSError):  # a seal only saves the next start some time
-        seal.parent.mkdir(parents=True, exist_ok=True)
-        half = seal.with_name(f"{seal.name}.{uuid.uuid4().hex[:8]}.part")
-        half.write_text(_seal(local, wanted))
-        half.replace(seal)
+        raise ArtifactError(f"{storage.location}/{source} is damaged: its checksum differs from the manifest; publish again or roll back.")
+    with suppress(OSError):  # without the record the next start only takes longer
+        record.parent.mkdir(parents=True, exist_ok=True)
+        partial = record.with_name(f"{record.name}.{uuid.uuid4().hex[:8]}.part")
+        partial.write_text(_verified(local, wanted))
+        partial.replace(record)
 
 
-def _seal(path: Path, wanted: File) -> str:
-    facts = path.stat()
-    return f"{facts.st_size} {facts.st_mtime_ns} {wanted.sha256}"
+def _verified(path: Path, wanted: File) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {wanted.sha256}"

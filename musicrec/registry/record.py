@@ -1,4 +1,4 @@
-"""The manifest of a run and the pointer to the current one: what they hold, and how they are read and written."""
+"""The manifest of a run and the pointer to the current run: their contents, reading and writing."""
 
 import json
 import re
@@ -49,7 +49,7 @@ class File:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What the maker of a run tells about it. Values are plain: text, numbers, lists, dictionaries; NaN is stored as null."""
+    """Information about a run, given by the code that publishes it: text, numbers, lists and dictionaries; NaN is stored as null."""
 
     settings: Mapping[str, Any]
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One whole run: its id, when it was published (ISO 8601, UTC), what its maker told, and its files."""
+    """One run: its id, the time of publishing (ISO 8601, UTC), information about it, and its files."""
 
     run_id: RunId
     created_at: Moment
@@ -69,7 +69,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which run is the current one."""
+    """The pointer to the current run."""
 
     run_id: RunId
 
@@ -100,8 +100,8 @@ def runs(storage: Storage) -> list[str]:
     return _ids(storage.list("runs/"))
 
 
-def whole_runs(storage: Storage) -> list[Manifest]:
-    """All runs whose manifest can be read and whose files are all there, the latest last."""
+def complete_runs(storage: Storage) -> list[Manifest]:
+    """All runs whose manifest can be read and whose files all exist, the latest last."""
     keys = set(storage.list("runs/"))
     found = []
     for run_id in _ids(keys):
@@ -118,11 +118,11 @@ def key(run_id: str, name: str) -> str:
 
 
 def manifest_text(run: Manifest) -> bytes:
-    """What is written as the manifest of `run`. Raises ArtifactError when that is more than readers take."""
+    """The content of the manifest file of `run`. Raises ArtifactError when it is larger than readers accept."""
     text = _text({"format": FORMAT, **asdict(run)})
     if len(text) > SMALL_BYTES:
         raise ArtifactError(f"the manifest of run {run.run_id} would have {len(text):,} bytes of settings, metrics and findings, "
-                            f"and may have {SMALL_BYTES:,}; publish fewer of them.")
+                            f"more than the limit of {SMALL_BYTES:,}; publish fewer of them.")
     return text
 
 

@@ -26,7 +26,7 @@ from musicrec.serving.access_log import AccessLog, RequestsLog, log, log_as_json
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.parameters import documented
 from musicrec.serving.schemas import Failure, Health, Parameters, Refusal
-from musicrec.settings.sections import Service
+from musicrec.settings.sections import ServiceSettings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -104,7 +104,7 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-def application(metrics: Metrics, description: str, options: Service, operations: Sequence[Operation], lifespan: Lifespan,
+def application(metrics: Metrics, description: str, options: ServiceSettings, operations: Sequence[Operation], lifespan: Lifespan,
                 state: Callable[[], Mapping[str, Any]], readiness: Callable[[], Awaitable[Readiness]]) -> FastAPI:
     """A FastAPI app with these operations, health routes, metrics, access log, auth, rate limiting and one-sentence start-up failures.
 

@@ -13,7 +13,7 @@ from musicrec.serving.access_log import REQUEST_ID
 from musicrec.serving.answers import UserContext
 from musicrec.serving.blending import ScoredItem, SimilarItems
 from musicrec.serving.metrics import Metrics
-from musicrec.settings.sections import Service
+from musicrec.settings.sections import ServiceSettings
 
 T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
@@ -78,7 +78,7 @@ class Client:
 
     name = ""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, options: Service, metrics: Metrics) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, options: ServiceSettings, metrics: Metrics) -> None:
         self.session, self.url, self._failures = session, url.rstrip("/"), metrics.failures.labels(self.name)
         self.breaker = CircuitBreaker(options.breaker_failures, options.breaker_pause_s, asyncio.get_running_loop().time)
         key = options.api_key.get_secret_value()

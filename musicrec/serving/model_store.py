@@ -24,7 +24,7 @@ from musicrec.serving.access_log import log
 from musicrec.serving.app import Readiness
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import Failure, Reloaded
-from musicrec.settings.sections import Artifacts
+from musicrec.settings.sections import ArtifactSettings
 from musicrec.storage import storage
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class ModelStore(Generic[T]):
     changes nothing for it.
     """
 
-    def __init__(self, artifacts: Artifacts, environment: Mapping[str, str], parts: tuple[str, ...],
+    def __init__(self, artifacts: ArtifactSettings, environment: Mapping[str, str], parts: tuple[str, ...],
                  opened: Callable[[str, dict[str, Path]], T]) -> None:
         self.artifacts, self.environment, self.parts, self.opened = artifacts, environment, parts, opened
         self.refused: tuple[str, str] | None = None

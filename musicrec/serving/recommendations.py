@@ -19,7 +19,15 @@ from musicrec.serving.lookup import Int32, Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
 from musicrec.serving.parameters import limited, read
-from musicrec.serving.schemas import BatchRecommendations, DefaultRequest, ItemRequest, ItemText, Recommendations, UserRequest, UsersRequest
+from musicrec.serving.schemas import (
+    BatchRecommendations,
+    DefaultRequest,
+    ItemRequest,
+    ItemText,
+    RecommendationsAnswer,
+    UserRequest,
+    UsersRequest,
+)
 from musicrec.settings import Settings
 
 PARTS = ("recommendations", "seen", "popular", "items")
@@ -95,7 +103,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             upstream.shown(asked.user_id, answer)
             return _response(answers, answer, asked.verbose)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
-        return Operation(path, endpoint, user_model, Recommendations, **more)
+        return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
     async def offline(answers: Answers, user: int, k: int) -> Answer:
         return answers.offline(user, k)
@@ -137,7 +145,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations_offline", "The personal list made from the listening history; popular tracks for an unknown user.",
                   offline, hot=True),
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
-        Operation("/recommendations_default", recommendations_default, default_model, Recommendations, hot=True),
+        Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
         Operation("/items/{item_id}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),

@@ -126,7 +126,7 @@ class DescribedItem(BaseModel):
     reason: str
 
 
-class Recommendations(BaseModel):
+class RecommendationsAnswer(BaseModel):
     """Items, best first. `degraded` says what is missing and is there only when something is; `items` only when verbose."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"recs": [99262, 590303, 597196]}})

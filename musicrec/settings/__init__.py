@@ -21,25 +21,26 @@ from pydantic import TypeAdapter, ValidationError
 from musicrec.errors import SettingsError
 from musicrec.project import shipped
 from musicrec.settings.sections import (
-    Artifacts,
-    Blending,
-    Candidates,
-    Data,
-    Engine,
-    Evaluation,
-    Events,
-    Ranking,
+    ArtifactSettings,
+    BlendingSettings,
+    CandidateSettings,
+    DataSettings,
+    EngineSettings,
+    EvaluationSettings,
+    EventSettings,
+    RankingSettings,
     Section,
-    Service,
-    SimilarItems,
-    Split,
-    Urls,
+    ServiceSettings,
+    SimilarItemSettings,
+    SplitSettings,
+    UrlSettings,
     bytes_of,
 )
 
 __all__ = [
-    "CONFIG", "Artifacts", "Blending", "Candidates", "Data", "Engine", "Evaluation", "Events", "Ranking", "Service", "Settings",
-    "SimilarItems", "Split", "Urls", "bytes_of", "load", "s3_environment",
+    "CONFIG", "ArtifactSettings", "BlendingSettings", "CandidateSettings", "DataSettings", "EngineSettings", "EvaluationSettings",
+    "EventSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings", "UrlSettings", "bytes_of",
+    "load", "s3_environment",
 ]
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
@@ -51,18 +52,18 @@ log = logging.getLogger(__name__)
 class Settings(Section):
     """All core sections, and the raw sections of models and feature groups."""
 
-    urls: Urls
-    data: Data
-    engine: Engine
-    split: Split
-    candidates: Candidates
-    similar_items: SimilarItems
-    ranking: Ranking
-    evaluation: Evaluation
-    artifacts: Artifacts
-    events: Events
-    blending: Blending
-    service: Service
+    urls: UrlSettings
+    data: DataSettings
+    engine: EngineSettings
+    split: SplitSettings
+    candidates: CandidateSettings
+    similar_items: SimilarItemSettings
+    ranking: RankingSettings
+    evaluation: EvaluationSettings
+    artifacts: ArtifactSettings
+    events: EventSettings
+    blending: BlendingSettings
+    service: ServiceSettings
     components: Mapping[str, Mapping[str, str]]
     path: Path
 

@@ -48,7 +48,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Urls(Section):
+class UrlSettings(Section):
     """Where the services answer."""
 
     recommendations_url: Url
@@ -56,7 +56,7 @@ class Urls(Section):
     events_store_url: Url
 
 
-class Data(Section):
+class DataSettings(Section):
     """Which logs are read, and how strictly."""
 
     source: str
@@ -71,7 +71,7 @@ class Data(Section):
     keep_every: Count
 
 
-class Engine(Section):
+class EngineSettings(Section):
     """Where the large tables are computed."""
 
     name: Literal["duckdb", "spark"]
@@ -80,7 +80,7 @@ class Engine(Section):
     temp_folder: Path
 
 
-class Split(Section):
+class SplitSettings(Section):
     """Where the log is cut: the test set begins at test_start, the folds of the backtest end there."""
 
     test_start: Cutoff
@@ -91,7 +91,7 @@ class Split(Section):
     refit: bool
 
 
-class Candidates(Section):
+class CandidateSettings(Section):
     """Which models recommend candidates and how many."""
 
     baselines: Names
@@ -104,13 +104,13 @@ class Candidates(Section):
     seed: int
 
 
-class SimilarItems(Section):
+class SimilarItemSettings(Section):
     """Item-to-item lists."""
 
     k: Count
 
 
-class Ranking(Section):
+class RankingSettings(Section):
     """Training of the ranker and length of the published lists."""
 
     k: Count
@@ -130,7 +130,7 @@ class Ranking(Section):
     seed: int
 
 
-class Evaluation(Section):
+class EvaluationSettings(Section):
     """How lists are evaluated."""
 
     backtest_users: Count
@@ -140,14 +140,14 @@ class Evaluation(Section):
     seed: int
 
 
-class Artifacts(Section):
+class ArtifactSettings(Section):
     """Where runs are published: a folder, or s3://bucket/prefix."""
 
     location: str
     cache_folder: Path
 
 
-class Events(Section):
+class EventSettings(Section):
     """The store of latest plays; its path may be an address with a password."""
 
     store: str
@@ -157,7 +157,7 @@ class Events(Section):
     log_rows: Count
 
 
-class Blending(Section):
+class BlendingSettings(Section):
     """How online and offline lists become one."""
 
     first: Literal["offline", "online"]
@@ -170,7 +170,7 @@ class Blending(Section):
     allowed_items: str
 
 
-class Service(Section):
+class ServiceSettings(Section):
     """How services call each other, and who may call them."""
 
     timeout_ms: Count

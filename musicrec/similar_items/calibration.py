@@ -9,7 +9,7 @@ def calibrated(points: Float32, sample: Int32, known: Int32, items: Int32, raw: 
     """`scores` mapped to the scale of cosines between rows of `points` (unit vectors), clipped to 0..1.
 
     sample (m,), items (m, k), raw (m, k): pairs of items and their raw scores. Those with both items in `known` are divided into 20 bins
-    by raw score; a score becomes the mean cosine of its bin, interpolated and made monotone, plus a thousandth of the score, which keeps
+    by raw score; a score becomes the mean cosine of its bin, interpolated and made monotone, plus 0.001 x the score, which keeps
     the order. With fewer than 100 such pairs scores are only clipped.
     """
     use = np.isin(items, known) & np.isfinite(raw)

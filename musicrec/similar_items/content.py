@@ -1,4 +1,4 @@
-"""Tracks with the same albums, artists and genres, which are known also for tracks that hardly anybody has played."""
+"""Tracks with the same albums, artists and genres, also for tracks with few plays."""
 
 import numpy as np
 from scipy import sparse

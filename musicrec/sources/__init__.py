@@ -1,4 +1,4 @@
-"""Sources: raw logs in, three raw tables out. One file each; a source is added by one file and one line in SOURCES, or by another
+"""Sources: readers of logs, which return three raw tables. A source is added by one file and one line in SOURCES, or by another
 package as an entry point of musicrec.sources."""
 
 from collections.abc import Mapping

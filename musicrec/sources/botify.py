@@ -1,4 +1,4 @@
-"""JSON lines of a playback service: who played what, when, and how much of it."""
+"""Reader of JSON lines from a playback service: user, track, time and played share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ _TRACKS = """select number, line, null::varchar as user_key, f[1] as track_key, 
 
 @dataclass(frozen=True)
 class Botify:
-    """Reads every file `plays` (and `plays`.gz) below `folder`: one JSON object a line with user, track, timestamp and time.
+    """Reads all files named `plays` (or `plays`.gz) below `folder`: one JSON object per line with user, track, timestamp and time.
 
-    timestamp is a moment as text or in seconds, milliseconds or microseconds since 1970; time, the share of the track that was
-    played, becomes played_share; other fields are ignored. Files called `names` name the tracks: track, title, artist, album,
-    genre. What is read is kept as parquet in `work`.
+    timestamp: text, or seconds, milliseconds or microseconds since 1970. time: the share of the track that was played, which becomes
+    played_share. Other fields are ignored. Files named `names` describe the tracks: track, title, artist, album, genre. The raw tables
+    are stored as parquet files in `work`.
     """
 
     folder: Path
@@ -35,16 +35,16 @@ class Botify:
     work: Path = Path("work/imported")
 
     def read(self, connection: Any) -> RawTables:
-        """The three tables; tracks that no file names are there without names. Every line is a play, of whatever message.
+        """The raw tables. Every line is a play, whatever its message; tracks that are not described have no names.
 
-        Unreadable lines (no JSON, no user, track or moment, a time outside 0..1) are left out and told in the report.
-        Raises SourceError when they are more than one in a thousand, or for a folder without logs or a file that is cut off.
+        Unreadable lines (not JSON, no user, track or timestamp, a time outside 0..1) are left out and counted in the report.
+        Raises SourceError when more than 0.1 % of the lines are unreadable, for a folder without logs and for a truncated file.
         """
         folder = Path(self.folder)
         files = [(path, _PLAYS) for path in files_of(folder, self.plays)]
         files += [(path, _TRACKS) for pattern in (self.names, f"{self.names}.gz") for path in sorted(folder.rglob(pattern))]
-        with Import(Path(self.work)) as taken:
-            for path, meaning in progress(files, "reading logs", unit=" files"):
+        with Import(Path(self.work)) as logs:
+            for path, query in progress(files, "reading logs", unit=" files"):
                 for block in blocks(path):
-                    taken.take(path, block, meaning)
-            return taken.tables(connection)
+                    logs.add(path, block, query)
+            return logs.tables(connection)

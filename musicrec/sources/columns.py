@@ -1,4 +1,4 @@
-"""Any table of plays, CSV or parquet: the section [sources.columns] says which column means what."""
+"""Reader of any table of plays, CSV or parquet: the section [sources.columns] names its columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _BATCH = 1 << 17
 
 @dataclass(frozen=True)
 class Columns:
-    """Reads every file `plays` below `folder`; a name that ends in .parquet is parquet, any other CSV with a header, also .gz.
+    """Reads all files named `plays` below `folder`: parquet where the name ends in .parquet, else CSV with a header, also as .gz.
 
-    user, track and started_at name columns that must be there; the others may stay empty. started_at is a moment as text, a
-    timestamp, or seconds, milliseconds or microseconds since 1970. genre may hold several names separated by "|". Whole numbers
-    stay the ids they are, other keys are numbered. What is read is kept as parquet in `work`.
+    user, track and started_at name required columns; the others may stay empty. started_at: a timestamp, text, or seconds,
+    milliseconds or microseconds since 1970. genre: one name, or several separated by "|". Users and tracks that are all whole numbers
+    keep these as ids, others are numbered. The raw tables are stored as parquet files in `work`.
     """
 
     folder: Path
@@ -43,55 +43,55 @@ class Columns:
     work: Path = Path("work/imported")
 
     def read(self, connection: Any) -> RawTables:
-        """The three tables, every row of the files a play.
+        """The raw tables; every row of the files is a play.
 
-        Unreadable rows (too few or many fields, no user, track or moment, a share outside 0..1) are left out and told in the report.
-        Raises SourceError when they are more than one in a thousand, or for a folder without logs or a file that is cut off;
-        SchemaError for a column that a file lacks.
+        Unreadable rows (too few or too many fields, no user, track or timestamp, a share outside 0..1) are left out and counted in the
+        report. Raises SourceError when more than 0.1 % of the rows are unreadable, for a folder without logs and for a truncated file,
+        and SchemaError for a missing column.
         """
-        with Import(Path(self.work)) as taken:
+        with Import(Path(self.work)) as logs:
             for path in progress(files_of(Path(self.folder), self.plays), "reading logs", unit=" files"):
-                wrong: list[tuple[int, str | None]] = []
+                invalid: list[tuple[int, str | None]] = []
                 number = 1 if path.suffix == ".parquet" else 2
-                for batch in self._batches(path, wrong):
-                    taken.take(path, self._block(batch, path, number), _PLAYS)
+                for batch in self._batches(path, invalid):
+                    logs.add(path, self._block(batch, path, number), _PLAYS)
                     number += batch.num_rows
-                taken.tally.add(path, len(wrong), wrong)
-            return taken.tables(connection)
+                logs.counts.add(path, len(invalid), invalid)
+            return logs.tables(connection)
 
-    def _batches(self, path: Path, wrong: list[tuple[int, str | None]]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, path: Path, invalid: list[tuple[int, str | None]]) -> Iterator[pa.RecordBatch]:
         try:
             if path.suffix == ".parquet":
                 yield from pq.ParquetFile(path).iter_batches(_BATCH)
             else:
-                yield from self._csv(path, wrong)
+                yield from self._csv(path, invalid)
         except (pa.ArrowException, OSError) as cause:
             what = " ".join(str(cause).split())[:120]
-            raise SourceError(f"{path} cannot be read to its end ({what}); repair or fetch it again.") from cause
+            raise SourceError(f"{path} cannot be read to its end ({what}); repair it or download it again.") from cause
 
-    def _csv(self, path: Path, wrong: list[tuple[int, str | None]]) -> Iterator[pa.RecordBatch]:
+    def _csv(self, path: Path, invalid: list[tuple[int, str | None]]) -> Iterator[pa.RecordBatch]:
         def skip(row: pc.InvalidRow) -> str:
-            wrong.append((row.number or 0, row.text))
+            invalid.append((row.number or 0, row.text))
             return "skip"
 
         reading = pc.ReadOptions(use_threads=False, block_size=8 << 20)
         parsing = pc.ParseOptions(delimiter=self.delimiter, invalid_row_handler=skip, newlines_in_values=True)
-        names = [name for name in self._meanings().values() if name]
+        names = [name for name in self._names().values() if name]
         converting = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""],
                                        quoted_strings_can_be_null=True)
         with pa.input_stream(str(path), compression="detect") as stream:
             yield from pc.open_csv(stream, reading, parsing, converting)
 
-    def _meanings(self) -> dict[str, str]:
+    def _names(self) -> dict[str, str]:
         return {"user_key": self.user, "track_key": self.track, "moment": self.started_at, "share": self.played_share,
                 "title": self.title, "artist": self.artist, "album": self.album, "genre": self.genre}
 
     def _block(self, batch: pa.RecordBatch, path: Path, number: int) -> pa.Table:
         columns = {}
-        for meaning, name in self._meanings().items():
+        for column, name in self._names().items():
             if name and name not in batch.schema.names:
-                raise SchemaError(f"{path} has no column {name!r}, which [sources.columns] names as {meaning.removesuffix('_key')}; "
+                raise SchemaError(f"{path} has no column {name!r}, which [sources.columns] names as {column.removesuffix('_key')}; "
                                   f"it has {', '.join(batch.schema.names)}.")
-            columns[meaning] = batch.column(name).cast(pa.string()) if name else pa.nulls(batch.num_rows, pa.string())
+            columns[column] = batch.column(name).cast(pa.string()) if name else pa.nulls(batch.num_rows, pa.string())
         lines = pa.compute.binary_join_element_wise(*(columns[name].fill_null("") for name in ("user_key", "track_key", "moment")), ",")
         return pa.table({"number": pa.array(range(number, number + batch.num_rows)), "line": lines, **columns})

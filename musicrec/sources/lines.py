@@ -1,4 +1,4 @@
-"""Files of lines in blocks of numbered rows, plain or .gz, with what is broken in them found and told by number."""
+"""Text files, plain or .gz, read in blocks of numbered lines, and counts of unreadable lines."""
 
 import gzip
 import zlib
@@ -10,24 +10,24 @@ import pyarrow as pa
 
 from musicrec.errors import SourceError
 
-MOST_BAD = 0.001
-_BLOCK_BYTES, _SHOWN, _SHOWN_LENGTH = 16 << 20, 3, 60
+MAX_UNREADABLE_SHARE = 0.001
+_BLOCK_BYTES, _EXAMPLES, _EXAMPLE_LENGTH = 16 << 20, 3, 60
 
 
 def files_of(folder: Path, pattern: str) -> list[Path]:
     """Files below `folder` that match `pattern` or `pattern`.gz, sorted. Raises SourceError when there is none."""
     if not folder.is_dir():
-        raise SourceError(f"{folder} does not exist; set [data] folder to where the logs lie.")
+        raise SourceError(f"{folder} does not exist; set [data] folder to the folder of the logs.")
     found = sorted({*folder.rglob(pattern), *folder.rglob(f"{pattern}.gz")})
     if not found:
-        raise SourceError(f"{folder} holds no file {pattern} or {pattern}.gz; check [data] folder and the section of this source.")
+        raise SourceError(f"{folder} contains no file {pattern} or {pattern}.gz; check [data] folder and the section of this source.")
     return found
 
 
 def blocks(path: Path) -> Iterator[pa.Table]:
-    """Tables (number int64 from 1, line text) of the lines of a file, about 16 MB each, blank lines left out.
+    """The lines of a file as tables of about 16 MB: number (int64, from 1) and line (text, null where it is not UTF-8).
 
-    A line that is not UTF-8 is null. Raises SourceError for a file that cannot be read, or a .gz that is no gzip or cut off.
+    Blank lines are left out. Raises SourceError for a file that cannot be read and for a .gz file that is not gzip or is truncated.
     """
     number, rest = 1, b""
     with opened(path) as file:
@@ -35,7 +35,7 @@ def blocks(path: Path) -> Iterator[pa.Table]:
             try:
                 block = file.read(_BLOCK_BYTES)
             except (EOFError, OSError, zlib.error) as cause:
-                raise SourceError(f"{path} is damaged or cut off ({cause}); fetch it again.") from cause
+                raise SourceError(f"{path} is damaged or truncated ({cause}); download it again.") from cause
             *lines, rest = (rest + block).split(b"\n") if block else [rest, b""]
             yield _numbered(lines, number)
             number += len(lines)
@@ -44,7 +44,7 @@ def blocks(path: Path) -> Iterator[pa.Table]:
 
 
 def opened(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked when its name ends in .gz."""
+    """The bytes of a file, decompressed when its name ends in .gz."""
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -61,32 +61,32 @@ def _text(line: bytes) -> str | None:
         return None
 
 
-class Tally:
-    """Counts lines and bad lines, remembers the first bad ones, and refuses more than one bad line in a thousand."""
+class LineCounts:
+    """The number of lines and of unreadable lines, with the first unreadable lines as examples."""
 
     def __init__(self) -> None:
-        self.total = self.bad = 0
-        self.shown: list[str] = []
+        self.total = self.unreadable = 0
+        self.examples: list[str] = []
 
-    def add(self, path: Path, total: int, bad: list[tuple[int, str | None]]) -> None:
-        """Count a block of `total` lines of which those in `bad` (number, text or None where it is not UTF-8) are unreadable."""
+    def add(self, path: Path, total: int, unreadable: list[tuple[int, str | None]]) -> None:
+        """Count a block of `total` lines. unreadable: (number, text) of each unreadable line, text None where it is not UTF-8."""
         self.total += total
-        self.bad += len(bad)
-        for number, text in bad[: _SHOWN - len(self.shown)]:
-            self.shown.append(f"{path.name} line {number}: {'not UTF-8' if text is None else repr(text[:_SHOWN_LENGTH])}")
+        self.unreadable += len(unreadable)
+        for number, text in unreadable[: _EXAMPLES - len(self.examples)]:
+            self.examples.append(f"{path.name} line {number}: {'not UTF-8' if text is None else repr(text[:_EXAMPLE_LENGTH])}")
 
     def report(self) -> tuple[str, ...]:
-        """One line for a person when lines were left out; raises SourceError when they are more than 0.1 % of all.
+        """One sentence where lines were left out, else nothing. Raises SourceError when more than 0.1 % of the lines are unreadable.
 
-        >>> tally = Tally()
-        >>> tally.add(Path("day.json"), 5000, [(7, "oops")])
-        >>> tally.report()
+        >>> counts = LineCounts()
+        >>> counts.add(Path("day.json"), 5000, [(7, "oops")])
+        >>> counts.report()
         ("1 of 5000 lines left out as unreadable, first: day.json line 7: 'oops'.",)
         """
-        if not self.bad:
+        if not self.unreadable:
             return ()
-        what = f"{self.bad} of {self.total} lines"
-        if self.bad > MOST_BAD * self.total:
-            raise SourceError(f"{what} are unreadable, more than {MOST_BAD:.1%}, first: {'; '.join(self.shown)}; "
+        what = f"{self.unreadable} of {self.total} lines"
+        if self.unreadable > MAX_UNREADABLE_SHARE * self.total:
+            raise SourceError(f"{what} are unreadable, more than {MAX_UNREADABLE_SHARE:.1%}, first: {'; '.join(self.examples)}; "
                               f"repair the logs or choose another [data] source.")
-        return (f"{what} left out as unreadable, first: {'; '.join(self.shown)}.",)
+        return (f"{what} left out as unreadable, first: {'; '.join(self.examples)}.",)

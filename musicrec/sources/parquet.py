@@ -1,4 +1,4 @@
-"""Checks of parquet files before an engine touches them: what makes a file unusable, each refusal one sentence."""
+"""Checks of parquet files before an engine reads them; each error is one sentence that names the file and what is wrong."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,13 +14,13 @@ from musicrec.progress import progress
 from musicrec.schema import EARLIEST, LARGEST_ID, LATEST, TableSchema, check
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAMAGED = "{} is damaged or cut off ({}); fetch it again."
+_DAMAGED = "{} is damaged or truncated ({}); download it again."
 
 
 def opened(path: Path, schema: TableSchema) -> pq.ParquetFile:
-    """The parquet file at `path`, whose columns follow `schema`.
+    """The parquet file at `path`, which has the columns of `schema`.
 
-    Raises SourceError when it is missing, not parquet or cut off, SchemaError when a column is missing or of another type.
+    Raises SourceError when it is missing, not parquet or truncated, SchemaError when a column is missing or has the wrong type.
     """
     if not path.is_file():
         raise SourceError(f"{path} does not exist; set [data] folder and file names, or run `make data` or `make demo` first.")
@@ -28,43 +28,43 @@ def opened(path: Path, schema: TableSchema) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as cause:
         with path.open("rb") as start:
-            begins_well = start.read(4) == b"PAR1"
-        if begins_well:
+            is_parquet = start.read(4) == b"PAR1"
+        if is_parquet:
             raise SourceError(_DAMAGED.format(path, "its last part is missing or unreadable")) from cause
         raise SourceError(f"{path} is not a parquet file; expected table {schema.name!r}.") from cause
     check(file.schema_arrow, schema, str(path))
     return file
 
 
-def refuse_empty(file: pq.ParquetFile, path: Path) -> None:
+def check_not_empty(file: pq.ParquetFile, path: Path) -> None:
     """Raise SourceError when the file has no rows."""
     if file.metadata.num_rows == 0:
         raise SourceError(f"{path} has no rows; expected at least one.")
 
 
-def refuse_bad_values(file: pq.ParquetFile, path: Path, ids: tuple[str, ...], moments: tuple[str, ...] = ()) -> None:
-    """Raise SourceError for ids below 0 or above what int32 holds, and moments outside what a timestamp of nanoseconds holds.
+def check_ranges(file: pq.ParquetFile, path: Path, ids: tuple[str, ...], times: tuple[str, ...] = ()) -> None:
+    """Raise SourceError for negative ids, ids beyond int32, and times beyond the range of nanosecond timestamps.
 
     Reads the named columns once, batch by batch: about 2 s for 100 million rows, memory of one batch.
     """
-    for batch in _batches(file, path, [*ids, *moments]):
+    for batch in _batches(file, path, [*ids, *times]):
         for column in ids:
             low, high = _extremes(batch.column(column))
             if low < 0:
                 raise SourceError(f"{path}: column {column!r} holds {low}; ids must be 0 or more.")
             if high > LARGEST_ID:
-                raise SourceError(f"{path}: column {column!r} holds {high}; ids must be at most {LARGEST_ID}, number them anew.")
-        for column in moments:
-            _refuse_bad_moments(batch.column(column), column, path)
+                raise SourceError(f"{path}: column {column!r} holds {high}; ids must be at most {LARGEST_ID}, renumber them.")
+        for column in times:
+            _check_times(batch.column(column), column, path)
 
 
-def refuse_repeats(file: pq.ParquetFile, path: Path, column: str) -> None:
-    """Raise SourceError when an id occurs in two rows. Holds the column in memory: for catalogues, not for events."""
+def check_unique(file: pq.ParquetFile, path: Path, column: str) -> None:
+    """Raise SourceError when an id occurs in two rows. The whole column is in memory: for catalogs, not for events."""
     ids = np.sort(pa.chunked_array([batch.column(0) for batch in _batches(file, path, [column])]).to_numpy())
     repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
     if len(repeated):
         raise SourceError(f"{path}: {len(repeated)} values of {column!r} occur in several rows, the first is {repeated[0]}; "
-                          f"keep one row each.")
+                          f"keep one row per value.")
 
 
 def _batches(file: pq.ParquetFile, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -83,12 +83,12 @@ def _extremes(column: pa.Array) -> tuple[int, int]:
     return (0, 0) if low is None else (low, high)
 
 
-def _refuse_bad_moments(column: pa.Array, name: str, path: Path) -> None:
+def _check_times(column: pa.Array, name: str, path: Path) -> None:
     is_date = pa.types.is_date(column.type)
     ticks = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64()) if is_date else column.cast(pa.int64())
     per_day = 1 if is_date else 86400 * _PER_SECOND[column.type.unit]
     first, last = ((limit - datetime(1970, 1, 1)).days * per_day for limit in (EARLIEST, LATEST))
     outside = pc.sum(pc.or_(pc.less(ticks, first), pc.greater(ticks, last))).as_py()
     if outside:
-        raise SourceError(f"{path}: column {name!r} holds {outside} or more moments outside {EARLIEST:%Y-%m-%d} .. {LATEST:%Y-%m-%d}, "
-                          f"which no timestamp holds; repair or remove these rows.")
+        raise SourceError(f"{path}: column {name!r} holds {outside} or more times outside {EARLIEST:%Y-%m-%d} .. {LATEST:%Y-%m-%d}, "
+                          f"the range of timestamps; repair or remove these rows.")

@@ -1,4 +1,4 @@
-"""What every source yields: three raw tables, and what was seen while reading them."""
+"""The result of every source: three raw tables and a report of what was left out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ import ibis
 class RawTables:
     """The three raw tables as Ibis expressions, with the columns of RAW_TRACKS, RAW_NAMES and RAW_INTERACTIONS.
 
-    user_id, track_id and track_seq are int32, ids of names int64, started_at is a timestamp of microseconds in UTC.
-    Nothing is read before an expression is executed. Rows are in no particular order. report: lines for a person on what
-    was odd in the files (bad lines left out, repeats counted); empty where nothing was.
+    user_id, track_id and track_seq are int32, ids of names int64, started_at is a timestamp in microseconds, UTC.
+    Nothing is read before an expression is executed. Rows are in no particular order. report: sentences about the files, such as the
+    number of unreadable lines and of repeated plays; empty where there is nothing to report.
     """
 
     tracks: ibis.Table
@@ -23,17 +23,17 @@ class RawTables:
 
 
 class Source(Protocol):
-    """A reader of one kind of logs: a frozen dataclass of its settings, the first of them the folder with the files."""
+    """A reader of one format of logs: a frozen dataclass of its settings, the first of which is the folder of the files."""
 
     @property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """The folder of the files."""
         ...
 
     def read(self, connection: Any) -> RawTables:
         """The raw tables of the folder, bound to the Ibis backend `connection`.
 
-        Raises SourceError for a file that is missing, of another kind, cut off or with too many bad lines, and
-        SchemaError for a column that is missing or of the wrong type.
+        Raises SourceError for a file that is missing, in another format, truncated or with too many unreadable lines, and
+        SchemaError for a column that is missing or has the wrong type.
         """
         ...

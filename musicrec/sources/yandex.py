@@ -1,4 +1,4 @@
-"""The three parquet files of the exercise: tracks, catalog_names, interactions. Generated data has the same form."""
+"""Reader of the Yandex Music data: three parquet files tracks, catalog_names and interactions. Generated logs have the same form."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import ibis
 
 from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
-from musicrec.sources.parquet import opened, refuse_bad_values, refuse_empty, refuse_repeats
+from musicrec.sources.parquet import check_not_empty, check_ranges, check_unique, opened
 from musicrec.sources.raw import RawTables
 
 
@@ -16,31 +16,30 @@ from musicrec.sources.raw import RawTables
 class Yandex:
     """Reads `folder`/`tracks`, `folder`/`catalog_names` and `folder`/`interactions`.
 
-    Wider or narrower whole numbers, dates, timestamps of any unit, lists without any element and further columns (such as a
-    stored pandas index) are taken as they come; what leaves has the types of the raw schemas.
+    Integers of any width, dates, timestamps of any unit, columns of empty lists and additional columns (such as a stored pandas index)
+    are accepted; the tables have the types of the raw schemas.
     """
 
     folder: Path
     tracks: str = "tracks.parquet"
     catalog_names: str = "catalog_names.parquet"
     interactions: str = "interactions.parquet"
-    # Where others who use this data cut it; the last two weeks of its year are the test set.
+    # The cutoff that other work on this data uses: the test set is the last two weeks of the year.
     customary_cutoff: ClassVar[datetime] = datetime(2022, 12, 16)
 
     def read(self, connection: Any) -> RawTables:
-        """The three tables, bound to `connection`; played_share is there when the file has it.
+        """The raw tables, bound to `connection`, with played_share where the file has it. Cost: one pass over ids and times.
 
-        Refuses with one sentence: SourceError for a file that is missing, not parquet, cut off or (tracks, interactions) empty, for
-        track ids in several rows, ids below 0 or above int32, moments outside a timestamp; SchemaError for missing or
-        wrongly typed columns. Cost: one pass over ids and moments.
+        Raises SourceError for a file that is missing, not parquet or truncated, for empty tracks or interactions, for track ids in
+        several rows, and for ids and times out of range; SchemaError for columns that are missing or have the wrong type.
         """
         tracks, names, interactions = (Path(self.folder) / name for name in (self.tracks, self.catalog_names, self.interactions))
         files = opened(tracks, RAW_TRACKS), opened(names, RAW_NAMES), opened(interactions, RAW_INTERACTIONS)
-        refuse_empty(files[0], tracks)
-        refuse_empty(files[2], interactions)
-        refuse_bad_values(files[0], tracks, ("track_id",))
-        refuse_repeats(files[0], tracks, "track_id")
-        refuse_bad_values(files[2], interactions, ("user_id", "track_id"), ("started_at",))
+        check_not_empty(files[0], tracks)
+        check_not_empty(files[2], interactions)
+        check_ranges(files[0], tracks, ("track_id",))
+        check_unique(files[0], tracks, "track_id")
+        check_ranges(files[2], interactions, ("user_id", "track_id"), ("started_at",))
         return RawTables(_tracks(connection.read_parquet(tracks)), _names(connection.read_parquet(names)),
                          _interactions(connection.read_parquet(interactions)))
 

@@ -1,4 +1,4 @@
-"""Where runs are published: one protocol, one file a kind of place. A storage is added by one file and one line in STORAGES."""
+"""Storages to which runs are published, one file each. A storage is added by one file and one line in STORAGES."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,16 @@ STORAGES: dict[str, type[Storage]] = {
 
 
 def storage(location: str, environment: Mapping[str, str]) -> Storage:
-    """The storage that `location` names: a folder, or scheme://... with a scheme of STORAGES. Touches nothing yet.
+    """The storage at `location`: a folder, or scheme://... with a scheme of STORAGES. Nothing is read or written yet.
 
-    `environment` holds endpoint and keys, as settings.s3_environment() finds them.
-    Raises StorageError for a scheme that no storage has.
+    environment: endpoint and keys, see settings.s3_environment(). Raises StorageError for an unknown scheme.
 
     >>> storage("artifacts", {}).location
     'artifacts'
     """
-    scheme, mark, _ = location.partition("://")
-    kind = STORAGES.get(scheme if mark else "folder")
+    scheme, separator, _ = location.partition("://")
+    kind = STORAGES.get(scheme if separator else "folder")
     if kind is None:
-        raise StorageError(f"[artifacts] location starts with {scheme}://, but only a folder or "
-                           f"{', '.join(f'{name}://' for name in STORAGES if name != 'folder')} is known.")
+        raise StorageError(f"[artifacts] location starts with {scheme}://; use a folder or "
+                           f"{', '.join(f'{name}://' for name in STORAGES if name != 'folder')}.")
     return kind.at(location, environment)

@@ -1,4 +1,4 @@
-"""Published files in a folder of this machine."""
+"""Storage in a local folder."""
 
 import os
 import uuid
@@ -12,12 +12,12 @@ from musicrec.errors import StorageError
 from musicrec.storage.protocol import SMALL_BYTES, Progress, small
 
 _CHUNK = 4 << 20
-_HALF = ".part"
+_PARTIAL = ".part"
 
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """Keys are files below `root`, which is made when something is first written."""
+    """Keys are files below `root`, which is created by the first write."""
 
     root: Path
 
@@ -32,45 +32,45 @@ class LocalStorage:
         return cls(Path(location.removeprefix("folder://")).expanduser())
 
     def preflight(self) -> None:
-        """Return when a test file can be written and removed again."""
+        """Write a test file and remove it."""
         probe = f"preflight-{uuid.uuid4().hex}.txt"
         self.write(probe, b"test")
         self.delete(probe)
 
     def upload(self, local: Path, key: str, progress: Progress | None = None) -> None:
-        """Copy `local`; bytes reach the disk before the key appears."""
+        """Copy `local`; the key appears after the bytes are synced to the disk."""
         with _opened(local) as source, self._replaced(key) as target:
             _copy(source, target, progress)
 
     def download(self, key: str, local: Path, progress: Progress | None = None) -> None:
-        """Copy what `key` holds to `local`."""
-        whole = LocalStorage(local.parent)
-        with _opened(self._path(key)) as source, whole._replaced(local.name) as target:
+        """Copy the file of `key` to `local`."""
+        folder = LocalStorage(local.parent)
+        with _opened(self._path(key)) as source, folder._replaced(local.name) as target:
             _copy(source, target, progress)
 
     def read(self, key: str) -> bytes:
-        """All bytes under `key`."""
+        """The bytes of `key`."""
         with _opened(self._path(key)) as source:
             return small(source.read(SMALL_BYTES + 1), str(self._path(key)))
 
     def write(self, key: str, content: bytes) -> None:
-        """Write, sync, then rename over what was there."""
+        """Write, sync, then rename over an earlier file."""
         with self._replaced(key) as target:
             target.write(content)
 
     def exists(self, key: str) -> bool:
-        """Whether the file is there."""
+        """Whether the file exists."""
         return self._path(key).is_file()
 
     def list(self, prefix: str = "") -> list[str]:
-        """All keys that begin with `prefix`, ascending; unfinished files are not among them."""
+        """All keys that begin with `prefix`, ascending, without partial files."""
         start = self.root / prefix.rpartition("/")[0]
-        files = (path for path in start.rglob("*") if path.is_file() and path.suffix != _HALF)
+        files = (path for path in start.rglob("*") if path.is_file() and path.suffix != _PARTIAL)
         keys = (path.relative_to(self.root).as_posix() for path in files)
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove the file, and its folder when that was the last one in it."""
+        """Remove the file, and its folder where that is then empty."""
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
@@ -79,10 +79,10 @@ class LocalStorage:
                     break
                 folder.rmdir()
         except OSError as cause:
-            raise _sentence(path, "removed", cause) from None
+            raise _error(path, "removed", cause) from None
 
     def file(self, key: str) -> Path | None:
-        """The file itself."""
+        """The file."""
         return self._path(key)
 
     def _path(self, key: str) -> Path:
@@ -93,19 +93,19 @@ class LocalStorage:
     @contextmanager
     def _replaced(self, key: str) -> Iterator[BinaryIO]:
         path = self._path(key)
-        half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_HALF}")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with half.open("wb") as target:
+            with partial.open("wb") as target:
                 yield target
                 target.flush()
                 os.fsync(target.fileno())
-            half.replace(path)
+            partial.replace(path)
         except OSError as cause:
-            raise _sentence(path, "written", cause) from None
+            raise _error(path, "written", cause) from None
         finally:
             with suppress(OSError):
-                half.unlink()
+                partial.unlink()
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise StorageError(f"{path} does not exist.") from None
     except OSError as cause:
-        raise _sentence(path, "read", cause) from None
+        raise _error(path, "read", cause) from None
     with source:
         yield source
 
@@ -127,5 +127,5 @@ def _copy(source: BinaryIO, target: BinaryIO, progress: Progress | None) -> None
             progress(len(chunk))
 
 
-def _sentence(path: Path, done: str, cause: OSError) -> StorageError:
+def _error(path: Path, done: str, cause: OSError) -> StorageError:
     return StorageError(f"{path} cannot be {done}: {cause.strerror or cause}; free space, fix its permissions or choose another folder.")

@@ -1,4 +1,4 @@
-"""Published files in an S3 bucket: in parts, with retries and checksums."""
+"""Storage in an S3 bucket, with multipart transfers, retries and checksums."""
 
 import threading
 import uuid
@@ -19,8 +19,8 @@ PART_BYTES = 16 << 20
 class S3Storage:
     """Keys are objects below `prefix` (empty, or ending with a slash) of `bucket`.
 
-    Files above PART_BYTES travel in parts of that size, four at a time. A request is tried four times with growing pauses.
-    An object appears only when all its parts have arrived.
+    Files above PART_BYTES are transferred in parts of that size, four at a time. A request is tried four times with growing pauses.
+    An object appears when all of its parts are complete.
     """
 
     bucket: str
@@ -36,19 +36,19 @@ class S3Storage:
 
     @classmethod
     def at(cls, location: str, environment: Mapping[str, str]) -> Self:
-        """The storage at s3://bucket/prefix; without a bucket (s3:///prefix) S3_BUCKET_NAME names it.
+        """The storage at s3://bucket/prefix; where the location has no bucket (s3:///prefix), it is S3_BUCKET_NAME.
 
-        S3_ENDPOINT_URL is the server (Amazon's own without it). Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY boto3
-        looks where it usually does. Raises StorageError when no bucket is named, or when location or server hold a password,
+        S3_ENDPOINT_URL: the server, Amazon S3 without it. Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY boto3 uses its other
+        sources of credentials. Raises StorageError when there is no bucket, or when location or server contain a user or password,
         which messages would show.
         """
         endpoint = environment.get("S3_ENDPOINT_URL")
         if "@" in (endpoint or ""):
-            raise StorageError("S3_ENDPOINT_URL holds a user or a password; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+            raise StorageError("S3_ENDPOINT_URL contains a user or a password; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         bucket = bucket or environment.get("S3_BUCKET_NAME", "")
         if "@" in bucket:
-            raise StorageError("[artifacts] location holds a user or a password; keys belong in AWS_ACCESS_KEY_ID and "
+            raise StorageError("[artifacts] location contains a user or a password; keys belong in AWS_ACCESS_KEY_ID and "
                                "AWS_SECRET_ACCESS_KEY.")
         if not bucket:
             raise StorageError(f"location {location!r} names no bucket; write s3://bucket/prefix or set S3_BUCKET_NAME in .env.")
@@ -57,63 +57,63 @@ class S3Storage:
                    environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
 
     def preflight(self) -> None:
-        """Return when the bucket answers and a test object can be written and removed again."""
-        with self._sentences("is not reachable", ""):
+        """Read the bucket, write a test object and remove it."""
+        with self._errors("is not reachable", ""):
             self._client.head_bucket(Bucket=self.bucket)
         probe = f"preflight-{uuid.uuid4().hex}.txt"
         self.write(probe, b"test")
         self.delete(probe)
 
     def upload(self, local: Path, key: str, progress: Progress | None = None) -> None:
-        """Send `local`, in parts when it is large; the server checks a checksum of every part where it can."""
-        with self._sentences(f"cannot be written from {local}", key):
-            self._client.upload_file(str(local), self.bucket, self.prefix + key, **self._moving(progress))
+        """Upload `local`, in parts when it is large, with a checksum of every part where the server supports it."""
+        with self._errors(f"cannot be written from {local}", key):
+            self._client.upload_file(str(local), self.bucket, self.prefix + key, **self._transfer(progress))
 
     def download(self, key: str, local: Path, progress: Progress | None = None) -> None:
-        """Fetch `key`, in parts when it is large, into a file that appears under its name when it is whole."""
-        half = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}.part")
+        """Download `key`, in parts when it is large; the file appears when it is complete."""
+        partial = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            with self._sentences(f"cannot be fetched to {local}", key):
+            with self._errors(f"cannot be fetched to {local}", key):
                 local.parent.mkdir(parents=True, exist_ok=True)
-                self._client.download_file(self.bucket, self.prefix + key, str(half), **self._moving(progress))
-                half.replace(local)
+                self._client.download_file(self.bucket, self.prefix + key, str(partial), **self._transfer(progress))
+                partial.replace(local)
         finally:
-            half.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
-        """All bytes under `key`."""
-        with self._sentences("cannot be read", key), self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
+        """The bytes of `key`."""
+        with self._errors("cannot be read", key), self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
             content: bytes = body.read(SMALL_BYTES + 1)
         return small(content, f"s3://{self.bucket}/{self.prefix}{key}")
 
     def write(self, key: str, content: bytes) -> None:
         """Put `content` as one object."""
-        with self._sentences("cannot be written", key):
+        with self._errors("cannot be written", key):
             self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content)
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there. One request."""
-        with self._sentences("cannot be looked up", key):
-            return bool(self._boto.is_there(self._client, self.bucket, self.prefix + key))
+        """Whether the object exists. One request."""
+        with self._errors("cannot be looked up", key):
+            return bool(self._boto.exists(self._client, self.bucket, self.prefix + key))
 
     def list(self, prefix: str = "") -> list[str]:
-        """All keys that begin with `prefix`, ascending. One request a thousand keys."""
-        with self._sentences("cannot be listed", prefix):
+        """All keys that begin with `prefix`, ascending. One request per thousand keys."""
+        with self._errors("cannot be listed", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
             return sorted(entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", ()))
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        with self._sentences("cannot be removed", key):
+        with self._errors("cannot be removed", key):
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def file(self, key: str) -> Path | None:
-        """None: objects are not files of this machine."""
+        """None: objects are not local files."""
         return None
 
     @cached_property
     def _boto(self) -> Any:
-        # Loading boto3 takes 0.4 s, which nobody needs to wait for who publishes to a folder.
+        # Imported here because boto3 takes 0.4 s to load, which users of a folder need not wait for.
         from musicrec.storage import s3_client
 
         return s3_client
@@ -122,13 +122,13 @@ class S3Storage:
     def _client(self) -> Any:
         return self._boto.client(self.endpoint, self.key_id, self.secret)
 
-    def _moving(self, progress: Progress | None) -> dict[str, Any]:
+    def _transfer(self, progress: Progress | None) -> dict[str, Any]:
         return {"Config": self._boto.transfer(PART_BYTES), "Callback": _in_turn(progress)}
 
-    def _sentences(self, failed: str, key: str) -> AbstractContextManager[None]:
+    def _errors(self, failed: str, key: str) -> AbstractContextManager[None]:
         what = f"s3://{self.bucket}/{self.prefix}{key}".rstrip("/")
-        sentences: AbstractContextManager[None] = self._boto.sentences(f"{what} {failed}", self.endpoint or "Amazon S3")
-        return sentences
+        context: AbstractContextManager[None] = self._boto.storage_errors(f"{what} {failed}", self.endpoint or "Amazon S3")
+        return context
 
 
 def _in_turn(progress: Progress | None) -> Progress | None:
@@ -137,8 +137,8 @@ def _in_turn(progress: Progress | None) -> Progress | None:
         return None
     lock = threading.Lock()
 
-    def step(moved: int) -> None:
+    def step(n_bytes: int) -> None:
         with lock:
-            progress(moved)
+            progress(n_bytes)
 
     return step

@@ -1,4 +1,4 @@
-"""The only module that knows boto3: a client, how files travel, and what it says when it fails as one sentence."""
+"""The only module that imports boto3: a client, the configuration of transfers, and its errors as StorageError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from musicrec.errors import StorageError
 
-# Checksums of answers stay off: botocore cannot parse a server's error 500 then, and a run's manifest has stronger ones.
+# Without checksums of responses: with them botocore cannot parse a server's error 500, and the manifest of a run has stronger ones.
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4},
                  response_checksum_validation="when_required")
 _CODES = {
@@ -31,22 +31,22 @@ _MISSING = {"404", "NoSuchKey"}
 
 
 def client(endpoint: str | None, key_id: str | None, secret: str | None) -> Any:
-    """A client of the server at `endpoint` (None: Amazon's own)."""
-    # path-style addresses, because servers other than Amazon's rarely answer under bucket.host
+    """A client of the server at `endpoint` (None: Amazon S3)."""
+    # Path-style addresses, because most other servers do not support bucket.host.
     config = _CONFIG.merge(Config(s3={"addressing_style": "path"})) if endpoint else _CONFIG
     return boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key_id, aws_secret_access_key=secret,
                         region_name="us-east-1" if endpoint else None, config=config)
 
 
 def transfer(part_bytes: int) -> TransferConfig:
-    """Files above part_bytes travel in parts of that size, four at a time."""
+    """The configuration of transfers: files above part_bytes in parts of that size, four at a time."""
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=4)
 
 
-def is_there(found: Any, bucket: str, key: str) -> bool:
-    """Whether the object is there, asked of a client with one request."""
+def exists(s3: Any, bucket: str, key: str) -> bool:
+    """Whether the object exists, by one request of the client `s3`."""
     try:
-        found.head_object(Bucket=bucket, Key=key)
+        s3.head_object(Bucket=bucket, Key=key)
     except ClientError as cause:
         if cause.response["Error"]["Code"] in _MISSING:
             return False
@@ -55,8 +55,8 @@ def is_there(found: Any, bucket: str, key: str) -> bool:
 
 
 @contextmanager
-def sentences(failed: str, server: str) -> Iterator[None]:
-    """Turn whatever goes wrong into StorageError: `failed` (what did not work), who refused, and what to do."""
+def storage_errors(failed: str, server: str) -> Iterator[None]:
+    """Convert errors of boto3 and of the system to StorageError: what failed, the server, the reason and what to do."""
     try:
         yield
     except NoCredentialsError:
@@ -67,7 +67,7 @@ def sentences(failed: str, server: str) -> Iterator[None]:
         raise StorageError(f"{failed}: {server} {_SILENT}.") from None
     except OSError as cause:
         raise StorageError(f"{failed}: {cause.strerror or cause}; free space or choose another folder.") from None
-    except RecursionError:  # botocore follows a redirect without a region for ever
+    except RecursionError:  # botocore follows a redirect without a region endlessly
         raise StorageError(f"{failed}: {server} redirects without end; check S3_ENDPOINT_URL and the region of the bucket.") from None
     except (BotoCoreError, ValueError) as cause:
         raise StorageError(f"{failed}: {server} cannot be used: {' '.join(str(cause).split()).rstrip('.')}.") from None

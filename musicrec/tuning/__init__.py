@@ -1,4 +1,4 @@
-"""Tuning of models and ranker on the folds before the cutoff; the test set is never read."""
+"""Hyperparameter tuning of models and ranker on the folds before the cutoff; the test set is never read."""
 
 from musicrec.tuning.confirming import Confirmation, confirmation
 from musicrec.tuning.objectives import model_evaluated, ranker_evaluated, slices

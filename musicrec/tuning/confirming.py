@@ -1,4 +1,4 @@
-"""Whether what a study found holds where it did not search: the other folds, with a paired test over users."""
+"""Confirmation of the best values of a study on the folds that it did not use, with a paired test over users."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ from musicrec.evaluation.significance import sign_flip_p
 from musicrec.progress import progress
 from musicrec.tuning.objectives import Evaluated
 
-SURE = 0.05
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Mean NDCG@10 with the best values and with those before, over users of the folds that were not searched; p of their difference."""
+    """Mean NDCG@10 with the best values and with those before, over the users of the other folds, and p of the difference."""
 
     best: float
     before: float
@@ -23,27 +23,26 @@ class Confirmation:
 
     @property
     def refuted(self) -> bool:
-        """Whether the best values are surely worse there than those before."""
-        return self.p < SURE and self.best < self.before
+        """Whether the best values are significantly worse than those before."""
+        return self.p < SIGNIFICANCE and self.best < self.before
 
     def line(self) -> str:
-        """One comment line that says whether the gain holds.
+        """One comment line with the result of the comparison.
 
         >>> Confirmation(0.0712, 0.0701, 0.2, 3).line()
-        '# On the 3 folds before, not searched: 0.0712, 0.0701 with the values before, p = 0.2: no difference to be sure of.'
+        '# ndcg@10 on the 3 earlier folds: 0.0712, 0.0701 with the values before, p = 0.2: no significant difference.'
         """
-        verdict = "keep the values before" if self.refuted else "the gain holds"
-        if self.p >= SURE:
-            verdict = "no difference to be sure of"
-        where = "fold" if self.folds == 1 else f"{self.folds} folds"
-        return (f"# On the {where} before, not searched: {self.best:.4f}, {self.before:.4f} with the values before, "
-                f"p = {self.p:.3g}: {verdict}.")
+        verdict = "significantly worse, keep the values before" if self.refuted else "the gain is confirmed"
+        if self.p >= SIGNIFICANCE:
+            verdict = "no significant difference"
+        where = "earlier fold" if self.folds == 1 else f"{self.folds} earlier folds"
+        return (f"# ndcg@10 on the {where}: {self.best:.4f}, {self.before:.4f} with the values before, p = {self.p:.3g}: {verdict}.")
 
 
 def confirmation(evaluated: Evaluated, best: dict[str, Any], before: dict[str, Any], folds: int) -> Confirmation | None:
-    """Best values against those before, evaluated on all of so many folds but the latest, which was searched. A user is one unit.
+    """The best values compared with those before on all of `folds` folds except the latest, on which the study ran.
 
-    None where there is nothing to compare: a single fold, the same values, or nobody to evaluate. Costs two fits a fold.
+    The unit is the user. None where there is nothing to compare: a single fold, the same values, or no users. Costs two fits per fold.
     """
     if folds < 2 or best == before:
         return None

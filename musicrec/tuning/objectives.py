@@ -1,4 +1,4 @@
-"""What values are worth: NDCG@10 of warm users in a fold, after learning from what lies before it."""
+"""Objectives of tuning: NDCG@10 of the warm users of a fold, with a model or ranker that learned from the time before it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,20 +17,20 @@ from musicrec.ranking import TrainingTable, best_candidates, fit_ranker, learnab
 from musicrec.recommender import CandidateTable
 
 METRIC, LENGTH = "ndcg@10", 10
-# Values and the place of a fold -> NDCG@10 of each of its evaluated users, by user id.
+# Values and the position of a fold -> NDCG@10 of each of its evaluated users, by user id.
 Evaluated = Callable[[dict[str, Any], int], "pd.Series[float]"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """The train set before one fold, and what warm users played in it."""
+    """One fold: the train set before it, and the test set of its warm users."""
 
     train: TrainSet
     test: Interactions
 
 
 def slices(tables: Tables, chosen: Plan) -> list[Slice]:
-    """The folds of the plan that have a train set and warm users, the latest last: nothing from the cutoff on is read.
+    """The folds of the plan that have a train set and warm users, the latest last; nothing after the cutoff is read.
 
     Raises SplitError when there is none.
     """
@@ -49,29 +49,29 @@ def slices(tables: Tables, chosen: Plan) -> list[Slice]:
 
 
 def model_evaluated(work: Workspace, name: str, folds: Sequence[Slice]) -> tuple[dict[str, Any], Evaluated]:
-    """The present values of a model, and what it alone is worth with others, fitted to the train set of the fold asked about.
+    """The current values of a model, and a function that evaluates other values in a fold, with the lists of this model alone.
 
-    At most [ranking] max_training_users of each fold are evaluated. Values it can not be fitted with count 0.
+    At most [ranking] max_training_users of each fold are evaluated. Values with which the model cannot be fitted have NDCG 0.
     """
-    present, limits = model(work.settings, name), work.settings.ranking
+    current, limits = model(work.settings, name), work.settings.ranking
     samples = [of_users(on.test, sampled_users(on.test, limits.max_training_users, limits.seed)) for on in folds]
 
     def evaluated(values: dict[str, Any], place: int) -> "pd.Series[float]":
         train, evaluator = folds[place].train, Evaluator(folds[place].train, samples[place], (LENGTH,))
         try:
-            made = dataclasses.replace(present, **values).fit(train)  # type: ignore[type-var]  # every model is a dataclass
+            fitted = dataclasses.replace(current, **values).fit(train)  # type: ignore[type-var]  # every model is a dataclass
         except ModelError:
             return pd.Series(0.0, evaluator.user_ids)
-        evaluator.add(name, Lists(evaluator.user_ids, *made.recommend(evaluator.train_rows, LENGTH)))
+        evaluator.add(name, Lists(evaluator.user_ids, *fitted.recommend(evaluator.train_rows, LENGTH)))
         return pd.Series(evaluator.relevance(name)[METRIC], evaluator.user_ids)
-    return {field.name: getattr(present, field.name) for field in dataclasses.fields(present)}, evaluated  # type: ignore[arg-type]
+    return {field.name: getattr(current, field.name) for field in dataclasses.fields(current)}, evaluated  # type: ignore[arg-type]
 
 
 def ranker_evaluated(work: Workspace, folds: Sequence[Slice]) -> tuple[dict[str, Any], Evaluated]:
-    """The present values of [ranking], and what the ranked lists of a ranker of all earlier folds are worth in the fold asked about.
+    """The current values of [ranking], and a function that evaluates other values in a fold, with a ranker of all earlier folds.
 
-    Training rows, and the candidates of the evaluated users with their features, are made once: to evaluate is to fit trees and to sort.
-    The first fold has none before it: raises RankingError where there is a single fold, and counts nobody when asked about the first.
+    Training rows, candidates and features are computed once, so that an evaluation only fits trees and sorts. The first fold has no
+    earlier one, so its result is empty. Raises RankingError where there is a single fold.
     """
     if len(folds) < 2:
         raise RankingError("tuning the ranker needs a fold to learn from and a later one to evaluate; raise [split] folds to 2 or more.")
@@ -94,6 +94,6 @@ def _rows_and_candidates(work: Workspace, on: Slice, folds: int) -> tuple[Traini
     limits, evaluation = work.settings.ranking, work.settings.evaluation
     made = dataclasses.replace(recommender(work.settings), baselines={}).fit(on.train)
     learning = sampled_users(on.test, max(limits.max_training_users // folds, 1), limits.seed)
-    theirs = of_users(on.test, sampled_users(on.test, max(evaluation.backtest_users // folds, 1), limits.seed))
-    small = Slice(train_set_of_users(on.train, theirs.user_ids), theirs)
-    return made.training_table(learning, on.test, limits.negatives, limits.seed), made.candidates(theirs.user_ids), small
+    test = of_users(on.test, sampled_users(on.test, max(evaluation.backtest_users // folds, 1), limits.seed))
+    sample = Slice(train_set_of_users(on.train, test.user_ids), test)
+    return made.training_table(learning, on.test, limits.negatives, limits.seed), made.candidates(test.user_ids), sample

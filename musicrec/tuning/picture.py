@@ -1,4 +1,4 @@
-"""The picture of the studies: what each trial reached and the best so far."""
+"""A plot of the studies: the value of each trial and the best so far."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from musicrec.tuning.study import study_of
 
 
 def draw(sections: list[str], file: Path, picture: Path) -> None:
-    """One panel a section: trials as dots, the best so far as a line. Written to `picture` (png)."""
+    """Write a plot to `picture` (png) with one panel per section: trials as dots, the best so far as a line. file: see study_of."""
     figure = Figure(figsize=(4 * len(sections), 3.2), layout="constrained")
     for place, section in enumerate(sections):
         values = np.array([trial.value for trial in study_of(section, file, 0).trials if trial.value is not None])

@@ -1,4 +1,4 @@
-"""One study a section: trials are kept in SQLite, so that a study stopped by the clock or by Ctrl-C goes on where it was."""
+"""One Optuna study per section. Trials are stored in SQLite, so that a study can be stopped and continued later."""
 
 import warnings
 from collections.abc import Callable
@@ -16,9 +16,9 @@ Objective = Callable[[dict[str, Any]], float]
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best values of one section and what they reached, what the values before reach, and what mattered.
+    """The result of tuning one section: the best values, their objective, that of the values before, and parameter importances.
 
-    Where no trial did better, the best are those before.
+    Where no trial was better, the best values are those before.
     """
 
     section: str
@@ -29,7 +29,7 @@ class Tuned:
     importances: dict[str, float]
 
     def lines(self, *, refuted: bool = False) -> str:
-        """The best values as lines for config.ini, with what they reached as a comment. All is comment where they were refuted.
+        """The best values as lines for config.ini, with their objective as a comment. Where refuted, all lines are comments.
 
         >>> print(Tuned("ranking", {"depth": 4, "learning_rate": 0.0312345}, 0.0712345, 0.07, 9, {}).lines())
         # ndcg@10 on the latest fold: 0.0712 after 9 trials, 0.0700 with the values before.
@@ -37,19 +37,19 @@ class Tuned:
         depth = 4
         learning_rate = 0.03123
         >>> print(Tuned("ranking", {"depth": 4}, 0.07, 0.07, 9, {}).lines())
-        # [ranking] stays: none of 9 trials does better on the latest fold than the values before, ndcg@10 0.0700.
+        # [ranking] stays as it is: none of 9 trials was better than the values before, ndcg@10 0.0700 on the latest fold.
         """
         if self.value <= self.value_before:
-            return (f"# [{self.section}] stays: none of {self.trials} trials does better on the latest fold than the values before, "
-                    f"ndcg@10 {self.value_before:.4f}.")
-        said = (f"# ndcg@10 on the latest fold: {self.value:.4f} after {self.trials} trials, "
-                f"{self.value_before:.4f} with the values before.")
+            return (f"# [{self.section}] stays as it is: none of {self.trials} trials was better than the values before, "
+                    f"ndcg@10 {self.value_before:.4f} on the latest fold.")
+        comment = (f"# ndcg@10 on the latest fold: {self.value:.4f} after {self.trials} trials, "
+                   f"{self.value_before:.4f} with the values before.")
         values = [f"[{self.section}]", *(f"{key} = {value:.4g}" for key, value in self.best.items())]
-        return "\n".join([said, *(f"# {line}" if refuted else line for line in values)])
+        return "\n".join([comment, *(f"# {line}" if refuted else line for line in values)])
 
 
 def study_of(section: str, file: Path, seed: int) -> optuna.Study:
-    """The study of `section` in the SQLite file, made when it is not there."""
+    """The study of `section` in the SQLite file, created when missing."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(study_name=section, storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True,
                                sampler=optuna.samplers.TPESampler(seed=seed))
@@ -57,10 +57,10 @@ def study_of(section: str, file: Path, seed: int) -> optuna.Study:
 
 def tuned(section: str, space: Space, present: dict[str, Any], objective: Objective, file: Path, seconds: float,
           trials: int | None = None, seed: int = 0) -> Tuned:
-    """The best of what `objective` says about values of `space`, tried until `seconds` are over or `trials` more are done.
+    """The best values of `space` by `objective`, after `seconds` or after `trials` more trials, at least one.
 
-    A new study begins with the present values where they lie in `space`; elsewhere they are asked about as well, so that the best is
-    never worse than they are. At least one trial is made.
+    present: the current values. A new study begins with them where they are in `space`; otherwise they are evaluated as well, so that
+    the result is never worse than they are.
     """
     before = {key: present[key] for key in space}
     study = study_of(section, file, seed + (0 if not file.exists() else len(study_of(section, file, seed).trials)))
@@ -81,7 +81,7 @@ def tuned(section: str, space: Space, present: dict[str, Any], objective: Object
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:
-    # With few trials, or all alike, there is nothing to explain.
+    # With few trials, or equal values, importances are not defined.
     if len({trial.value for trial in study.trials}) < 2:
         return {}
     try:

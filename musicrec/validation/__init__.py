@@ -1,4 +1,4 @@
-"""What is wrong or odd in the logs, as a table of findings: each says how much, shows an example and what is done about it."""
+"""Validation of the logs: a table of findings, each with a count, an example and what is done about it."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,22 +9,22 @@ import pandas as pd
 from ibis.expr.types import Table
 
 from musicrec.errors import DataError
-from musicrec.validation import catalogue, dates, plays
+from musicrec.validation import catalog, dates, plays
 from musicrec.validation.logs import SEVERITIES, Finding, Logs
 
 __all__ = ["CHECKS", "Finding", "Logs", "findings"]
 
 CHECKS: dict[str, Callable[[Logs], list[Finding]]] = {
     "nulls": plays.nulls,
-    "repeated track ids": catalogue.repeated_track_ids,
+    "repeated track ids": catalog.repeated_track_ids,
     "orphans": plays.orphans,
-    "repeated names rows": catalogue.ids_with_several_names,
-    "unnamed": catalogue.ids_without_names,
-    "empty lists": catalogue.empty_lists,
-    "genre None": catalogue.names_that_read_none,
-    "shared names": catalogue.names_of_several_ids,
-    "repeats inside lists": catalogue.names_repeated_inside_lists,
-    "ids under several types": catalogue.ids_under_several_types,
+    "repeated names rows": catalog.ids_with_several_names,
+    "unnamed": catalog.ids_without_names,
+    "empty lists": catalog.empty_lists,
+    "genre None": catalog.names_spelled_none,
+    "shared names": catalog.names_of_several_ids,
+    "repeats inside lists": catalog.names_repeated_inside_lists,
+    "ids under several types": catalog.ids_under_several_types,
     "sequence": plays.gaps_in_sequence,
     "repeats": plays.repeats,
     "never played": plays.tracks_without_plays,
@@ -40,13 +40,13 @@ CHECKS: dict[str, Callable[[Logs], list[Finding]]] = {
 
 
 def findings(tracks: Table, catalog_names: Table, interactions: Table, test_start: date) -> pd.DataFrame:
-    """One row a finding, worst first: severity, finding, count, share, example, action. No finding, no row.
+    """One row per finding, most severe first: severity, finding, count, share, example, action.
 
-    severity: "error" (cannot be used as it is), "warning" (handled, but look) or "note" (good to know). count: how many; share: of what
-    the finding names, 0..1. test_start: where the test set begins. The tables are raw (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS).
-    Raises DataError for a file that turns out damaged.
-    Cost: about seven passes over interactions; what is fetched has one row a user, a track or a day, and for repeats ids of some
-    million plays at a time.
+    tracks, catalog_names, interactions: raw tables (RAW_TRACKS, RAW_NAMES, RAW_INTERACTIONS). test_start: first day of the test set.
+    severity: "error" (must be corrected), "warning" (handled, but worth a look) or "note" (for information). share: 0..1, of the
+    objects that the finding is about. Raises DataError for a damaged file.
+    Cost: about seven passes over interactions; results in memory have one row per user, track or day, and repeats are counted in
+    ranges of about eight million plays.
     """
     logs = Logs(tracks, catalog_names, interactions, test_start)
     try:

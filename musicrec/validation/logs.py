@@ -1,4 +1,4 @@
-"""The logs to validate, with the small aggregates that several checks share, each computed once."""
+"""The logs to validate, with aggregates that several checks use, each computed once."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +13,7 @@ KINDS = {"albums": "album", "artists": "artist", "genres": "genre"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of the validation: severity, what, how many, which share, an example, and what is done about it."""
+    """One finding: its severity, what was found, the count and share, an example, and what is done about it."""
 
     severity: str
     finding: str
@@ -24,14 +24,14 @@ class Finding:
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """A small result of the engine in memory."""
+    """The result of the engine as a DataFrame, for small tables."""
     found: pd.DataFrame = table.to_pyarrow().to_pandas()
     return found
 
 
 @dataclass(frozen=True)
 class Logs:
-    """Raw tables and the first day of the future; aggregates have one row a track, a user or a day, never one a play."""
+    """The raw tables and the first day of the test set. Aggregates have one row per track, user or day, never per play."""
 
     tracks: Table
     catalog_names: Table
@@ -50,7 +50,7 @@ class Logs:
 
     @cached_property
     def of_user(self) -> pd.DataFrame:
-        """user_id, plays, low and high (of track_seq), first (started_at): one row a user, ascending."""
+        """One row per user, ascending: user_id, plays, low and high (of track_seq), first and last (of started_at)."""
         rows = self.interactions
         grouped = rows.group_by("user_id").agg(plays=rows.count(), low=rows.track_seq.min(), high=rows.track_seq.max(),
                                                first=rows.started_at.min(), last=rows.started_at.max())
@@ -58,13 +58,13 @@ class Logs:
 
     @cached_property
     def of_track(self) -> pd.DataFrame:
-        """track_id, plays: one row a track that is played, most plays first, ties by track_id."""
+        """One row per played track: track_id, plays; most plays first, ties by track_id."""
         counted = frame(self.interactions.group_by("track_id").agg(plays=self.interactions.count()))
         return counted.sort_values(["plays", "track_id"], ascending=[False, True], ignore_index=True)
 
     @cached_property
     def of_day(self) -> pd.Series:
-        """Plays of each day that has any, ascending."""
+        """Number of plays per day, ascending, without days that have none."""
         days = self.interactions.select(day=self.interactions.started_at.date())
         counted = frame(days.group_by("day").agg(plays=days.count())).dropna()
         series: pd.Series = counted.set_index(pd.to_datetime(counted["day"]))["plays"].sort_index()
@@ -72,7 +72,7 @@ class Logs:
 
     @cached_property
     def links(self) -> dict[str, Table]:
-        """For albums, artists and genres: rows (track_id, id, name), one a mention in a list; name is null where the catalogue has none."""
+        """For albums, artists and genres: rows (track_id, id, name), one per element of a list; name is null where the catalog has none."""
         made = {}
         for column, kind in KINDS.items():
             flat = self.tracks.select("track_id", id=self.tracks[column].cast("array<int64>")).unnest("id")

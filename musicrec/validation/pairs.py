@@ -1,4 +1,4 @@
-"""Plays that repeat an earlier (user, track), counted by ranges of users: sorting a history at a time costs less than grouping all."""
+"""Plays that repeat an earlier (user, track) pair, counted in ranges of users: sorting user by user is cheaper than grouping all pairs."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,15 @@ RANGE_PLAYS = 8_000_000
 
 
 def repeated_pairs(logs: Logs) -> tuple[int, int]:
-    """How many plays repeat a track that their user played before, and the lowest such user (-1: nobody).
+    """The number of plays that repeat a track of their user, and the lowest such user, -1 where there is none.
 
     Two columns of about eight million plays are in memory at a time. Rows without user or track are left out.
     """
     repeats, first = 0, -1
     for users in _ranges(logs):
         rows = logs.interactions
-        mine = rows.filter(rows.user_id.between(int(users[0]), int(users[-1])), rows.track_id.notnull())
-        columns = mine.select("user_id", "track_id").to_pyarrow()
+        in_range = rows.filter(rows.user_id.between(int(users[0]), int(users[-1])), rows.track_id.notnull())
+        columns = in_range.select("user_id", "track_id").to_pyarrow()
         of_user = _repeats(Places(users).of(columns["user_id"].to_numpy()), columns["track_id"].to_numpy(), len(users))
         repeats += int(of_user.sum())
         first = int(users[np.argmax(of_user > 0)]) if first < 0 and of_user.any() else first
@@ -37,7 +37,7 @@ def _ranges(logs: Logs) -> Iterator[Int32]:
 
 @njit(cache=True, nogil=True)
 def _repeats(user: Int32, track: NDArray[np.int64], n_users: int) -> NDArray[np.int64]:
-    """For each of n_users, how many of its plays name a track that another one named; rows in any order."""
+    """The number of repeats per user, int64 (n_users,); rows in any order."""
     ends = np.zeros(n_users + 1, np.int64)
     for place in user:
         ends[place + 1] += 1
@@ -47,7 +47,7 @@ def _repeats(user: Int32, track: NDArray[np.int64], n_users: int) -> NDArray[np.
         sorted_tracks[at[user[row]]] = track[row]
         at[user[row]] += 1
     for place in range(n_users):
-        mine = np.sort(sorted_tracks[starts[place]: starts[place + 1]])
-        for row in range(1, len(mine)):
-            found[place] += mine[row] == mine[row - 1]
+        tracks = np.sort(sorted_tracks[starts[place]: starts[place + 1]])
+        for row in range(1, len(tracks)):
+            found[place] += tracks[row] == tracks[row - 1]
     return found

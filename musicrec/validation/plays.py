@@ -1,12 +1,12 @@
-"""Checks of interactions: keys, sequence, repeats, who and what is played."""
+"""Checks of interactions: keys, sequence, repeats, users and tracks without plays, played shares, concentration."""
 
 import numpy as np
 
 from musicrec.validation.logs import Finding, Logs
 from musicrec.validation.pairs import repeated_pairs
 
-# Concentration is said when the top 1 % of tracks hold this share of plays, and only where 1 % is at least one track.
-HEAVY, FEWEST_TRACKS = 0.2, 100
+# Concentration is reported when the top 1 % of tracks have this share of plays, and only where 1 % is at least one track.
+MIN_CONCENTRATION, MIN_TRACKS = 0.2, 100
 
 
 def nulls(logs: Logs) -> list[Finding]:
@@ -16,32 +16,32 @@ def nulls(logs: Logs) -> list[Finding]:
                                  ("interactions", logs.interactions, ("user_id", "track_id", "track_seq", "started_at"))):
         counts = table.aggregate(**{column: table[column].isnull().sum() for column in columns}).to_pyarrow().to_pylist()[0]
         total = logs.n_tracks if name == "tracks" else logs.n_plays
-        found += [Finding("error", f"rows of {name} without {column}", int(n), n / total, "", "Refused: fill or remove them.")
+        found += [Finding("error", f"rows of {name} without {column}", int(n), n / total, "", "Not accepted: fill or remove them.")
                   for column, n in counts.items() if n]
     return found
 
 
 def orphans(logs: Logs) -> list[Finding]:
-    """Plays of tracks that the catalogue lacks."""
+    """Plays of tracks that are not in the catalog."""
     known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
-    stray = logs.of_track[~logs.of_track["track_id"].isin(known)]
-    n = int(stray["plays"].sum())
+    unknown = logs.of_track[~logs.of_track["track_id"].isin(known)]
+    n = int(unknown["plays"].sum())
     if not n:
         return []
-    return [Finding("error", "plays of tracks that the catalogue lacks", n, n / logs.n_plays, f"track {stray['track_id'].iloc[0]}",
-                    "Dropped up to [data] max_orphan_share, refused above it.")]
+    return [Finding("error", "plays of tracks that are not in the catalog", n, n / logs.n_plays, f"track {unknown['track_id'].iloc[0]}",
+                    "Dropped up to [data] max_orphan_share, not accepted above it.")]
 
 
 def gaps_in_sequence(logs: Logs) -> list[Finding]:
-    """Histories whose track_seq is not 1, 2, ... n."""
+    """Users whose track_seq is not 1, 2, ... n."""
     users = logs.of_user
     broken = users[(users["low"] != 1) | (users["high"] != users["plays"])]
     if not len(broken):
         return []
     first = broken.iloc[0]
-    return [Finding("warning", "histories with gaps or repeats in track_seq", len(broken), len(broken) / len(users),
+    return [Finding("warning", "users with gaps or repeats in track_seq", len(broken), len(broken) / len(users),
                     f"user {first['user_id']}: {first['plays']} plays numbered {first['low']}..{first['high']}",
-                    "Time orders the plays, track_seq only breaks ties.")]
+                    "Plays are ordered by time; track_seq only breaks ties.")]
 
 
 def repeats(logs: Logs) -> list[Finding]:
@@ -50,29 +50,29 @@ def repeats(logs: Logs) -> list[Finding]:
     if not n:
         return []
     return [Finding("note", "plays that repeat an earlier (user, track)", n, n / logs.n_plays, f"user {user}",
-                    "Merged in the matrix: plays add up, the latest moment counts.")]
+                    "Merged in the matrix: plays are summed, the latest time is kept.")]
 
 
 def tracks_without_plays(logs: Logs) -> list[Finding]:
-    """Tracks of the catalogue that nobody played."""
+    """Tracks of the catalog without plays."""
     known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
-    silent = known[~np.isin(known, logs.of_track["track_id"].to_numpy())]
-    if not len(silent):
+    unplayed = known[~np.isin(known, logs.of_track["track_id"].to_numpy())]
+    if not len(unplayed):
         return []
-    return [Finding("note", "tracks that nobody played", len(silent), len(silent) / logs.n_tracks, f"track {silent.min()}",
+    return [Finding("note", "tracks that nobody played", len(unplayed), len(unplayed) / logs.n_tracks, f"track {unplayed.min()}",
                     "Kept: only content can recommend them.")]
 
 
 def skipped_user_ids(logs: Logs) -> list[Finding]:
-    """Users without plays: numbers between the smallest and the largest user id that never occur. Sparse ids are no finding."""
+    """Users without plays: ids between the smallest and the largest that do not occur. Not reported where most ids do not occur."""
     ids = logs.of_user["user_id"]
     span = int(ids.max()) - int(ids.min()) + 1
     n = span - len(ids)
     if not 0 < n < 0.5 * span:
         return []
     at = int(np.flatnonzero(np.diff(ids.to_numpy()) > 1)[0])
-    return [Finding("note", "user ids that have no plays (numbers left out)", n, n / span, f"user {ids.iloc[at] + 1}",
-                    "Nothing: they get the default list.")]
+    return [Finding("note", "user ids without plays", n, n / span, f"user {ids.iloc[at] + 1}",
+                    "None: they get the default list.")]
 
 
 def shares_out_of_range(logs: Logs) -> list[Finding]:
@@ -85,16 +85,16 @@ def shares_out_of_range(logs: Logs) -> list[Finding]:
     if not row["n"]:
         return []
     return [Finding("error", "played shares outside 0..1", int(row["n"]), row["n"] / logs.n_plays, f"share {row['example']:g}",
-                    "Correct the source: shares weigh the plays.")]
+                    "Correct the logs: shares are the weights of plays.")]
 
 
 def concentration(logs: Logs) -> list[Finding]:
-    """How much of all listening goes to the top 1 % of tracks."""
+    """The share of plays of the top 1 % of tracks."""
     plays = logs.of_track["plays"].to_numpy()
     top = logs.n_tracks // 100
-    share = float(plays[:top].sum() / plays.sum()) if logs.n_tracks >= FEWEST_TRACKS else 0.0
-    if share < HEAVY:
+    share = float(plays[:top].sum() / plays.sum()) if logs.n_tracks >= MIN_TRACKS else 0.0
+    if share < MIN_CONCENTRATION:
         return []
-    return [Finding("note", "plays that go to the top 1 % of tracks", int(plays[:top].sum()), share,
+    return [Finding("note", "plays of the top 1 % of tracks", int(plays[:top].sum()), share,
                     f"track {logs.of_track['track_id'].iloc[0]}: {plays[0]:,} plays",
-                    "Popularity is a strong baseline; read coverage and novelty beside precision.")]
+                    "Popularity is a strong baseline; compare coverage and novelty as well as precision.")]

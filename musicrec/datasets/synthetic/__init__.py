@@ -1,6 +1,6 @@
-"""Generated listening logs in the form of the real ones: invented names, plausible taste, published proportions.
+"""Generated listening logs in the form of the Yandex Music files: invented names, plausible tastes, published proportions.
 
-Nothing in them comes from a person. Every file carries a mark, see `musicrec.datasets.is_generated`.
+They contain no data of real users. The metadata of every file says that it is generated, see `musicrec.datasets.is_generated`.
 """
 
 from musicrec.datasets.synthetic.writing import write

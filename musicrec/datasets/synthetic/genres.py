@@ -1,12 +1,12 @@
-"""Which genres the generated tracks carry: lists of one or two that occur together, a third one now and then."""
+"""The genres of generated tracks: one or two that occur together, sometimes a third."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from musicrec.datasets.synthetic import figures
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 from musicrec.datasets.synthetic.names import words
-from musicrec.datasets.synthetic.spread import Floats, Ints
 
 _THIRD_SHARE, _THIRDS_PER_STYLE, _FAMILIES = 0.03, 14, ("rap", "allrock", "pop", "electronics", "metal")
 _OTHER_NAMES = words("""folk jazz classical soundtrack reggae blues country punk
@@ -20,8 +20,8 @@ minimal experimental noise musical spoken audiobook children holiday military an
 
 @dataclass(frozen=True)
 class Genres:
-    """ids: (n_genres,) their ids in the catalogue. names: (n_genres,) None where the catalogue lacks one. style_genres: the
-    genres (positions) of each style, at most two. style_tracks: (n_styles,) tracks of each style, families side by side."""
+    """ids: (n_genres,). names: (n_genres,), None where the catalog has none. style_genres: the genres (indices) of each style, at most
+    two. style_tracks: (n_styles,), tracks per style; styles of one family are consecutive."""
 
     ids: Ints
     names: list[str | None]
@@ -30,7 +30,7 @@ class Genres:
 
 
 def genres(n_tracks: int) -> Genres:
-    """Genres and styles for a catalogue of n_tracks, with the published number of tracks a genre. No randomness."""
+    """Genres and styles for a catalog of n_tracks, with the published number of tracks a genre. No randomness."""
     known = {name: tracks for name, (tracks, _) in figures.GENRES.items()}
     others = np.minimum(figures.TRACKS_PER_GENRE.sample(figures.N_GENRES)[: figures.N_GENRES - len(known)], min(known.values()) - 300)
     unnamed = _unnamed(others)
@@ -45,7 +45,7 @@ def genres(n_tracks: int) -> Genres:
 
 
 def _unnamed(others: Ints) -> Ints:
-    # Every second genre from the place where together they are on as many tracks as published.
+    # Every second genre from some rank on, chosen so that together they have about the published number of tracks.
     size = len(figures.UNNAMED_GENRES)
     sums = [abs(others[start: start + 2 * size: 2].sum() - figures.UNNAMED_TRACKS) for start in range(len(others) - 2 * size)]
     return int(np.argmin(sums)) + 2 * np.arange(size)
@@ -57,14 +57,14 @@ def _other_names(n: int, unnamed: Ints) -> list[str | None]:
 
 
 def _third_shares(counts: Floats) -> Floats:
-    # Third genres come from the middle of the field: neither the families nor the rarest.
+    # Third genres are of medium size: neither the families nor the rarest.
     share: Floats = np.where((counts < counts.max() * 0.3) & (counts > counts.max() * 0.006), np.sqrt(counts), 0)
     share /= share.sum()
     return share
 
 
 def _styles(names: list[str | None], counts: Floats, n_tracks: float) -> tuple[list[tuple[int, ...]], Ints]:
-    """Pair genres with families until the mentions that are too many for one a track are used up."""
+    """Styles of one or two genres, and tracks per style. Genres are paired with a family until one style per track is left."""
     left = {family: counts[names.index(family)] for family in _FAMILIES}
     spare = counts.sum() - n_tracks
     pairs: dict[str, list[tuple[tuple[int, ...], float]]] = {family: [] for family in _FAMILIES}
@@ -91,7 +91,7 @@ def _styles(names: list[str | None], counts: Floats, n_tracks: float) -> tuple[l
 
 
 def genre_lists(made: Genres, style: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Lengths (n_tracks,) and flat positions of the genres of each track, given its style (-1: no genre)."""
+    """Lengths (n_tracks,) and concatenated genre indices of each track, given its style (-1: no genre)."""
     n_styles, n_tracks = len(made.style_genres), len(style)
     pairs = np.array([(*places, -1)[:2] for places in made.style_genres])
     mentions = np.zeros(len(made.ids))
@@ -103,7 +103,7 @@ def genre_lists(made: Genres, style: Ints, rng: np.random.Generator) -> tuple[In
     table[style < 0] = -1
     there = table >= 0
     lengths, flat = there.sum(axis=1), table[there]
-    many = int(np.argmax(lengths))  # one track carries as many genres as any published
+    many = int(np.argmax(lengths))  # one track has the published maximum of genres
     further = np.setdiff1d(np.arange(len(made.ids)), table[many])[: figures.MOST_GENRES - lengths[many]]
     flat = np.insert(flat, lengths[: many + 1].sum(), further)
     lengths[many] += len(further)

@@ -1,20 +1,20 @@
-"""The tables tracks and catalog_names of a generated catalogue."""
+"""The tables tracks and catalog_names of a generated catalog."""
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.catalogue import Catalogue, Links, first_of
+from musicrec.datasets.synthetic.catalog import GeneratedCatalog, IdLists, first_of
+from musicrec.datasets.synthetic.distribution import Ints
 from musicrec.datasets.synthetic.names import artists, titles
-from musicrec.datasets.synthetic.spread import Ints
 
 Flags = NDArray[np.bool_]
 _FIRST_FREE_ID, _SHARED_POOL = 1000, 5000
 
 
-def tables(made: Catalogue, rng: np.random.Generator) -> tuple[pa.Table, pa.Table]:
-    """tracks, ascending by id, and catalog_names; ids of albums and artists are drawn here, some of them equal to track ids."""
+def tables(made: GeneratedCatalog, rng: np.random.Generator) -> tuple[pa.Table, pa.Table]:
+    """The tables tracks (ascending by id) and catalog_names. Ids of albums and artists are random; some are equal to track ids."""
     n_shared = round(figures.SHARED_IDS * len(made.ids) / figures.N_TRACKS / 2)
     albums, artist_ids = (_numbers(links.size, made.ids, n_shared, odd, rng) for links, odd in ((made.albums, 0), (made.artists, 1)))
     order = np.argsort(made.ids)
@@ -25,18 +25,18 @@ def tables(made: Catalogue, rng: np.random.Generator) -> tuple[pa.Table, pa.Tabl
 
 
 def _numbers(n: int, taken: Ints, n_shared: int, odd: int, rng: np.random.Generator) -> Ints:
-    # Even numbers for albums, odd ones for artists, so that the two meet only where they are meant to meet the tracks.
+    # Even numbers for albums, odd ones for artists, so that only the shared ids occur under several types.
     free = np.setdiff1d(_FIRST_FREE_ID + odd + 2 * rng.choice(12 * n + 1000, 2 * n, replace=False), taken)
     ids = np.concatenate([rng.choice(taken[taken % 2 == odd], min(n_shared, n), replace=False), free])[:n]
     return rng.permutation(ids)
 
 
-def _lists(links: Links, ids: Ints) -> pa.ListArray:
+def _lists(links: IdLists, ids: Ints) -> pa.ListArray:
     offsets = np.concatenate([[0], np.cumsum(links.lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, pa.array(ids[links.flat]))
 
 
-def _names(made: Catalogue, albums: Ints, artist_ids: Ints, rng: np.random.Generator) -> pa.Table:
+def _names(made: GeneratedCatalog, albums: Ints, artist_ids: Ints, rng: np.random.Generator) -> pa.Table:
     russian = {place for place, name in enumerate(made.genres.names) if (name or "").startswith("rus")}
     native = np.array([*(not russian.isdisjoint(style) for style in made.genres.style_genres), False])[made.style]
     native_album, native_artist = (_of_first_track(links, native) for links in (made.albums, made.artists))
@@ -54,7 +54,7 @@ def _names(made: Catalogue, albums: Ints, artist_ids: Ints, rng: np.random.Gener
     return pa.concat_tables(pa.table({"id": ids, "type": [kind] * len(ids), "name": names}) for kind, ids, names in parts)
 
 
-def _of_first_track(links: Links, native: Flags) -> Flags:
+def _of_first_track(links: IdLists, native: Flags) -> Flags:
     first = first_of(links)
     found = np.zeros(links.size, bool)
     found[first[first >= 0]] = native[first >= 0]
@@ -62,7 +62,7 @@ def _of_first_track(links: Links, native: Flags) -> Flags:
 
 
 def _numbered(native: Flags, repeated: float, rng: np.random.Generator) -> Ints:
-    """Numbers of names, (n,), of which a share `repeated` occurs more than once within its script, popular ones often."""
+    """Numbers of names, (n,); a share `repeated` of them occurs more than once within its script, with a long tail."""
     numbers = np.empty(len(native), np.int64)
     for script in (native, ~native):
         n = int(script.sum())

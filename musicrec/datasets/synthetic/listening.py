@@ -1,46 +1,47 @@
-"""Who hears what: every listen of a user gets a circle by taste, and a ticket of that circle by time."""
+"""Who plays what: each listen of a user gets a cluster by the user's taste, then a track of that cluster by time."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 from musicrec.datasets.synthetic.figures import TEST_START
-from musicrec.datasets.synthetic.people import DAYS, People, days_of_listens
-from musicrec.datasets.synthetic.spread import Floats, Ints
-from musicrec.datasets.synthetic.tickets import SCENE, Tickets
+from musicrec.datasets.synthetic.play_slots import SCENE, PlaySlots
+from musicrec.datasets.synthetic.users import DAYS, GeneratedUsers, days_of_listens
 
-# Circles a user knows at least, listens for one more, share of circles near the one before, share of listens that stay in a circle.
-_CIRCLES, _LISTENS_PER_CIRCLE, _NEAR, _STAY = 4, 60, 0.6, 0.7
+# Least clusters of a user, listens per further cluster, share of clusters near the one before, share of listens that stay in a cluster.
+_CLUSTERS, _LISTENS_PER_CLUSTER, _NEAR, _STAY = 4, 60, 0.6, 0.7
 _TASTE_SPREAD, _TASTE_DRIFT, _AHEAD, _TRIES, _PERIOD = 1.2, 1.5, 200, 300, 30
 
 
-def listens(crowd: People, low: int, high: int, tickets: Tickets, part: int, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
-    """Tracks (places in the row) and days of all listens of users low..high, one user after the other, days ascending."""
-    first, last, length = crowd.first[low:high], crowd.last[low:high], crowd.length[low:high]
-    days = days_of_listens(first, last, length, crowd.weight, seed)
-    circle = _circles(length, days, np.cumsum(tickets.shares), seed + 1)
-    demand = np.bincount(circle, minlength=len(tickets.shares))
-    tracks, bounds = tickets.part(part, demand, seed + 2)
+def listens(users: GeneratedUsers, low: int, high: int, slots: PlaySlots, part: int,
+            seed: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Tracks (indices of the catalog) and days of all listens of users low..high, user by user, days ascending."""
+    first, last, length = users.first[low:high], users.last[low:high], users.length[low:high]
+    days = days_of_listens(first, last, length, users.weight, seed)
+    cluster = _clusters(length, days, np.cumsum(slots.shares), seed + 1)
+    demand = np.bincount(cluster, minlength=len(slots.shares))
+    tracks, bounds = slots.part(part, demand, seed + 2)
     user = np.repeat(np.arange(high - low, dtype=np.int32), length)
-    order = _by_circle_and_day(circle, days, bounds)
-    return _matched(user, order, tracks, bounds, tickets.few, tickets.waiting(part), last < TEST_START, seed + 3), days
+    order = _by_cluster_and_day(cluster, days, bounds)
+    return _matched(user, order, tracks, bounds, slots.few, slots.waiting(part), last < TEST_START, seed + 3), days
 
 
 @njit(cache=True, nogil=True)
-def _circles(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -> NDArray[np.int32]:
-    """A circle for each listen: a user's mixture of circles, which drifts over the year, one circle for a while within a day."""
+def _clusters(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -> NDArray[np.int32]:
+    """A cluster for each listen, drawn from the user's mixture of clusters, which drifts; listens of a day often share a cluster."""
     np.random.seed(seed)
-    n_circles = len(shares)
+    n_clusters = len(shares)
     chosen = np.empty(len(days), np.int32)
-    most = min(_CIRCLES + length.max() // _LISTENS_PER_CIRCLE, max(n_circles // 2, 1))
+    most = min(_CLUSTERS + length.max() // _LISTENS_PER_CLUSTER, max(n_clusters // 2, 1))
     own, base, slope, total = np.empty(most, np.int64), np.empty(most), np.empty(most), np.empty(most)
     at = 0
     for user in range(len(length)):
-        n = min(_CIRCLES + length[user] // _LISTENS_PER_CIRCLE, most)
+        n = min(_CLUSTERS + length[user] // _LISTENS_PER_CLUSTER, most)
         for i in range(n):
             near = i > 0 and np.random.random() < _NEAR
             spot = own[i - 1] + np.random.randint(-SCENE // 2, SCENE // 2 + 1) if near else np.searchsorted(shares, np.random.random())
-            own[i] = min(max(spot, 0), n_circles - 1)
+            own[i] = min(max(spot, 0), n_clusters - 1)
             base[i], slope[i] = _TASTE_SPREAD * np.random.normal(), _TASTE_DRIFT * np.random.normal()
         period = -1
         for i in range(at, at + length[user]):
@@ -57,8 +58,8 @@ def _circles(length: Ints, days: NDArray[np.int16], shares: Floats, seed: int) -
 
 
 @njit(cache=True, nogil=True)
-def _by_circle_and_day(circle: NDArray[np.int32], days: NDArray[np.int16], bounds: Ints) -> NDArray[np.int32]:
-    """Places of the listens sorted by circle, then day, then user: two stable counting sorts."""
+def _by_cluster_and_day(cluster: NDArray[np.int32], days: NDArray[np.int16], bounds: Ints) -> NDArray[np.int32]:
+    """Positions of the listens sorted by cluster, then day, then user: two stable counting sorts."""
     starts = np.zeros(DAYS + 1, np.int64)
     for day in days:
         starts[day + 1] += 1
@@ -68,72 +69,72 @@ def _by_circle_and_day(circle: NDArray[np.int32], days: NDArray[np.int16], bound
         by_day[starts[days[i]]] = i
         starts[days[i]] += 1
     for place in by_day:
-        order[at[circle[place]]] = place
-        at[circle[place]] += 1
+        order[at[cluster[place]]] = place
+        at[cluster[place]] += 1
     return order
 
 
 @njit(cache=True, nogil=True)
-def _matched(user: NDArray[np.int32], order: NDArray[np.int32], tickets: NDArray[np.int32], bounds: Ints, few: NDArray[np.bool_],
+def _matched(user: NDArray[np.int32], order: NDArray[np.int32], slots: NDArray[np.int32], bounds: Ints, few: NDArray[np.bool_],
              waiting: NDArray[np.bool_], gone: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
-    """A track for each listen: the tickets of a circle in order of time to its listens in order of time, no track twice for a user.
+    """A track for each listen: slots and listens of a cluster are matched in order of time; no user gets a track twice.
 
-    Who has the track already takes one of the next tickets instead. Where none fits, a random track of the circle, then of any.
-    few: (n_tracks,) tracks with few listeners, which lose none. waiting: (n_tracks,) tracks that wait for the first of the users
-    who are gone before the test period. gone: (n_users,) who is.
+    A user who has the track already gets one of the next slots. Where none fits, a random track of the cluster, else of the catalog.
+    few: (n_tracks,), tracks with few listeners, whose slots are all used. waiting: (n_tracks,), tracks whose first listener must be a
+    user without plays in the test period. gone: (n_users,), these users.
     """
     np.random.seed(seed)
     size = 1
     while size < 2 * len(user):
         size *= 2
     known = np.full(size, -1, np.int64)
-    heard = np.empty(len(user), np.int32)
-    for circle in range(len(bounds) - 1):
-        low, high = bounds[circle], bounds[circle + 1]
+    played = np.empty(len(user), np.int32)
+    for cluster in range(len(bounds) - 1):
+        low, high = bounds[cluster], bounds[cluster + 1]
         for i in range(low, high):
             owner = user[order[i]]
-            found = _next_ticket(known, owner, gone[owner], tickets, waiting, i, min(high, i + _AHEAD))
-            j = found if found >= 0 else _dispensable(tickets, few, i, high)
-            tickets[i], tickets[j] = tickets[j], tickets[i]
-            heard[order[i]] = tickets[i] if found >= 0 else _any_track(known, owner, tickets, low, high)
-    return heard
+            found = _next_slot(known, owner, gone[owner], slots, waiting, i, min(high, i + _AHEAD))
+            j = found if found >= 0 else _dispensable(slots, few, i, high)
+            slots[i], slots[j] = slots[j], slots[i]
+            played[order[i]] = slots[i] if found >= 0 else _any_track(known, owner, slots, low, high)
+    return played
 
 
 @njit(cache=True, nogil=True)
-def _next_ticket(known: Ints, owner: int, gone: bool, tickets: NDArray[np.int32], waiting: NDArray[np.bool_], low: int, high: int) -> int:
-    """Place of the first ticket in low..high that the owner may have, known from now on; -1 where there is none."""
+def _next_slot(known: Ints, owner: int, gone: bool, slots: NDArray[np.int32], waiting: NDArray[np.bool_], low: int, high: int) -> int:
+    """Index of the first slot in low..high whose track the user may have, which is recorded; -1 where there is none."""
     for place in range(low, high):
-        if (gone or not waiting[tickets[place]]) and _remembered(known, owner, tickets[place]):
-            waiting[tickets[place]] &= not gone
+        if (gone or not waiting[slots[place]]) and _is_new(known, owner, slots[place]):
+            waiting[slots[place]] &= not gone
             return place
     for place in range(low, high):
-        if waiting[tickets[place]] and _remembered(known, owner, tickets[place]):
+        if waiting[slots[place]] and _is_new(known, owner, slots[place]):
             return place
     return -1
 
 
 @njit(cache=True, nogil=True)
-def _dispensable(tickets: NDArray[np.int32], few: NDArray[np.bool_], low: int, high: int) -> int:
-    """Place of the first ticket in low..high whose track has listeners enough to lose one; low where there is none."""
+def _dispensable(slots: NDArray[np.int32], few: NDArray[np.bool_], low: int, high: int) -> int:
+    """Index of the first slot in low..high whose track has many listeners; low where there is none."""
     for place in range(low, high):
-        if not few[tickets[place]]:
+        if not few[slots[place]]:
             return place
     return low
 
 
 @njit(cache=True, nogil=True)
-def _any_track(known: Ints, owner: int, tickets: NDArray[np.int32], low: int, high: int) -> int:
-    """A random track of tickets low..high that the owner may have, else of any; known from now on."""
+def _any_track(known: Ints, owner: int, slots: NDArray[np.int32], low: int, high: int) -> int:
+    """A random track of slots low..high that the user may have, else of all slots; the pair is recorded."""
     for attempt in range(100 * _TRIES):
-        track = tickets[np.random.randint(low, high) if attempt < _TRIES else np.random.randint(len(tickets))]
-        if _remembered(known, owner, track):
+        track = slots[np.random.randint(low, high) if attempt < _TRIES else np.random.randint(len(slots))]
+        if _is_new(known, owner, track):
             break
     return int(track)
 
 
 @njit(cache=True, nogil=True)
-def _remembered(known: Ints, user: int, track: int) -> bool:
-    """Whether (user, track) is new; if so it is known from now on. Open addressing, linear probing."""
+def _is_new(known: Ints, user: int, track: int) -> bool:
+    """Whether (user, track) is new; if so it is recorded. Open addressing, linear probing."""
     pair = (np.int64(user) << 32) | np.int64(track)
     mixed = np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)
     place = np.int64((mixed >> np.uint64(20)) & np.uint64(len(known) - 1))

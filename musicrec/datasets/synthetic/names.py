@@ -1,4 +1,4 @@
-"""Invented names of tracks, albums and artists: number in, name out, the same number always the same name.
+"""Invented names of tracks, albums and artists, each a function of a number.
 
 >>> titles(np.array([0, 1]), np.array([False, False])).to_pylist()
 ['Quiet Ferry', 'Copper Garden']
@@ -48,7 +48,7 @@ Number = NDArray[np.int64]
 
 
 def titles(number: Number, cyrillic: NDArray[np.bool_]) -> pa.Array:
-    """Titles of tracks and albums, text (n,): the lower the number, the shorter. Different numbers below 2 million differ."""
+    """Titles of tracks and albums, text (n,); lower numbers have shorter titles. Numbers below 2 million have different titles."""
     short = [" ", _part(_ADJECTIVES, number), _part(_NOUNS, number // len(_ADJECTIVES) + number)]
     round_ = number // (len(_ADJECTIVES) * len(_NOUNS))
     latin = _with_tail(_joined(short), " in ", _part(_PLACES, round_ - 1), round_ > 0)
@@ -59,7 +59,7 @@ def titles(number: Number, cyrillic: NDArray[np.bool_]) -> pa.Array:
 
 
 def artists(number: Number, cyrillic: NDArray[np.bool_]) -> pa.Array:
-    """Names of artists, text (n,): persons first, then bands, then persons with bands. Different numbers below 400,000 differ."""
+    """Names of artists, text (n,): persons, then bands, then persons with bands. Numbers below 400,000 have different names."""
     persons, bands = len(_FIRST) * len(_LAST), len(_ADJECTIVES) * len(_NOUNS)
     person = _joined([" ", _part(_FIRST, number), _part(_LAST, number // len(_FIRST) + number)])
     rest = np.maximum(number - persons, 0)

@@ -11,28 +11,28 @@ def repeated_track_ids(logs: Logs) -> list[Finding]:
     repeated = counted.filter(counted.times > 1)
     n, example = _counted(repeated, "track_id")
     return _found("error", "track ids with several rows in tracks", n, logs.n_tracks, f"track {example}",
-                  "Refused: keep one row a track.")
+                  "Not accepted: keep one row per track.")
 
 
 def ids_with_several_names(logs: Logs) -> list[Finding]:
-    """The same id of the same type named twice."""
+    """Ids with several names of one type."""
     names = logs.catalog_names
     counted = names.group_by("type", "id").agg(times=names.count())
     total = int(counted.count().to_pyarrow().as_py())
     n, example = _counted(counted.filter(counted.times > 1), "id")
     return _found("warning", "ids with several rows of one type in catalog_names", n, total, f"id {example}",
-                  "The first name in order of text is used.")
+                  "The first name in alphabetical order is used.")
 
 
 def ids_without_names(logs: Logs) -> list[Finding]:
-    """Tracks, albums, artists and genres that the catalogue does not name."""
+    """Tracks, albums, artists and genres without a name in the catalog."""
     titles = logs.catalog_names.filter(logs.catalog_names.type == "track", logs.catalog_names.name.strip() != "")
     nameless = logs.tracks.anti_join(titles, logs.tracks.track_id == titles.id)
     n, example = _counted(nameless, "track_id")
     found = _found("warning", "tracks without a name", n, logs.n_tracks, f"track {example}", "Called unnamed_track_{id}.")
-    remedy = {"albums": "Left out of the list of names; the id stays.", "artists": "Left out of the list of names; the id stays.",
-              "genres": "Called other_genre_{id}."}
-    for column, action in remedy.items():
+    actions = {"albums": "Left out of the list of names; the id stays.", "artists": "Left out of the list of names; the id stays.",
+               "genres": "Called other_genre_{id}."}
+    for column, action in actions.items():
         rows = logs.links[column].filter(logs.links[column].name.isnull())
         touched = rows.aggregate(ids=rows.id.nunique(), tracks=rows.track_id.nunique(), example=rows.id.min())
         ids, tracks, example = frame(touched).iloc[0]
@@ -49,16 +49,16 @@ def empty_lists(logs: Logs) -> list[Finding]:
         rows = logs.tracks.anti_join(full.filter(full.id.notnull()), "track_id")
         n, example = _counted(rows, "track_id")
         found += _found("warning", f"tracks without {column}", n, logs.n_tracks, f"track {example}",
-                        "Kept; data only_complete_tracks leaves them out.")
+                        "Kept; [data] only_complete_tracks leaves them out.")
     return found
 
 
-def names_that_read_none(logs: Logs) -> list[Finding]:
-    """Names that are the word None: a missing value that somebody turned into text, or a band of that name."""
+def names_spelled_none(logs: Logs) -> list[Finding]:
+    """Names that are the text None, nan or null: a missing value converted to text, or a real title."""
     names = logs.catalog_names
     rows = names.filter(names.name.lower().isin(["none", "nan", "null"]))
     n, example = _counted(rows, "id")
-    return _found("note", "names that read None, nan or null", n, int(names.count().to_pyarrow().as_py()), f"id {example}",
+    return _found("note", "names that are the text None, nan or null", n, int(names.count().to_pyarrow().as_py()), f"id {example}",
                   "Kept: such titles and artists exist.")
 
 
@@ -73,12 +73,12 @@ def names_of_several_ids(logs: Logs) -> list[Finding]:
         total = int(counted.ids.sum().to_pyarrow().as_py() or 0)
         example = shared.order_by(shared.ids.desc(), "name").limit(1).to_pyarrow().to_pylist()
         text = f"{example[0]['name']!r}: {example[0]['ids']:,} ids" if example else ""
-        found += _found("note", f"{kind} ids that share their name with another", n, total, text, "Ids, not names, identify.")
+        found += _found("note", f"{kind} ids that share their name with another", n, total, text, "Kept apart: they are identified by id.")
     return found
 
 
 def names_repeated_inside_lists(logs: Logs) -> list[Finding]:
-    """Tracks whose list names the same album, artist or genre twice."""
+    """Tracks whose list has the same album, artist or genre twice."""
     found = []
     for column in KINDS:
         rows = logs.links[column].filter(logs.links[column].name.notnull())
@@ -86,7 +86,7 @@ def names_repeated_inside_lists(logs: Logs) -> list[Finding]:
         repeated = counted.filter(counted.times > 1).select("track_id").distinct()
         n, example = _counted(repeated, "track_id")
         found += _found("note", f"tracks whose {column} repeat a name", n, logs.n_tracks, f"track {example}",
-                        "Repeats are removed, the order stays.")
+                        "Repeats are removed; the order is kept.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The generated users: when they come, how long they stay, how much they hear, and the day of every listen."""
+"""The generated users: first and last day, number of listens, and the day of every listen."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.datasets.synthetic import figures
-from musicrec.datasets.synthetic.spread import Floats, Ints
+from musicrec.datasets.synthetic.distribution import Floats, Ints
 
 DAYS = 365
-# Set so that users of the test period and user-days come out as published.
-_LEAVERS, _SESSION_SHARE, _PACE_SPREAD = 0.455, 0.83, 1.0
+# Chosen so that the numbers of test users and user-days are close to the published ones.
+_CHURN_SHARE, _SESSION_SHARE, _PACE_DEVIATION = 0.455, 0.83, 1.0
 
 
 @dataclass(frozen=True)
-class People:
-    """Users by ascending id. first, last: days of their first and last listen, from 0. length: listens. weight: (DAYS,) how likely
-    a listen falls on a day while a user is there."""
+class GeneratedUsers:
+    """Users by ascending id. first, last: days of their first and last listen, from 0. length: number of listens. weight: (DAYS,),
+    relative probability of a listen on each day between a user's first and last one."""
 
     ids: Ints
     first: Ints
@@ -27,25 +27,25 @@ class People:
 
 
 def daily_listens(n_events: int) -> Floats:
-    """Listens per day, (DAYS,), that add up to n_events and follow the published curve."""
+    """Listens per day, (DAYS,), with sum n_events, by the published distribution over the year."""
     days, shares = (np.array(column, float) for column in zip(*figures.DAILY_SHARE))
     curve = np.interp(np.arange(DAYS), days, shares)
     listens: Floats = curve / curve.sum() * n_events
     return listens
 
 
-def people(n_users: int, n_parts: int, rng: np.random.Generator) -> People:
-    """n_users whose histories add up to about the same in each of n_parts ranges of users."""
+def generated_users(n_users: int, n_parts: int, rng: np.random.Generator) -> GeneratedUsers:
+    """n_users, ordered so that n_parts ranges of users have about equally many listens."""
     lengths = figures.HISTORY_LENGTHS.sample(n_users, figures.MEAN_HISTORY)
     ids = np.sort(rng.choice(round((figures.MAX_USER_ID + 1) * n_users / figures.N_USERS), n_users, replace=False))
     first, last = _stays(n_users, rng)
-    # Who is there longer hears more: lengths follow pace times stay.
-    pace = np.exp(rng.normal(0, _PACE_SPREAD, n_users)) * (last - first + 1)
+    # Numbers of listens are ordered by days of activity times listens per day.
+    pace = np.exp(rng.normal(0, _PACE_DEVIATION, n_users)) * (last - first + 1)
     length = np.empty(n_users, np.int64)
     length[np.argsort(pace, kind="stable")] = lengths
-    order = _dealt(length, n_parts, rng)
+    order = _balanced_order(length, n_parts, rng)
     first, last, length = first[order], np.where(length == 1, first, last)[order], length[order]
-    return People(ids, first, last, length, _weight(first, last, length))
+    return GeneratedUsers(ids, first, last, length, _weight(first, last, length))
 
 
 def _stays(n_users: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
@@ -57,13 +57,13 @@ def _stays(n_users: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
     late = staying[figures.TEST_START:] ** 3
     first[cold] = figures.TEST_START + rng.choice(len(late), len(cold), p=late / late.sum())
     last = peak + np.searchsorted(-staying[peak:], -rng.random(n_users), side="right") - 1
-    leaver = rng.random(n_users) < _LEAVERS
-    last = np.where(leaver, first + (rng.random(n_users) * (last - first + 1)).astype(np.int64), last)
+    churns = rng.random(n_users) < _CHURN_SHARE
+    last = np.where(churns, first + (rng.random(n_users) * (last - first + 1)).astype(np.int64), last)
     return first, np.maximum(last, first)
 
 
-def _dealt(length: Ints, n_parts: int, rng: np.random.Generator) -> Ints:
-    """An order of the users in which every part holds long and short histories alike: dealt out like cards, to and fro."""
+def _balanced_order(length: Ints, n_parts: int, rng: np.random.Generator) -> Ints:
+    """An order of the users in which each part has users with many and with few listens: ranks are assigned to the parts in turn."""
     ranked = np.argsort(-length, kind="stable")
     turn = np.arange(len(length)) % (2 * n_parts)
     part = np.minimum(turn, 2 * n_parts - 1 - turn)
@@ -71,14 +71,14 @@ def _dealt(length: Ints, n_parts: int, rng: np.random.Generator) -> Ints:
 
 
 def part_bounds(n_users: int, n_parts: int) -> Ints:
-    """Where the parts begin and end in the order of people(), (n_parts + 1,)."""
+    """Bounds of the parts in the order of generated_users(), (n_parts + 1,)."""
     turn = np.arange(n_users) % (2 * n_parts)
     sizes = np.bincount(np.minimum(turn, 2 * n_parts - 1 - turn), minlength=n_parts)
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _weight(first: Ints, last: Ints, length: Ints) -> Floats:
-    """Weights of days under which all users together follow the daily curve: iterative proportional fitting over (first, last)."""
+    """Weights of days with which all users together have the published listens per day: iterative proportional fitting."""
     free = np.zeros((DAYS, DAYS))
     np.add.at(free, (first, last), np.maximum(length - 2, 0))
     fixed = np.bincount(first, minlength=DAYS) + np.bincount(last[length > 1], minlength=DAYS)
@@ -95,7 +95,7 @@ def _weight(first: Ints, last: Ints, length: Ints) -> Floats:
 
 @njit(cache=True, nogil=True)
 def days_of_listens(first: Ints, last: Ints, length: Ints, weight: Floats, seed: int) -> NDArray[np.int16]:
-    """Days of all listens of these users, one user after the other, ascending within a user; the outermost are first and last."""
+    """Days of all listens of these users, user by user and ascending, from each user's first to last day."""
     np.random.seed(seed)
     total = np.concatenate((np.zeros(1), np.cumsum(weight)))
     days = np.empty(length.sum(), np.int16)

@@ -1,4 +1,4 @@
-"""Samples that have given quantiles: from a few published figures to whole columns of sizes."""
+"""Distributions given by a few published quantiles, and samples from them."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A distribution of whole numbers: exact shares at its small end, quantiles beyond.
+class Distribution:
+    """A distribution of whole numbers: exact shares of the smallest values, quantiles above them.
 
-    steps: (value, share of values up to it) for each of the smallest values. knots: (share, quantile), ascending, joined by lines
-    in the plane of log value against -log(1 - share), in which a power law is straight.
+    steps: (value, cumulative share) for each of the smallest values. knots: (share, quantile), ascending, interpolated linearly
+    between log value and -log(1 - share), where a power law is a straight line.
     """
 
     steps: tuple[tuple[int, float], ...]
     knots: tuple[tuple[float, float], ...]
 
     def sample(self, n: int, mean: float | None = None, most: float = np.inf) -> Ints:
-        """n values, ascending, one at each quantile (i + 1/2) / n: no noise. None is above `most`.
+        """n ascending values, the quantiles (i + 1/2) / n, without randomness, at most `most`.
 
-        With `mean`, values between the knots are bent up or down, by at most half, until the mean is met as nearly as that allows.
+        With `mean`, values between the knots are raised or lowered, by at most half, to come as close to the mean as possible.
         """
         low, high = -0.5, 0.5
         if mean is None:

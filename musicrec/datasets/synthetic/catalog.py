@@ -1,7 +1,7 @@
-"""The generated catalogue: tracks in a row of circles, their albums, artists and genres, and how often each is heard.
+"""The generated catalog: tracks in clusters, their albums, artists and genres, and how often each is played.
 
-Neighbours in the row belong together: to one artist, to one circle (a few hundred tracks that the same people like), to one
-style. Rows that lie side by side in the tables have neighbouring ids instead, as tracks of one album do.
+Tracks are ordered by similarity: neighbors have the same artist, cluster (500 tracks that the same users like) and style. In the
+tables, tracks are ordered by id instead; tracks of one album have neighboring ids.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from functools import cache
 import numpy as np
 
 from musicrec.datasets.synthetic import figures
+from musicrec.datasets.synthetic.distribution import Distribution, Floats, Ints
 from musicrec.datasets.synthetic.genres import Genres, genre_lists, genres
-from musicrec.datasets.synthetic.spread import Floats, Ints, Spread
 
-CIRCLE = 500
-# Places of the greatest hits in the order of ids; the first and the third are among the oldest, as published. Dates follow ids, so the
-# others set how often hits are new to users of the test period.
+CLUSTER = 500
+# Positions of the most popular tracks in the order of ids; the first and the third are among the oldest, as published. Dates follow ids,
+# so the other positions determine how often the most popular tracks are new to users of the test period.
 _HIT_PLACES = (0.001, 0.85, 0.002, 0.85)
 
 
 @dataclass(frozen=True)
-class Links:
-    """Lists of numbers, one list a track: lengths (n_tracks,), the numbers one after the other, and how many numbers there are."""
+class IdLists:
+    """One list of numbers per track. lengths: (n_tracks,). flat: the lists, concatenated. size: how many different numbers there are."""
 
     lengths: Ints
     flat: Ints
@@ -29,25 +29,25 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """Tracks in the order of the row. ids: track ids, unique. listens: how often each is heard in the year.
-    circle, style: numbers of the circle and of the place in genres.style_genres (-1: no genre)."""
+class GeneratedCatalog:
+    """Tracks ordered by similarity. ids: track ids, unique. listens: plays per track in the year.
+    cluster: number of the cluster. style: index in genres.style_genres (-1: no genre)."""
 
     ids: Ints
     listens: Ints
-    circle: Ints
+    cluster: Ints
     style: Ints
-    albums: Links
-    artists: Links
+    albums: IdLists
+    artists: IdLists
     genres: Genres
-    genre_lists: Links
+    genre_lists: IdLists
 
 
-def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogue:
-    """A catalogue that n_users fill with n_events listens.
+def catalog(n_users: int, n_events: int, rng: np.random.Generator) -> GeneratedCatalog:
+    """A catalog for n_events listens of n_users.
 
-    At full size it has a million tracks. Fewer users cannot make hits of 100,000 listeners, so the head is lowered to the published
-    share of users, and there are as many tracks as the listens then fill.
+    At full size it has a million tracks. With fewer users, listeners of the most popular tracks are scaled to the published share of
+    users, and the number of tracks is chosen so that their listens add up to n_events.
     """
     listens = _listens(n_users, n_events)
     n_tracks = len(listens)
@@ -56,11 +56,11 @@ def catalogue(n_users: int, n_events: int, rng: np.random.Generator) -> Catalogu
     style = np.insert(style, rng.integers(0, len(style), n_tracks - len(style)), -1)
     artists = links(figures.ARTISTS_PER_TRACK, figures.TRACKS_PER_ARTIST, n_tracks, figures.N_ARTISTS, rng)
     albums = links(figures.ALBUMS_PER_TRACK, figures.TRACKS_PER_ALBUM, n_tracks, figures.N_ALBUMS, rng)
-    lists = Links(*genre_lists(made, style, rng), len(made.ids))
+    lists = IdLists(*genre_lists(made, style, rng), len(made.ids))
     fame = _fame(artists, rng)
-    heard = _heard_by_style(listens, fame, style, made, lists)
-    circle = np.arange(n_tracks) // CIRCLE
-    return Catalogue(_ids(albums, heard, rng), heard, circle, style, albums, artists, made, lists)
+    played = _plays_by_style(listens, fame, style, made, lists)
+    cluster = np.arange(n_tracks) // CLUSTER
+    return GeneratedCatalog(_ids(albums, played, rng), played, cluster, style, albums, artists, made, lists)
 
 
 @cache
@@ -74,7 +74,7 @@ def _listens(n_users: int, n_events: int) -> Ints:
     n_others = round((n_events - sum(hits)) / whole.mean())
     others = np.sort(whole[((np.arange(n_others) + 0.5) / n_others * len(whole)).astype(np.int64)].astype(np.int64))
     listens, n_tracks = np.append(others, hits), n_others + len(hits)
-    # What rounding left over goes to well-known tracks, one listen each.
+    # The remainder from rounding is added to popular tracks, one listen each.
     missing = n_events - int(listens.sum())
     middle = slice(int(0.9 * n_tracks), int(0.98 * n_tracks))
     listens[middle] += missing // max(len(listens[middle]), 1)
@@ -83,10 +83,10 @@ def _listens(n_users: int, n_events: int) -> Ints:
 
 
 def _with_lower_head(listens: Ints, most: int) -> Floats:
-    """Ascending listens whose largest is `most`: where they are above a quarter of it, and above those of 95 % of tracks, they come
-    closer on a logarithmic scale.
+    """Ascending listens, compressed on a logarithmic scale so that the largest is `most`.
 
-    Cut off at `most` instead, hundreds of tracks would be the most popular one, and those with the fewest listens to come would lead.
+    Only values above a quarter of `most` and above the 95 % quantile change. Clipping at `most` instead would make hundreds of tracks
+    equally popular.
     """
     knee, largest = max(most / 4, float(np.quantile(listens, 0.95))), float(listens[-1])
     if largest <= most or knee >= most:
@@ -95,11 +95,11 @@ def _with_lower_head(listens: Ints, most: int) -> Floats:
     return np.where(listens > knee, knee * (np.maximum(listens, knee) / knee) ** power, listens)
 
 
-def links(per_track: Spread, per_name: Spread, n_tracks: int, n_names_whole: int, rng: np.random.Generator) -> Links:
-    """Which albums (or artists) a track is on, both sides following their spreads.
+def links(per_track: Distribution, per_name: Distribution, n_tracks: int, n_names_whole: int, rng: np.random.Generator) -> IdLists:
+    """The albums (or artists) of each track: lists per track follow `per_track`, tracks per name follow `per_name`.
 
-    The first of each track is shared with its neighbours in the row; further ones are compilations from further apart. Names that
-    a track would get twice are left out.
+    The first name of each track is shared with its neighbors, further ones are shared with distant tracks, as on compilations. A name
+    that a track would get twice is left out.
     """
     wanted = per_track.sample(n_tracks)
     rng.shuffle(wanted)
@@ -108,49 +108,49 @@ def links(per_track: Spread, per_name: Spread, n_tracks: int, n_names_whole: int
     rng.shuffle(sizes)
     track = np.repeat(np.arange(n_tracks), wanted)
     ordinal = np.arange(len(track)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-    # Far ordinals have few tracks left: mixed, so that one album does not meet one track again and again.
+    # Few tracks have many names, so these are shuffled; otherwise one album would be assigned to one track repeatedly.
     order = np.lexsort((np.where(ordinal < 4, track, rng.permutation(len(track))), np.minimum(ordinal, 4)))
     name = np.empty(len(track), np.int64)
     name[order] = np.resize(np.repeat(np.arange(n_names), sizes), len(track))
     keys = np.unique(track * n_names + name)
-    return Links(np.bincount(keys // n_names, minlength=n_tracks), keys % n_names, n_names)
+    return IdLists(np.bincount(keys // n_names, minlength=n_tracks), keys % n_names, n_names)
 
 
-def first_of(made: Links) -> Ints:
+def first_of(made: IdLists) -> Ints:
     """The first number of each track; -1 where there is none."""
     starts = np.cumsum(made.lengths) - made.lengths
     return np.where(made.lengths > 0, made.flat[np.minimum(starts, len(made.flat) - 1)], -1)
 
 
-def _fame(artists: Links, rng: np.random.Generator) -> Floats:
+def _fame(artists: IdLists, rng: np.random.Generator) -> Floats:
     of_artist = rng.normal(0, 1, artists.size + 1)
     fame: Floats = of_artist[first_of(artists)] + rng.laplace(0, 0.7, len(artists.lengths))
     return fame
 
 
-def _heard_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, lists: Links) -> Ints:
-    """Listens dealt out by fame, styles lifted or lowered until the genres have their published shares of listens.
+def _plays_by_style(listens: Ints, fame: Floats, style: Ints, made: Genres, lists: IdLists) -> Ints:
+    """Listens assigned to tracks by fame plus an offset per style, fitted so that genres have their published shares of listens.
 
-    A style follows the first of its genres whose share is published: its own, else that of its family.
+    The offset of a style is fitted to the first of its genres whose share is published: its own, else that of its family.
     """
     wanted = np.array([share for _, share in figures.GENRES.values()])
     leading = [next((genre for genre in own if genre < len(wanted)), own[0]) for own in made.style_genres]
-    lift, heard = np.zeros(len(made.style_genres) + 1), listens
+    lift, played = np.zeros(len(made.style_genres) + 1), listens
     for _ in range(12):
-        heard = np.empty_like(listens)
-        heard[np.argsort(fame + lift[style], kind="stable")] = listens
-        shares = np.bincount(lists.flat, np.repeat(heard, lists.lengths), lists.size)
+        played = np.empty_like(listens)
+        played[np.argsort(fame + lift[style], kind="stable")] = listens
+        shares = np.bincount(lists.flat, np.repeat(played, lists.lengths), lists.size)
         wrong = np.zeros(lists.size)
         wrong[: len(wanted)] = np.log(wanted / 100) - np.log(shares[: len(wanted)] / shares.sum())
         lift[:-1] += 0.5 * wrong[leading]
-    return heard
+    return played
 
 
-def _ids(albums: Links, heard: Ints, rng: np.random.Generator) -> Ints:
-    # Tracks of an album get neighbouring ids; ids thin out between the published quartiles.
-    n_tracks, album = len(heard), first_of(albums)
+def _ids(albums: IdLists, played: Ints, rng: np.random.Generator) -> Ints:
+    # Tracks of an album get neighboring ids; the quartiles of the ids are the published ones.
+    n_tracks, album = len(played), first_of(albums)
     of_album, greatest = rng.random(albums.size + 1), np.zeros(albums.size + 1)
-    np.maximum.at(greatest, album, heard)
+    np.maximum.at(greatest, album, played)
     of_album[np.argsort(-greatest, kind="stable")[:len(_HIT_PLACES)]] = _HIT_PLACES
     place = np.empty(n_tracks, np.int64)
     place[np.argsort(of_album[album], kind="stable")] = np.arange(n_tracks)

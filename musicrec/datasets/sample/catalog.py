@@ -1,4 +1,4 @@
-"""The catalogue of the sample: artists in scenes, their albums and tracks, when they appear, how popular they are."""
+"""The catalog of the sample: artists in scenes, their albums and tracks, release dates and popularity."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ FIXED_TRACKS = (99262, 590303, 597196)
 N_TRACKS, N_ARTISTS, N_SCENES, N_VIBES = 4000, 520, 48, 8
 DAYS = 365
 NEW_SHARE = 0.22
-# Genre lists that occur together, and how many tracks of the catalogue carry them.
+# Lists of genres, and the relative number of tracks that have them.
 _STYLES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("pop",), 11), (("pop", "ruspop"), 9), (("rap", "rusrap"), 10), (("rap", "foreignrap"), 9), (("allrock", "rock"), 8),
     (("allrock", "metal"), 7), (("allrock", "rusrock"), 6), (("electronics",), 9), (("dance", "electronics"), 6),
@@ -23,7 +23,7 @@ _STYLES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("soundtrack",), 2.5), (("punk", "allrock"), 2.5), (("reggae",), 1.5), (("blues",), 1.5), (("latin", "pop"), 2),
 )
 GENRES = sorted({name for style, _ in _STYLES for name in style})
-# As in the real catalogue, some genre ids have no name.
+# As in the real catalog, some genre ids have no name.
 UNNAMED_GENRES = (124, 126, 130, 131)
 _GENRE_IDS = {name: place + 2 for place, name in enumerate(GENRES)}
 _SHARED_TITLES = 60
@@ -33,8 +33,8 @@ _SHARED_TITLES = 60
 class Tracks:
     """The tracks, ascending by id. Arrays of n_tracks unless said otherwise.
 
-    scene, artist, album: numbers from 0. released: day of 2022 from 0, negative for older ones. fame: log of popularity.
-    vibe: (n_tracks, N_VIBES) what within a scene some users like and others do not. style: (n_scenes,) place in _STYLES.
+    scene, artist, album: numbers from 0. released: day of 2022 from 0, negative for earlier years. fame: log of popularity.
+    vibe: (n_tracks, N_VIBES), latent factors within a scene, matched with those of the users. style: (n_scenes,) index in _STYLES.
     """
 
     ids: Ints
@@ -48,7 +48,7 @@ class Tracks:
 
 
 def tracks(rng: np.random.Generator) -> Tracks:
-    """A catalogue in which later tracks have higher ids."""
+    """Generated tracks; later releases have higher ids."""
     shares = np.array([share for _, share in _STYLES])
     style = np.concatenate([np.arange(len(_STYLES)), rng.choice(len(_STYLES), N_SCENES - len(_STYLES), p=shares / shares.sum())])
     weight = shares[style] / np.bincount(style)[style]
@@ -83,18 +83,18 @@ def _ids(rng: np.random.Generator) -> Ints:
 
 
 def tables(made: Tracks, rng: np.random.Generator) -> tuple[pa.Table, pa.Table]:
-    """The tables tracks and catalog_names, with the oddities of the real ones: see the lines that make them."""
+    """The tables tracks and catalog_names, with the irregularities of the real ones, such as empty lists and unnamed genres."""
     genre_ids = [[_GENRE_IDS[name] for name in _STYLES[made.style[scene]][0]] for scene in made.scene]
     album_ids = [[int(album) + 500] for album in made.album]
     artist_ids = [[int(artist) + 40] for artist in made.artist]
     n_albums, reissue = int(made.album.max()) + 1, int(made.album.max()) + 501
-    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.15):  # a second edition under the same name
+    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.15):  # a second edition with the same name
         album_ids[track].append(reissue + int(made.album[track]))
-    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.10):  # a guest
+    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.10):  # a guest artist
         artist_ids[track].append(int(rng.choice(made.artist)) + 40)
-    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.05):  # a genre that has no name
+    for track in np.flatnonzero(rng.random(N_TRACKS) < 0.05):  # a genre without a name
         genre_ids[track].append(int(rng.choice(UNNAMED_GENRES)))
-    for lists, n_empty in ((album_ids, 2), (artist_ids, 40), (genre_ids, 15)):  # nothing known
+    for lists, n_empty in ((album_ids, 2), (artist_ids, 40), (genre_ids, 15)):  # missing values
         for track in rng.choice(N_TRACKS, n_empty, replace=False):
             lists[track] = []
     tracks_table = pa.table({"track_id": made.ids, "albums": album_ids, "artists": artist_ids, "genres": genre_ids})
