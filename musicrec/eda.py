@@ -124,12 +124,3 @@ class Exploration:
             part = _frame(lengths.group_by("length").agg(tracks=lengths.count())).sort_values("length", ignore_index=True)
             parts.append(part.assign(list=name)[["list", "length", "tracks"]])
         return pd.concat(parts, ignore_index=True)
-
-
-def gini(lorenz: pd.DataFrame) -> float:
-    """Gini coefficient of a Lorenz table: 0 when all tracks are played alike, near 1 when one has all plays.
-
-    >>> gini(pd.DataFrame({"share_of_tracks": [0.0, 1.0], "share_of_plays": [0.0, 1.0]}))
-    0.0
-    """
-    return float(1 - 2 * np.trapezoid(lorenz["share_of_plays"], lorenz["share_of_tracks"]))

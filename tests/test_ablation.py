@@ -7,52 +7,42 @@ import numpy as np
 import pytest
 
 from musicrec import pipeline, plots, settings
+from musicrec.dataset import Interactions
 from musicrec.errors import RankingError
-from musicrec.evaluation import BacktestResult
+from musicrec.ranking import RankerSettings, TrainingTable
+from musicrec.recommender import TwoStageRecommender
 from tests import taste_logs
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.ini"
-World = tuple[pipeline.Workspace, pipeline.Tables, pipeline.Plan, BacktestResult]
+World = tuple[list[TrainingTable], RankerSettings, TwoStageRecommender, Interactions]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A tiny world of two camps, after its backtest."""
+    """A tiny world of two camps after its backtest: what rankers learn from, how, and the latest fold."""
     project = tmp_path_factory.mktemp("ablation")
     logs = taste_logs.write(project / "logs")
     work = pipeline.workspace(settings.load(CONFIG, taste_logs.environment(logs, project)))
     raw = pipeline.raw_tables(work)
     plan, tables = pipeline.plan(work, raw.interactions), pipeline.preprocessed_tables(work, raw)
-    return work, tables, plan, pipeline.backtested(work, tables, plan)
+    train, test = pipeline.validation_split(tables.dataset, plan)
+    training = pipeline.backtested(work, tables, plan).training
+    return training[:-1], pipeline.ranker_settings(work.settings), pipeline.recommender(work.settings).fit(train), test
 
 
 def test_every_group_is_left_out_once(world: World) -> None:
     """One row a group, one for all groups and one for no trees; each difference is against all groups, and columns are counted."""
-    work, tables, plan, result = world
-    table = pipeline.ablation(work, result, pipeline.latest(work, tables, plan)).set_index("without")
-    assert list(table.index) == ["all groups", "no trees (blender)", *work.settings.ranking.features]
+    table = pipeline.ablation(*world).set_index("without")
+    assert list(table.index) == ["all groups", "no trees (blender)", *world[2].features]
     np.testing.assert_allclose(table["difference"], table["ndcg@10"] - table.loc["all groups", "ndcg@10"], atol=1e-12)
     assert table.loc["item_age", "features"] == 3
     assert table["p_holm"].isna().sum() == 1
 
 
-def test_the_latest_fold_is_ranked_by_what_came_before_it(world: World) -> None:
-    """The rows that the ablation learns from are those of earlier folds: without any the error says so."""
-    work, tables, plan, _ = world
-    on = pipeline.latest(work, tables, plan)
-    assert on.made.fitted.train.cutoff == plan.folds[-1].start
+def test_without_a_hit_nothing_is_compared(world: World) -> None:
+    """Where the folds have taught nothing the error says so."""
     with pytest.raises(RankingError, match="no feature can be told from another"):
-        pipeline.ablation(work, BacktestResult([], {}), on)
-
-
-def test_one_more_group_is_compared_on_the_same_users(world: World) -> None:
-    """Two rows, without and with, of equally many users: the half that taught nothing."""
-    work, tables, plan, _ = world
-    on = pipeline.latest(work, tables, plan)
-    table = pipeline.with_and_without(work, on, "order_in_catalog")
-    assert table["order_in_catalog"].tolist() == ["without", "with"]
-    assert table["users"].nunique() == 1
-    assert 0 < table["users"].iloc[0] < len(on.test.user_ids)
+        pipeline.ablation([], *world[1:])
 
 
 def test_the_shap_picture_shows_the_strongest_features_on_top() -> None:

@@ -1,7 +1,7 @@
 """The backtest: forward in time, each fold from what lies before it; the user as the unit; the catalog as of the cutoff."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from musicrec.dataset import DAY, Dataset, Fold, catalog, folds_of_days, moment
-from musicrec.evaluation import Backtest, BacktestResult, Evaluator, FoldResult, by_user, comparison, evaluate, pooled_comparison
+from musicrec.evaluation import Backtest, BacktestResult, Evaluator, FoldResult, by_user, comparison, pooled_comparison
+from musicrec.evaluation.backtest import add_orders
 from musicrec.features import FEATURES
 from musicrec.models import MODELS
 from musicrec.models.als import ALS
@@ -234,23 +235,19 @@ def test_a_fold_without_plays_is_left_out() -> None:
     assert [shown(one) for one in other.folds] == [shown(one) for one in result().folds]
 
 
-def test_progress_and_measured_see_every_step() -> None:
-    """progress wraps the folds in their order, and measured gets the models, the features and the steps of each fold."""
-    folds: list[Fold] = []
+def test_measured_sees_every_step() -> None:
+    """measured gets the models, the features and the steps of each fold, as many as `steps` says."""
     steps: list[str] = []
 
     def measured(name: str) -> nullcontext[None]:
         steps.append(name)
         return nullcontext()
 
-    def progress(of: Sequence[Fold]) -> Sequence[Fold]:
-        folds.extend(of)
-        return of
-
-    backtest(FOLDS[:2]).run(dataset(plays()), recommender(), measured, progress)
-    assert folds == list(FOLDS[:2])
+    tried = backtest(FOLDS[:2])
+    tried.run(dataset(plays()), recommender(), measured)
     assert steps == 2 * ["read", "popular", "als", "item_knn", "popular_decayed", "features", "ranker of earlier folds", "evaluate",
                          "training rows"]
+    assert len(steps) == 2 * tried.steps(recommender())
 
 
 def main_table(data: Dataset) -> tuple[pd.DataFrame, TwoStageRecommender]:
@@ -258,7 +255,7 @@ def main_table(data: Dataset) -> tuple[pd.DataFrame, TwoStageRecommender]:
     train, test = data.split(END * DAY)
     made = recommender().fit(train).with_ranker(result().ranker(TRIAL))
     evaluator = Evaluator(train, test)
-    evaluate(evaluator, made, 20, 1 << 20)
+    add_orders(evaluator, made, 20, 1 << 20)
     return comparison(evaluator, ("popular",), samples=50), made
 
 
@@ -299,7 +296,7 @@ def test_evaluate_gives_every_evaluated_user_a_list_of_every_order() -> None:
     train, test = dataset(pd.concat([plays(), more])).split(END * DAY)
     made = recommender().fit(train)
     evaluator = Evaluator(train, test)
-    evaluate(evaluator, made, 20, batch_memory=1)
+    add_orders(evaluator, made, 20, batch_memory=1)
     assert {500, 501} <= set(evaluator.user_ids.tolist())
     assert evaluator.names == made.orders
     for name in made.orders:

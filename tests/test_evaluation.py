@@ -18,7 +18,9 @@ from musicrec.evaluation import (
     REFERENCE,
     Evaluator,
     comparison,
+    evaluate,
     figures,
+    losses,
     marginal_hits,
     pooled_comparison,
     segments,
@@ -27,6 +29,7 @@ from musicrec.evaluation import (
 )
 from musicrec.evaluation.metrics import RELEVANCE
 from musicrec.lists import Lists
+from musicrec.models import Popular, Random
 from tests.worlds import DAY, random_world, train_set
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -362,6 +365,37 @@ def test_marginal_hits_are_those_of_one_model_only() -> None:
     union = np.mean([len([i for i in items if (u, i) in found["good"] | found["bad"]]) / len(items) for u, items in wanted.items()])
     assert table.loc["union", "recall"] == pytest.approx(union)
     assert table.loc["bad", "union_without"] == pytest.approx(table.loc["good", "recall"])
+
+
+def test_every_target_is_lost_in_one_place() -> None:
+    """Outcomes add up to all targets; hits are those of the list, further ones those of the models, and cold users and new items follow."""
+    evaluator, world, test = two_models()
+    table = losses(evaluator, "good", ("bad",)).set_index("outcome")["targets"]
+    ranks, other = (evaluator.accumulators[name].ranks for name in ("good", "bad"))
+    assert table.sum() == len(evaluator.targets.items) == sum(map(len, wanted_items(world, test).values()))
+    assert table["in the first 10 of the list"] == ((ranks > 0) & (ranks <= 10)).sum()
+    assert table["found by a model, ranked too low for the list"] == ((ranks == 0) & (other > 0)).sum()
+    missed, cold = (ranks == 0) & (other == 0), np.repeat(~evaluator.targets.warm, evaluator.targets.counts)
+    unplayed = world.n_listeners[evaluator.targets.items] == 0
+    assert table["the user is new"] == (missed & cold).sum() > 0
+    assert table["the item is new"] == (missed & ~cold & unplayed).sum()
+    assert losses(evaluator, "silent", ()).set_index("outcome")["targets"]["in the first 10 of the list"] == 0
+
+
+def test_one_line_evaluates_fitted_models() -> None:
+    """Rows are those of comparison for the warm users, in the order of the models; nobody to evaluate gives no rows."""
+    world, test, _ = case(4)
+    fitted = {"random": Random().fit(world), "popular": Popular().fit(world)}
+    table = evaluate(fitted, world, test, samples=20)
+    evaluator = Evaluator(world, test)
+    for name, model in fitted.items():
+        evaluator.add(name, Lists(evaluator.user_ids, *model.recommend(evaluator.train_rows, 100)))
+    expected = comparison(evaluator, users="warm", samples=20).set_index("model")
+    assert list(table.index) == ["random", "popular"]
+    pd.testing.assert_series_equal(table["ndcg@10"], expected.loc[table.index, "ndcg@10"])
+    assert table["users"].tolist() == [int(evaluator.targets.warm.sum())] * 2
+    assert evaluate(fitted, world, test, most_users=5, samples=0)["users"].max() <= 5
+    assert evaluate(fitted, world, later_plays(world, 0, n=0)).empty
 
 
 def test_reference_figures_follow_their_formulas() -> None:

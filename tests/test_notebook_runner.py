@@ -20,7 +20,7 @@ from musicrec.notebook.provenance import provenance
 from musicrec.registry import RunInfo
 from musicrec.storage import storage
 from tests.commands import exit_code
-from tests.test_artifacts import run_folder
+from tests.test_registry import run_folder
 
 PROJECT = Path(settings.__file__).parents[2]
 DOT = base64.b64encode(b"a picture").decode()
@@ -127,7 +127,7 @@ def test_a_good_notebook_is_executed_and_kept(project: Path) -> None:
     copy = nbformat.read(project / "out" / "recommendations.ipynb", as_version=4)
     assert copy.cells[-1].outputs[0].text == "logs 4\n"
     assert [path.name for path in (project / "out" / "pictures").iterdir()] == ["01_look.png"]
-    assert lines[-1].endswith("out/recommendations.ipynb, 1 pictures in out/pictures.")
+    assert lines[-1].endswith("out/recommendations.ipynb, 1 plots in out/pictures.")
 
 
 @pytest.mark.slow

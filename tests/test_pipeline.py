@@ -345,6 +345,20 @@ def test_a_track_that_was_there_can_be_recommended_though_nobody_has_played_it(t
     assert pq.read_table(work.folder / "items.parquet").to_pandas().set_index("item_id")["added_at"].notna().sum() == 2
 
 
+def test_rows_get_titles_behind_their_ids(tmp_path: Path) -> None:
+    """Rows keep their order and repeats, lists of names become text, and the table that was given is unchanged."""
+    taste_logs.write(tmp_path / "logs")
+    work = pipeline.workspace(configured(tmp_path))
+    tables = pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
+    rows = pd.DataFrame({"rank": [1, 2, 3], "other": [103, 100, 103], "score": [0.3, 0.2, 0.1]})
+    titled = tables.titled(rows, "other")
+    assert list(titled.columns) == ["rank", "other", "name", "artists", "genres", "score"]
+    assert titled["name"].tolist() == ["title 3", "title 0", "title 3"]
+    assert titled["genres"].tolist() == ["genre 2", "genre 1", "genre 2"]
+    assert list(rows.columns) == ["rank", "other", "score"]
+    assert tables.titled(rows.head(0), "other").empty
+
+
 def test_lists_with_new_items_are_evaluated_in_a_table_of_their_own(tmp_path: Path) -> None:
     """With new_items the manifest has a second table; the main one is the same as without."""
     tables = {}

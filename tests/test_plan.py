@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec import pipeline, settings
-from musicrec.dataset import moment
+from musicrec.dataset import DAY, Dataset, Fold, catalog, moment
 from musicrec.errors import SettingsError, SplitError
 from tests import taste_logs
 
@@ -73,6 +73,20 @@ def test_folds_end_at_the_cutoff_and_never_reach_beyond(tmp_path: Path) -> None:
     chosen = pipeline.plan(work(tmp_path), log(evenly(datetime(2023, 1, 1), timedelta(hours=1), 5000)))
     assert chosen.folds[-1].end == chosen.cutoff
     assert all(one.end == other.start for one, other in zip(chosen.folds, chosen.folds[1:]))
+
+
+def test_settings_are_tried_on_the_latest_fold_that_has_plays_before_it(tmp_path: Path) -> None:
+    """Folds without plays before them are passed over; without any fold everything before the cutoff is there, and nobody's plays."""
+    times = np.arange(100) * DAY
+    rows = pa.table({"user_id": np.zeros(100, np.int32), "item_id": np.ones(100, np.int32), "started_at": [moment(int(t)) for t in times]})
+    items = pa.table({"item_id": [1], **{f"{name}_ids": [[1]] for name in ("genre", "artist", "album")}})
+    data = Dataset(ibis.memtable(rows), catalog(items))
+    early, late = Fold(-5 * DAY, 0), Fold(60 * DAY, 70 * DAY)
+    train, test = pipeline.validation_split(data, pipeline.Plan(90 * DAY, (early, late)))
+    assert (train.cutoff, train.n_plays.sum(), test.n_plays.sum()) == (60 * DAY, 60, 10)
+    for folds in ((early,), ()):
+        train, test = pipeline.validation_split(data, pipeline.Plan(90 * DAY, folds))
+        assert (train.cutoff, len(test.user_ids)) == (90 * DAY, 0)
 
 
 @pytest.mark.parametrize(("asked", "said"), [

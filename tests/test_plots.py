@@ -30,6 +30,9 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "genres": (pd.DataFrame({"genre": ["pop", "rock"], "share_of_tracks": [0.4, 0.6], "share_of_plays": [0.7, 0.3]}),),
     "list_lengths": (pd.DataFrame({"list": ["albums", "albums", "genres"], "length": [0, 3, 1], "tracks": [5, 2, 7]}),),
     "models": (METRICS, "ndcg@10", ("popular",)),
+    "parameter": (METRICS.set_index("model"), "als: factors"),
+    "learning_curve": (pd.DataFrame({"trees": [1, 2, 3], "train": [0.5, 0.4, 0.3], "validation": [0.5, 0.45, 0.47],
+                                    "best": [False, True, False]}),),
     "metric_by_k": (METRICS, "recall", (5, 10)),
     "feature_importance": ({"rank": 60.0, "plays": 40.0},),
     "shap": (pd.DataFrame({"rank": [0.4, -0.2, 0.1], "plays": [0.0, 0.3, 0.1]}), [[1, 5], [9, 2], [np.nan, 7]], ["rank", "plays"]),
@@ -84,6 +87,20 @@ def test_bars_have_the_heights_of_the_table() -> None:
     ax = plots.monthly_plays(*TABLES["monthly_plays"])
     assert [bar.get_height() for bar in ax.patches] == [1, 5, 2, 8, 9, 4]
     assert all(20 < bar.get_width() < 32 for bar in ax.patches)
+
+
+def test_the_learning_curve_marks_the_best_number_of_trees() -> None:
+    """A line stands at it."""
+    table, = TABLES["learning_curve"]
+    assert plots.learning_curve(table).lines[-1].get_xdata()[0] == 2
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    """Dollar signs in a title or a genre are no formula."""
+    table = pd.DataFrame({"genre": ["$\\frac{", "cash $ & $ carry"], "share_of_tracks": [0.4, 0.6], "share_of_plays": [0.7, 0.3]})
+    ax = plots.genres(table)
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_yticklabels()] == table["genre"].tolist()
 
 
 def test_models_come_best_first_with_their_intervals() -> None:

@@ -26,6 +26,7 @@ from musicrec.ranking import (
     feature_matrix,
     fit_blender,
     fit_ranker,
+    learning_curve,
     lists_of_models,
     load_ranker,
     sampled_users,
@@ -373,6 +374,17 @@ def test_the_number_of_trees_is_found_on_the_latest_fold() -> None:
     table = rows_of_fold(world, later_plays(world, top_of(world, "one", 5)))
     noise = dataclasses.replace(table, target=np.random.default_rng(0).permutation(table.target))
     assert tree_count([table, noise], QUICK) < 5 < tree_count([table, table], QUICK)
+
+
+def test_the_learning_curve_ends_where_trees_stop_helping() -> None:
+    """Its lowest loss on the latest fold is at the number of trees that is used; without an order to learn it has no rows."""
+    world = random_world()
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 5)))
+    curve = learning_curve([table, table], QUICK)
+    assert curve["trees"].tolist() == list(range(1, len(curve) + 1))
+    assert curve["validation"].idxmin() + 1 == tree_count([table, table], QUICK) == curve.loc[curve["best"], "trees"].item()
+    assert curve["train"].iloc[-1] < curve["train"].iloc[0]
+    assert learning_curve([], QUICK).empty
 
 
 def test_folds_without_an_order_are_left_out() -> None:

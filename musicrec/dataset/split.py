@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from ibis.expr.types import Table
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm import tqdm
 
 from musicrec.dataset.arrays import Int32, chunks, counts_by_row
 from musicrec.dataset.building import Builder
@@ -24,6 +23,7 @@ from musicrec.dataset.events import UserEvents, whole_users
 from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.times import moment
 from musicrec.errors import SourceError, SplitError
+from musicrec.progress import progress
 
 _COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share"]
 
@@ -190,7 +190,7 @@ def _existing_columns_first(later: Interactions, existing: NDArray[np.bool_]) ->
 
 
 def _with_progress(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with tqdm(total=file.metadata.num_rows, desc="reading events", unit="event", unit_scale=True, disable=None) as bar:
+    with progress(title="reading events", total=file.metadata.num_rows, unit="event") as bar:
         for batch in file.iter_batches(1 << 20, columns=columns):
             yield batch
             bar.update(batch.num_rows)

@@ -1,13 +1,14 @@
 """Download of the three Yandex Music files, which resumes where an earlier attempt stopped."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
-from tqdm import tqdm
 
 from musicrec.errors import SourceError
+from musicrec.progress import progress
 
 ADDRESS = "https://storage.yandexcloud.net/mle-data/ym"
 SIZES = {"tracks.parquet": 18_938_128, "catalog_names.parquet": 36_146_495, "interactions.parquet": 1_208_078_471}
@@ -32,7 +33,7 @@ def _whole(path: Path, url: str, size: int) -> Path:
     if path.is_file() and path.stat().st_size == size:
         return path
     partial, left = path.with_name(path.name + ".part"), _ATTEMPTS
-    with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
+    with progress(title=path.name, total=size, unit="B") as bar:
         while (have := partial.stat().st_size if partial.is_file() else 0) < size:
             bar.update(have - bar.n)
             problem = _download_rest(partial, have, url, bar)
@@ -43,7 +44,7 @@ def _whole(path: Path, url: str, size: int) -> Path:
     return path
 
 
-def _download_rest(partial: Path, have: int, url: str, bar: tqdm) -> str | None:
+def _download_rest(partial: Path, have: int, url: str, bar: Any) -> str | None:
     """Append the bytes from `have` on; returns what went wrong, or None."""
     try:
         with requests.get(url, headers={"Range": f"bytes={have}-"}, stream=True, timeout=_TIMEOUT_S) as answer:

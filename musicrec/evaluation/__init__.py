@@ -1,5 +1,9 @@
 """Evaluation of recommendations: users and targets, metrics, tables, significance, the backtest and the promotion policy.
 
+One line evaluates fitted models:
+
+    evaluate({"als": als, "popular": popular}, train, test)
+
 An Evaluator takes lists batch by batch; the tables are functions of it:
 
     evaluator = Evaluator(train, test)                     see targets.TargetRules, metrics.RELEVANCE, accumulator.MEASURES
@@ -7,6 +11,7 @@ An Evaluator takes lists batch by batch; the tables are functions of it:
     comparison(evaluator, baselines=("popular",))          one row per model
     segments(evaluator)                                    users by number of seen items, items by popularity
     marginal_hits(evaluator)                               hits of one model alone, recall of the union
+    losses(evaluator, "ranked", models)                    where the targets that the list lacks are lost
     figures(evaluator)                                     the columns that the reference notebooks report
     side_by_side({"temporal": ..., "random hold-out": ...})   two protocols in one table
 
@@ -15,15 +20,15 @@ An Evaluator takes lists batch by batch; the tables are functions of it:
     result.decision()                                      which list is published, and why
 """
 
-from musicrec.evaluation.backtest import Backtest, BacktestResult, FoldResult, evaluate
-from musicrec.evaluation.comparison import HEADLINE, by_user, comparison, pooled_comparison, side_by_side
+from musicrec.evaluation.backtest import Backtest, BacktestResult, FoldResult
+from musicrec.evaluation.comparison import HEADLINE, by_user, comparison, evaluate, pooled_comparison, side_by_side
 from musicrec.evaluation.evaluator import KS, Evaluator
 from musicrec.evaluation.promotion import Decision, decision
 from musicrec.evaluation.reference import figures
 from musicrec.evaluation.segments import segments
 from musicrec.evaluation.targets import DISCOVERY, REFERENCE, TargetRules, Targets, targets
-from musicrec.evaluation.union import marginal_hits
+from musicrec.evaluation.union import losses, marginal_hits
 
 __all__ = ["DISCOVERY", "HEADLINE", "KS", "REFERENCE", "Backtest", "BacktestResult", "Decision", "Evaluator", "FoldResult", "TargetRules",
-           "Targets", "by_user", "comparison", "decision", "evaluate", "figures", "marginal_hits", "pooled_comparison", "segments",
-           "side_by_side", "targets"]
+           "Targets", "by_user", "comparison", "decision", "evaluate", "figures", "losses", "marginal_hits", "pooled_comparison",
+           "segments", "side_by_side", "targets"]

@@ -4,7 +4,7 @@ Rolling-origin evaluation (Tashman, "Out-of-sample tests of forecasting accuracy
 models and their reciprocal rank fusion only; the ranker of the second fold learns from its rows, and so on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -18,8 +18,6 @@ from musicrec.models import Model
 from musicrec.ranking import Ranker, RankerSettings, TrainingTable, fit_ranker, learnable, sampled_users
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.recommender.two_stage import Measured, batches, not_measured
-
-FoldProgress = Callable[[Sequence[Fold]], Iterable[Fold]]
 
 
 @dataclass(frozen=True)
@@ -90,15 +88,14 @@ class Backtest:
     batch_memory: int = 1 << 30
     ranker: RankerSettings = field(default_factory=RankerSettings)
 
-    def run(self, dataset: Dataset, recommender: TwoStageRecommender, measured: Measured = not_measured,
-            progress: FoldProgress = iter) -> BacktestResult:
+    def run(self, dataset: Dataset, recommender: TwoStageRecommender, measured: Measured = not_measured) -> BacktestResult:
         """Every fold in order of time. Folds without plays, or without plays before them, are left out.
 
-        measured: called with the name of each step, and entered as a context during it. progress: wraps the folds for a progress bar.
+        measured: called with the name of each step, and entered as a context during it; a fold has `steps` of them.
         """
         results: list[FoldResult] = []
         warm_starts: Mapping[str, Model] = {}
-        for fold in progress(self.folds):
+        for fold in self.folds:
             with measured("read"):
                 split = _split(dataset, fold)
             if split is not None:
@@ -107,6 +104,11 @@ class Backtest:
             # The train set is freed before the next one is read.
             del split
         return BacktestResult(results, warm_starts)
+
+    @staticmethod
+    def steps(recommender: TwoStageRecommender) -> int:
+        """The number of steps of a fold: those of the fit, and four more."""
+        return recommender.steps + 4
 
     def _fold(self, fold: Fold, train: TrainSet, test: Interactions, recommender: TwoStageRecommender, warm_starts: Mapping[str, Model],
               earlier: Sequence[TrainingTable], measured: Measured) -> tuple[FoldResult, Mapping[str, Model]]:
@@ -126,11 +128,11 @@ class Backtest:
         chosen = of_users(warm, sampled_users(warm, max(self.max_users // len(self.folds), 1), self.seed))
         # Only relevance is read from this evaluator, so the plays of these users suffice; evaluators of all folds stay in memory.
         evaluator = Evaluator(train_set_of_users(train, chosen.user_ids), chosen)
-        evaluate(evaluator, fitted, self.k, self.batch_memory)
+        add_orders(evaluator, fitted, self.k, self.batch_memory)
         return evaluator
 
 
-def evaluate(evaluator: Evaluator, fitted: TwoStageRecommender, k: int, batch_memory: int) -> None:
+def add_orders(evaluator: Evaluator, fitted: TwoStageRecommender, k: int, batch_memory: int) -> None:
     """Add the lists of all orders of `fitted` for all evaluated users, `batch_memory` bytes of candidates at a time."""
     for users in batches(evaluator.user_ids, fitted.batch_users(batch_memory)):
         for name, lists in fitted.lists(users, k).items():

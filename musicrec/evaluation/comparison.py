@@ -1,19 +1,43 @@
 """The table of models: the same users in every row, means over users, intervals, and a paired test against the best baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from musicrec.dataset import Interactions, TrainSet, of_users
 from musicrec.evaluation.accumulator import MEASURES
 from musicrec.evaluation.evaluator import KS, Evaluator
 from musicrec.evaluation.metrics import RELEVANCE, Float64
 from musicrec.evaluation.reference import score_errors
 from musicrec.evaluation.significance import bootstrap_means, holm, interval, sign_flip_p
+from musicrec.lists import FittedModel, batches
+from musicrec.progress import progress
+from musicrec.ranking import sampled_users
 
 HEADLINE = ("model", "users", "served", "precision@10", "recall@10", "ndcg@10", "ndcg@10_low", "ndcg@10_high", "p_holm", "recall@100",
             "coverage@10", "self_information@10", "artist_diversity@10", "popularity_lift@10")
+
+USERS_AT_A_TIME = 4096
+
+
+def evaluate(models: Mapping[str, FittedModel], train: TrainSet, test: Interactions, most_users: int = 8000, *, samples: int = 1000,
+             seed: int = 0) -> pd.DataFrame:
+    """The rows of `comparison` for models fitted to `train`, in their order, indexed by model; no rows where nobody can be evaluated.
+
+    Over at most `most_users` users of the test set who are in the train set.
+
+        als = ALS(factors=64).fit(train)
+        evaluate({"als": als}, train, test)
+    """
+    warm = of_users(test, train.user_ids)
+    evaluator = Evaluator(train, of_users(warm, sampled_users(warm, most_users, seed)))
+    for name in progress(models, "evaluate", unit="model"):
+        for lists in batches(models[name], evaluator.user_ids, evaluator.train_rows, max(evaluator.ks), USERS_AT_A_TIME):
+            evaluator.add(name, lists)
+    table = comparison(evaluator, samples=samples, seed=seed).set_index("model")
+    return table.loc[list(models)] if len(table) else table
 
 
 def comparison(evaluator: Evaluator, baselines: Sequence[str] = (), *, users: str = "all", metric: str = "ndcg@10", samples: int = 1000,

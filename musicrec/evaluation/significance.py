@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc
-from tqdm import tqdm
 
 from musicrec.evaluation.metrics import Float64
+from musicrec.progress import progress
 
 _NORMAL_FROM = 2000
 
@@ -21,7 +21,7 @@ def bootstrap_means(values: Float64, samples: int, seed: int = 0) -> Float64:
     rng = np.random.default_rng(seed)
     filled = np.ascontiguousarray(values[(values != 0).any(axis=1)])
     means = np.zeros((samples, values.shape[1]))
-    for sample in tqdm(range(samples), desc="bootstrap", disable=None, leave=False):
+    for sample in progress(range(samples), "bootstrap"):
         draws = rng.binomial(len(values), len(filled) / len(values))
         if draws:
             means[sample] = np.bincount(rng.integers(0, len(filled), draws), minlength=len(filled)) @ filled / len(values)

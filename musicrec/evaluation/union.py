@@ -1,4 +1,4 @@
-"""Hits of the union of models, which no ranking exceeds, and hits of one model alone."""
+"""Hits of the union of models, which no ranking exceeds, hits of one model alone, and where the other targets are lost."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,23 @@ def marginal_hits(evaluator: Evaluator, names: Sequence[str] = (), k: int | None
              "recall": _recall(evaluator.targets, own), "union": union, "union_without": _recall(evaluator.targets, n_models > own)}
             for name, own in zip(names, found)]
     return pd.DataFrame([*rows, {"model": "union", "hits": hits, "only_here": hits, "recall": union, "union": union, "union_without": 0.0}])
+
+
+def losses(evaluator: Evaluator, published: str, models: Sequence[str], k: int = 10) -> pd.DataFrame:
+    """What becomes of the targets of all users: outcome, targets, share; each target is counted in the first row that fits.
+
+    published: the list that is looked at. models: those that recommend its candidates.
+    """
+    ranks, items = evaluator.accumulators[published].ranks, evaluator.targets.items
+    played = np.append(evaluator.train.n_listeners > 0, False)[np.minimum(items, len(evaluator.train.item_ids))]
+    warm = np.repeat(evaluator.targets.warm, evaluator.targets.counts)
+    found = np.logical_or.reduce([ranks > 0, *(evaluator.accumulators[name].ranks > 0 for name in models)])
+    outcomes = {f"in the first {k} of the list": _within(ranks, k), "further down the list": ranks > 0,
+                "found by a model, ranked too low for the list": found, "the user is new": ~warm,
+                "the item is new": ~played, "no model found it": np.ones(len(items), bool)}
+    first = np.argmax(np.array(list(outcomes.values())), axis=0)
+    counts = np.bincount(first, minlength=len(outcomes))
+    return pd.DataFrame({"outcome": list(outcomes), "targets": counts, "share": counts / max(len(items), 1)})
 
 
 def _within(ranks: NDArray[np.uint16], k: int | None) -> NDArray[np.bool_]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from musicrec.events.protocol import EventStore
 from musicrec.files import writable, write_parquet
+from musicrec.progress import progress
 from musicrec.schema import EVENTS, RAW_INTERACTIONS
 
 _CHUNK = 100_000
@@ -67,7 +67,7 @@ def _places(users: Any) -> Any:
 
 
 def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
-    with tqdm(desc="export", unit="row", unit_scale=True, disable=None) as progress:
+    with progress(title="export", unit="row", unit_scale=True) as bar:
         while chunk := list(islice(rows, _CHUNK)):
             yield chunk
-            progress.update(len(chunk))
+            bar.update(len(chunk))

@@ -36,4 +36,7 @@ MODELS: Mapping[str, type[Model]] = WithPlugins("musicrec.models", {
     "covisitation": Covisitation,
 })
 
-__all__ = ["MODELS", "FittedModel", "ItemFactors", "Model", "Storable", "WarmStarting", "WithSeenItems"]
+__all__ = [
+    "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "Popular",
+    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Storable", "UserKNN", "WarmStarting", "WithSeenItems",
+]

@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
-from tqdm import TqdmWarning, tqdm
+from tqdm import TqdmWarning
 
 from musicrec.dataset import Float32, Int32, TrainSet, index_of
 from musicrec.errors import ArtifactError, ModelError
@@ -24,6 +24,7 @@ from musicrec.models.mips import MipsIndex
 from musicrec.models.protocols import Arrays
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_rows
+from musicrec.progress import progress
 
 with warnings.catch_warnings():
     # Without ipywidgets the import warns in a notebook about a progress bar that is never shown.
@@ -43,7 +44,7 @@ class ALS:
     genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
     half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
     refit_iterations: iterations of a warm start, which is used for train sets with at least LARGE pairs.
-    verbose: show the progress bar also where stderr is not a terminal, and the loss, which costs another pass over the plays per iteration.
+    verbose: show the loss beside the progress bar, which costs another pass over the plays per iteration.
     """
 
     lists_file: ClassVar[str] = "personal_als.parquet"
@@ -108,7 +109,7 @@ class ALS:
             return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
         iterations = self.iterations if start is None else self.refit_iterations
         # BLAS threads within the threads of implicit make training ten times slower.
-        with threadpool_limits(1, user_api="blas"), tqdm(total=iterations, desc="als", disable=False if self.verbose else None) as bar:
+        with threadpool_limits(1, user_api="blas"), progress(title="als", total=iterations) as bar:
             model = AlternatingLeastSquares(self.factors, self.regularization, iterations=iterations, dtype=np.float32,
                                             random_state=self.seed, calculate_training_loss=self.verbose,
                                             num_threads=1 if confidence.nnz < SMALL else 0)
@@ -116,7 +117,7 @@ class ALS:
             model.item_factors = None if start is None else start.copy()
 
             def step(_: int, __: float, loss: float | None) -> None:
-                bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"})
+                bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"}, refresh=False)
                 bar.update()
 
             try:

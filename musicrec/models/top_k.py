@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm import tqdm
 
 from musicrec.dataset import Float32, Int32
 from musicrec.lists import empty
+from musicrec.progress import progress
 
 Int64 = NDArray[np.int64]
 
@@ -76,7 +76,7 @@ def rows_of(matrix: sparse.csr_matrix, user_index: Int32) -> sparse.csr_matrix:
 def parallel_for(n: int, work: Callable[[int, int], Any], title: str | None = None) -> None:
     """Call work(start, stop) on ranges that cover range(n), with one thread per core. Only work that releases the GIL gets faster.
 
-    title: the title of a progress bar, which is shown on a terminal only; no bar where None.
+    title: the title of a progress bar; no bar where None.
     """
     threads = min(len(os.sched_getaffinity(0)), n) if hasattr(os, "sched_getaffinity") else min(os.cpu_count() or 1, n)
     if threads < 2 or n < 32:
@@ -86,7 +86,8 @@ def parallel_for(n: int, work: Callable[[int, int], Any], title: str | None = No
     n_ranges = (4 if title is None else 32) * threads
     edges = np.linspace(0, n, n_ranges + 1).astype(int).tolist()
     with ThreadPoolExecutor(threads) as pool:
-        list(tqdm(pool.map(work, edges[:-1], edges[1:]), title, n_ranges, leave=False, disable=None if title else True))
+        done = pool.map(work, edges[:-1], edges[1:])
+        list(done if title is None else progress(done, title, total=n_ranges))
 
 
 @njit(cache=True, nogil=True)

@@ -13,34 +13,21 @@ import pandas as pd
 from musicrec import validation
 from musicrec.evaluation import BacktestResult
 from musicrec.models import Model
-from musicrec.pipeline.ablation import ablation, latest, with_and_without
+from musicrec.pipeline.ablation import ablation
 from musicrec.pipeline.costs import model_report
-from musicrec.pipeline.plan import Plan, plan
+from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
-from musicrec.pipeline.reading import (
-    a_listener,
-    candidates_of,
-    first_rows,
-    last_plays,
-    names,
-    published_for,
-    recommended_to,
-    similar_to,
-    sizes,
-    tracks_by_listeners,
-)
 from musicrec.pipeline.reference_protocol import reference_figures
 from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
-from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, held_out, learned, refitted
-from musicrec.pipeline.workspace import Tables, Workspace, preprocessed_tables, raw_tables, recommender, workspace
+from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, learned, refitted
+from musicrec.pipeline.workspace import Tables, Workspace, model, preprocessed_tables, ranker_settings, raw_tables, recommender, workspace
 from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
 
 __all__ = [
-    "Plan", "Result", "Tables", "Workspace", "a_listener", "ablation", "backtested", "candidates_of", "current_manifest", "evaluated",
-    "evaluated_with_new_items", "first_rows", "fitted", "held_out", "last_plays", "latest", "learned", "metrics", "model_report", "names",
-    "plan", "preprocessed_tables", "published", "published_for", "raw_tables", "recommended_to", "recommender", "reference_figures",
-    "refitted", "run", "similar_to", "singles", "sizes", "tracks_by_listeners", "with_and_without", "workspace", "write_lists",
+    "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "current_manifest", "evaluated", "evaluated_with_new_items",
+    "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
+    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "validation_split", "workspace", "write_lists",
     "write_models", "write_similar_items", "write_top_popular",
 ]
 

@@ -1,5 +1,6 @@
 """Where a log is cut, decided by the settings, the source and the log itself."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from ibis.expr.types import Table
 
-from musicrec.dataset import DAY, Fold, Timeline, cutoff, folds_before, latest_folds, moment, second
+from musicrec.dataset import DAY, Dataset, Fold, Interactions, Timeline, TrainSet, cutoff, folds_before, latest_folds, moment, second
 from musicrec.dataset.cutoffs import folds_of_days
 from musicrec.dataset.times import SINCE_1970
 from musicrec.errors import SplitError
@@ -46,6 +47,17 @@ def plan(work: Workspace, interactions: Table) -> Plan:
         folds_before(times, at, chosen.fold_share, chosen.folds)
     users = [_users_within(interactions, fold) for fold in folds]
     return Plan(at, tuple(latest_folds(folds, users, work.settings.ranking.max_training_users)))
+
+
+def validation_split(dataset: Dataset, chosen: Plan) -> tuple[TrainSet, Interactions]:
+    """The train set before the latest fold, and the plays of that fold: where settings are tried, since the test set takes no part in it.
+
+    Where no fold has plays before it, everything before the cutoff, and nobody's plays.
+    """
+    for fold in reversed(chosen.folds):
+        with suppress(SplitError):
+            return dataset.split(fold.start, fold.end)
+    return dataset.split(chosen.cutoff, chosen.cutoff)
 
 
 def timeline(interactions: Table) -> Timeline:

@@ -13,7 +13,6 @@ from musicrec.dataset.split import with_all_items
 from musicrec.files import write_parquet
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.models import FittedModel, ItemFactors
-from musicrec.pipeline.reading import names
 from musicrec.pipeline.workspace import Tables, Workspace, model
 from musicrec.recommender import TwoStageRecommender
 from musicrec.registry import RECOMMENDER
@@ -49,7 +48,7 @@ def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender
     items, scores = lists.items[0][there], lists.scores[0][there]
     ranked = pd.DataFrame({"rank": np.arange(1, len(items) + 1, dtype=np.int32), "item_id": train.item_ids[items],
                            "users": train.n_listeners[items], "score": scores})
-    named = ranked.merge(names(tables, ranked["item_id"].to_numpy()), on="item_id", how="left")
+    named = ranked.merge(tables.names(ranked["item_id"]), on="item_id", how="left")
     table = pa.Table.from_pandas(named[list(TOP_POPULAR.names)], TOP_POPULAR.arrow, preserve_index=False)
     write_parquet(table.replace_schema_metadata({MADE_BY: name.encode()}), work.folder / "top_popular.parquet")
     return named

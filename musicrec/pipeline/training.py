@@ -1,30 +1,31 @@
 """From tables to a recommender: the backtest, the evaluation on the test set, and the refit on everything."""
 
-import functools
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from tqdm import tqdm
+import numpy as np
 
-from musicrec.dataset import Interactions, TrainSet, of_users, random_holdout
+from musicrec.dataset import Interactions, TrainSet, of_users
 from musicrec.evaluation import Backtest, BacktestResult, Evaluator
+from musicrec.lists import Lists, empty
 from musicrec.models import Model
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, ranker_settings, recommender
+from musicrec.progress import progress
 from musicrec.ranking import sampled_users
 from musicrec.recommender import TwoStageRecommender
+from musicrec.recommender.two_stage import Measured
 from musicrec.runners import recommended
 
 
 def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
     """The backtest over the folds of the plan, of the recommender that the settings describe."""
-    settings = work.settings
+    settings, described = work.settings, recommender(work.settings)
     backtest = Backtest(
         chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
-        settings.ranking.negatives, settings.ranking.seed, work.settings.batch_memory, ranker_settings(settings))
-    with work.stages.measured("backtest"):
-        return backtest.run(tables.dataset, recommender(settings), _measured(work), functools.partial(_bar, title="backtest", unit="fold"))
+        settings.ranking.negatives, settings.ranking.seed, settings.batch_memory, ranker_settings(settings))
+    with _steps(work, "backtest", len(chosen.folds) * backtest.steps(described)) as measured:
+        return backtest.run(tables.dataset, described, measured)
 
 
 def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:
@@ -37,8 +38,8 @@ def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:
 def fitted(work: Workspace, made: TwoStageRecommender, train: TrainSet,
            warm_starts: Mapping[str, Model] | None = None) -> TwoStageRecommender:
     """The recommender fitted to `train`; models that `warm_starts` names go on from an earlier part of the log."""
-    with work.stages.measured("fit"):
-        return made.fit(train, warm_starts, _measured(work))
+    with _steps(work, "fit", made.steps) as measured:
+        return made.fit(train, warm_starts, measured)
 
 
 def refitted(work: Workspace, tables: Tables, made: TwoStageRecommender, warm_starts: Mapping[str, Model]) -> TwoStageRecommender:
@@ -46,15 +47,18 @@ def refitted(work: Workspace, tables: Tables, made: TwoStageRecommender, warm_st
 
     With [candidates] new_items its lists may hold items of the catalog that nobody has played yet.
     """
-    with work.stages.measured("refit"):
+    with _steps(work, "refit", made.steps) as measured:
         everything = tables.dataset.train_set(new_items=work.settings.candidates.new_items)
-        return made.fit(everything, warm_starts, _measured(work))
+        return made.fit(everything, warm_starts, measured)
 
 
 def evaluated(work: Workspace, made: TwoStageRecommender, test: Interactions) -> Evaluator:
     """All orders of a fitted recommender on the test set, for at most [evaluation] max_users of its users."""
     settings = work.settings.evaluation
     evaluator = Evaluator(made.fitted.train, of_users(test, sampled_users(test, settings.max_users, settings.seed)))
+    for order in made.orders:
+        # Where nobody is evaluated, tables still have a row for every order.
+        evaluator.add(order, Lists(np.empty(0, np.int32), *empty(0, work.settings.ranking.k)))
     with work.stages.measured("evaluate"):
         for lists in recommended(made, evaluator.user_ids, work.settings.ranking.k, made.orders, work.settings.batch_memory,
                                  work.settings.engine.threads):
@@ -73,23 +77,17 @@ def evaluated_with_new_items(work: Workspace, tables: Tables, chosen: Plan, made
     return evaluated(work, made.fit(train), test)
 
 
-def held_out(work: Workspace, tables: Tables) -> Evaluator:
-    """The second protocol: a random part of every user's items is held out, whatever its dates say. SplitError when nobody has two.
+@contextmanager
+def _steps(work: Workspace, title: str, steps: int) -> Iterator[Measured]:
+    """A stage that shows a progress bar over so many steps; what is entered measures them."""
+    models = work.settings.candidates.models + work.settings.candidates.baselines
+    with work.stages.measured(title), progress(title=title, total=steps, unit="step") as bar:
 
-    The ranker is not among the lists: it learns from folds in time, which this protocol does not have.
-    """
-    settings = work.settings.evaluation
-    train, test = random_holdout(tables.dataset.train_set(), settings.holdout_share, settings.seed)
-    return evaluated(work, recommender(work.settings).fit(train), test)
+        @contextmanager
+        def step(part: str) -> Iterator[None]:
+            bar.set_postfix_str(part, refresh=False)
+            with work.stages.measured(part, fits=part in models):
+                yield
+            bar.update()
 
-
-def _measured(work: Workspace) -> Any:
-    def stage(part: str) -> AbstractContextManager[None]:
-        return work.stages.measured(part, fits=part in work.settings.candidates.models + work.settings.candidates.baselines)
-
-    return stage
-
-
-def _bar(parts: Iterable[Any], *, title: str, unit: str) -> Any:
-    return tqdm(list(parts), title, unit=unit, disable=None)
-
+        yield step

@@ -1,11 +1,12 @@
 """The place where a run is made: settings, an engine, a folder, and the tables that every stage reads."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
@@ -40,6 +41,21 @@ class Tables:
     genres: Table
     dataset: Dataset
     report: tuple[str, ...]
+
+    def names(self, item_ids: Iterable[int]) -> pd.DataFrame:
+        """item_id, name, artists, albums and genres (lists of names) of these items, in any order; unknown ids are left out."""
+        chosen = self.items.filter(self.items.item_id.isin([int(item) for item in item_ids]))
+        rows: pd.DataFrame = chosen.select("item_id", "name", "artists", "albums", "genres").to_pyarrow().to_pandas()
+        return rows
+
+    def titled(self, rows: pd.DataFrame, item: str = "item_id") -> pd.DataFrame:
+        """`rows` with name, artists and genres behind the column `item` of item ids, the lists as text for reading."""
+        known = self.names(rows[item].unique()).set_index("item_id").reindex(rows[item])
+        place, titled = rows.columns.get_loc(item) + 1, rows.copy()
+        for shift, column in enumerate(("name", "artists", "genres")):
+            text = known[column].to_numpy() if column == "name" else [", ".join(names) for names in known[column]]
+            titled.insert(place + shift, column, text)
+        return titled
 
 
 def workspace(settings: Settings) -> Workspace:

@@ -5,7 +5,7 @@ Each function takes an optional `ax` to draw on; without one it makes a figure o
 
 from musicrec.plots.explained import shap
 from musicrec.plots.listening import cohorts, daily_plays, history_lengths, monthly_plays, monthly_users, new_tracks
-from musicrec.plots.quality import feature_importance, metric_by_k, models, quality_and_speed, segments
+from musicrec.plots.quality import feature_importance, learning_curve, metric_by_k, models, parameter, quality_and_speed, segments
 from musicrec.plots.tracks import genres, list_lengths, lorenz, plays_of_tracks, popularity, top_tracks
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "feature_importance",
     "genres",
     "history_lengths",
+    "learning_curve",
     "list_lengths",
     "lorenz",
     "metric_by_k",
@@ -21,6 +22,7 @@ __all__ = [
     "monthly_plays",
     "monthly_users",
     "new_tracks",
+    "parameter",
     "plays_of_tracks",
     "popularity",
     "quality_and_speed",

@@ -75,6 +75,28 @@ def metric_by_k(table: pd.DataFrame, metric: str, ks: Sequence[int], ax: Axes | 
     return ax
 
 
+def parameter(table: pd.DataFrame, name: str, metric: str = "ndcg@10", ax: Axes | None = None) -> Axes:
+    """One point per row of a table of evaluation.evaluate whose index holds the values of a parameter, in order, with 95 % intervals."""
+    ax = frame(f"{metric} by {name}", name, f"{metric} with 95 % interval", ax)
+    places, values = np.arange(len(table)), table[metric].to_numpy(float)
+    intervals = np.abs([values - table[f"{metric}_low"].to_numpy(float), table[f"{metric}_high"].to_numpy(float) - values])
+    ax.errorbar(places, values, yerr=intervals, color=BLUE, linewidth=1.8, marker="o", ecolor=GREY, elinewidth=1.2, capsize=3)
+    ax.set_xticks(places, [str(value) for value in table.index])
+    ax.margins(x=0.15)
+    return ax
+
+
+def learning_curve(table: pd.DataFrame, loss: str = "Logloss", ax: Axes | None = None) -> Axes:
+    """Loss on train and validation rows by number of trees (columns trees, train, validation, best), the best number marked."""
+    ax = frame("Learning curve of the ranker", "trees", loss, ax, grid="both")
+    for column, color in (("train", GREY), ("validation", BLUE)):
+        ax.plot(table["trees"], table[column], color=color, linewidth=2, label=column)
+    best = int(table.loc[table["best"], "trees"].iloc[0])
+    ax.axvline(best, color=ORANGE, linewidth=1.5, label=f"best: {best}")
+    ax.legend(frameon=False, fontsize=10)
+    return ax
+
+
 def feature_importance(importance: Mapping[str, float] | pd.Series, n: int = 20, ax: Axes | None = None) -> Axes:
     """Bars of the n features with most importance (name -> percent), the largest on top."""
     values = pd.Series(importance, dtype=float).sort_values(ascending=False, kind="stable").head(n)

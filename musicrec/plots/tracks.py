@@ -58,7 +58,7 @@ def genres(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     places = np.arange(len(table))
     ax.barh(places - 0.2, table["share_of_plays"], height=0.38, color=BLUE, label="of plays")
     ax.barh(places + 0.2, table["share_of_tracks"], height=0.38, color=GREY, label="of tracks")
-    ax.set_yticks(places, [shortened(str(name), 28) for name in table["genre"]])
+    ax.set_yticks(places, [shortened(str(name), 28) for name in table["genre"]], parse_math=False)
     ax.invert_yaxis()
     ax.margins(y=0.01)
     ax.legend(frameon=False, loc="lower right", fontsize=10)
@@ -84,7 +84,7 @@ def list_lengths(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _named_bars(ax: Axes, labels: list[str], values: np.ndarray, color: str) -> None:
     places = np.arange(len(labels))
     ax.barh(places, values, height=0.72, color=color)
-    ax.set_yticks(places, labels)
+    ax.set_yticks(places, labels, parse_math=False)
     ax.invert_yaxis()
     ax.margins(y=0.01)
     for place, value in zip(places, values):

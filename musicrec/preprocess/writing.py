@@ -9,12 +9,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from musicrec.dataset import Int32
 from musicrec.errors import DataError, StorageError
 from musicrec.preprocess.checks import first_line
 from musicrec.preprocess.streaming import ListenerCounts, ordered_parts, user_ranges
+from musicrec.progress import progress
 from musicrec.schema import EVENTS, GENRES, ITEMS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _write_events(preprocessed: "Preprocessed", path: Path) -> pa.Table:
     ids = preprocessed.item_ids.to_pyarrow().sort_by("track_id")["track_id"].to_numpy().astype(np.int32)
     listeners = ListenerCounts(ids)
     with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=["listened"]) as writer, \
-            tqdm(total=sum(rows for *_, rows in ranges), desc="events", unit="event", unit_scale=True, disable=None) as bar:
+            progress(title="events", total=sum(rows for *_, rows in ranges), unit="event") as bar:
         for part in ordered_parts(events, ranges):
             listeners.add(part)
             writer.write_table(part.cast(columns), row_group_size=GROUP_ROWS)
@@ -69,7 +69,7 @@ def _write_items(preprocessed: "Preprocessed", ids: Int32, partials: dict[str, P
     listeners, by_genre = (preprocessed.events.get_backend().read_parquet(partials[name]) for name in ("listeners", "genres"))
     columns = ITEMS.arrow if "added_at" in preprocessed.item_columns else ITEMS.required
     with pq.ParquetWriter(partials["items"], columns, compression="zstd") as writer, \
-            tqdm(total=len(ids), desc="items", unit="item", unit_scale=True, disable=None) as bar:
+            progress(title="items", total=len(ids), unit="item") as bar:
         for start in range(0, len(ids), RANGE_ITEMS):
             part = ids[start:start + RANGE_ITEMS]
             table = preprocessed.items_of(listeners, by_genre, int(part[0]), int(part[-1])).to_pyarrow()

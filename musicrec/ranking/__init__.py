@@ -8,7 +8,7 @@ from musicrec.ranking.blender import Blender, fit_blender
 from musicrec.ranking.candidates import Candidates, ModelLists, best_candidates, candidates, first_k, lists_of_models
 from musicrec.ranking.constraints import Constraints, constrained, tail
 from musicrec.ranking.feature_matrix import FeatureColumns, Features, FittedFeatures, columns, feature_matrix
-from musicrec.ranking.ranker import Ranker, RankerSettings, fit_ranker, learnable, load_ranker, tree_count
+from musicrec.ranking.ranker import Ranker, RankerSettings, fit_ranker, learnable, learning_curve, load_ranker, tree_count
 from musicrec.ranking.training import TrainingTable, sampled_users, training_table
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "fit_blender",
     "fit_ranker",
     "learnable",
+    "learning_curve",
     "lists_of_models",
     "load_ranker",
     "sampled_users",

@@ -165,10 +165,31 @@ def tree_count(tables: Sequence[TrainingTable], settings: RankerSettings) -> int
 
     With a single fold every fifth user is held out instead. settings.iterations where one of the two parts is not learnable.
     """
-    early, late = _train_and_validation(learnable(tables))
+    stopped = _stopped_early(tables, settings)
+    return settings.iterations if stopped is None else int(stopped.tree_count_)
+
+
+def learning_curve(tables: Sequence[TrainingTable], settings: RankerSettings) -> pd.DataFrame:
+    """trees, train, validation: the loss (or PFound with YetiRank, where more is better) by number of trees; best: the row of tree_count.
+
+    No rows where tree_count has nothing to learn from or to stop on.
+    """
+    stopped = _stopped_early(tables, settings)
+    if stopped is None:
+        return pd.DataFrame(columns=["trees", "train", "validation", "best"])
+    train, validation = (next(iter(stopped.get_evals_result()[part].values())) for part in ("learn", "validation"))
+    trees = np.arange(1, len(train) + 1)
+    return pd.DataFrame({"trees": trees, "train": train, "validation": validation, "best": trees == stopped.tree_count_})
+
+
+def _stopped_early(tables: Sequence[TrainingTable], settings: RankerSettings) -> CatBoost | None:
+    filled = learnable(tables)
+    if not filled:
+        return None
+    early, late = _train_and_validation(filled)
     if not (early.learnable and late.learnable):
-        return settings.iterations
-    return int(_trained(early, fit_blender([early]), settings, settings.iterations, late).tree_count_)
+        return None
+    return _trained(early, fit_blender([early]), settings, settings.iterations, late)
 
 
 def _train_and_validation(tables: Sequence[TrainingTable]) -> tuple[TrainingTable, TrainingTable]:

@@ -1,6 +1,5 @@
 """Recommendations and candidates as arrays and as DataFrames."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +44,9 @@ class CandidateTable:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def to_pandas(self, titles: Mapping[int, str] | None = None) -> pd.DataFrame:
-        """One row per candidate, best first within a user: user_id, item_id, title (where `titles` are given), score, then all features."""
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per candidate, best first within a user: user_id, item_id, score, then all features."""
         position = np.repeat(np.arange(len(self.user_ids)), np.diff(self.candidates.indptr))
         order = np.lexsort((self.item_ids, -self.scores, position))
-        known = {"user_id": self.user_ids[position][order], "item_id": self.item_ids[order]}
-        if titles is not None:
-            known["title"] = np.array([titles.get(int(item), "") for item in known["item_id"]], object)
-        table = pd.DataFrame({**known, "score": self.scores[order]})
+        table = pd.DataFrame({"user_id": self.user_ids[position][order], "item_id": self.item_ids[order], "score": self.scores[order]})
         return pd.concat([table, pd.DataFrame(self.features[order], columns=list(self.columns.names))], axis=1)

@@ -102,6 +102,11 @@ class TwoStageRecommender:
         return dataclasses.replace(self, state=None)
 
     @property
+    def steps(self) -> int:
+        """The number of parts that `fit` measures."""
+        return len({**self.baselines, **self.models}) + 1
+
+    @property
     def warm_starts(self) -> dict[str, Model]:
         """The models that can start from what was learned here when they are fitted to a later train set, by name."""
         return {name: one.warm_start() for name, one in self.fitted.models.items() if isinstance(one, WarmStarting)}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
@@ -73,8 +72,3 @@ def sha256(path: Path) -> str:
     """The SHA-256 of the file as hexadecimal text. About a second per gigabyte."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def progress_bar(what: str, total: int) -> tqdm:
-    """A progress bar for `total` bytes on stderr, shown on a terminal only."""
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None)

@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from musicrec.errors import ArtifactError
-from musicrec.registry.checking import progress_bar, sha256
+from musicrec.progress import progress
+from musicrec.registry.checking import sha256
 from musicrec.registry.record import MANIFEST, File, Manifest, current, key, manifest
 from musicrec.storage import Storage
 
@@ -36,7 +37,7 @@ def _fetch_one(storage: Storage, run: Manifest, name: str, cache: Path) -> None:
     if not local.exists():
         if not storage.exists(source):
             raise ArtifactError(f"{storage.location}/{source} is missing; publish again or roll back to another run.")
-        with progress_bar(f"fetch {name}", wanted.bytes) as bar:
+        with progress(title=f"fetch {name}", total=wanted.bytes, unit="B") as bar:
             storage.download(source, local, bar.update)
     if record.exists() and record.read_text() == _verified(local, wanted):
         return

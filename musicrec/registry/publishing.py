@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from musicrec.errors import ArtifactError, StorageError
-from musicrec.registry.checking import progress_bar, run_files
+from musicrec.progress import progress
+from musicrec.registry.checking import run_files
 from musicrec.registry.record import MANIFEST, Manifest, RunInfo, complete_runs, current, key, manifest, manifest_text, runs, write_pointer
 from musicrec.storage import Storage
 
@@ -25,7 +26,7 @@ def publish(storage: Storage, folder: Path, info: RunInfo, now: datetime | None 
     text = manifest_text(Manifest(run_id, moment.isoformat(timespec="seconds"), info, files))
     keys = {name: key(run_id, name) for name in files}
     try:
-        with progress_bar(f"publish {run_id}", sum(file.bytes for file in files.values())) as bar:
+        with progress(title=f"publish {run_id}", total=sum(file.bytes for file in files.values()), unit="B") as bar:
             for name, target in keys.items():
                 storage.upload(folder / name, target, bar.update)
         storage.write(key(run_id, MANIFEST), text)

@@ -6,10 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from musicrec.dataset import Int32
 from musicrec.lists import Lists
+from musicrec.progress import progress
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.two_stage import batches
 
@@ -25,7 +25,7 @@ def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, order
     """
     parts = batches(user_ids, recommender.batch_users(batch_memory))
     with threadpool_limits(1, user_api="blas"), \
-            tqdm(total=len(user_ids), desc="recommend", unit="user", unit_scale=True, disable=None) as bar:
+            progress(title="recommend", total=len(user_ids), unit="user") as bar:
         for lists in prefetched(lambda part: recommender.lists(part, k, orders), parts, threads):
             yield lists
             bar.update(len(next(iter(lists.values()))))

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
+from musicrec.progress import progress
 from musicrec.serving.lookup import SEPARATOR
 
 _ROWS = 4_000_000
@@ -70,10 +70,10 @@ def _opened(path: Path, kind: schema.TableSchema) -> pq.ParquetFile:
 
 def _batches(path: Path, kind: schema.TableSchema, columns: tuple[str, ...]) -> Iterator[list[NDArray[Any]]]:
     file = _opened(path, kind)
-    with tqdm(total=file.metadata.num_rows, desc=f"mapping {path.stem}", unit="row", unit_scale=True, disable=None) as progress:
+    with progress(title=f"mapping {path.stem}", total=file.metadata.num_rows, unit="row") as bar:
         for batch in file.iter_batches(_ROWS, columns=list(columns)):
             yield [batch.column(name).to_numpy(zero_copy_only=False) for name in columns]
-            progress.update(batch.num_rows)
+            bar.update(batch.num_rows)
 
 
 def _grouped(path: Path, into: Path, kind: schema.TableSchema, key: str, columns: dict[str, type[np.generic]]) -> None:

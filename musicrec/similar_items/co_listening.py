@@ -4,11 +4,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm import tqdm
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
 from musicrec.models.sparse_top_k import diagonal, sparse_top_k
+from musicrec.progress import progress
 
 ROWS_PER_STEP = 1 << 16
 
@@ -27,7 +27,7 @@ def co_listening(train: TrainSet, k: int, shrinkage: float, *,
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
     tracks.data /= column_norms[tracks.indices].astype(np.float32)
     own, (items, scores) = diagonal(len(whole)), empty(len(whole), k)
-    for start in tqdm(range(0, len(whole), ROWS_PER_STEP), desc="co-listening", disable=None if len(whole) > ROWS_PER_STEP else True):
+    for start in progress(range(0, len(whole), ROWS_PER_STEP), "co-listening"):
         rows = slice(start, start + ROWS_PER_STEP)
         items[rows], scores[rows] = sparse_top_k(listeners[rows], tracks, own[rows], k, row_norms=row_norms[rows],
                                                    column_shrinkage=shrinkage / column_norms)

@@ -2,9 +2,9 @@
 
 import faiss
 import numpy as np
-from tqdm import tqdm
 
 from musicrec.dataset import Float32, Int32
+from musicrec.progress import progress
 
 EXACT_BELOW = 30_000
 # The inverted file is searched in as many cells as a sample of rows needs for this recall of the exact neighbors.
@@ -32,7 +32,7 @@ def nearest(vectors: Float32, k: int, *, rows: Int32 | None = None, seed: int = 
     wanted, m = min(k + 1, n), len(queries)
     index = _flat(points) if n < EXACT_BELOW else _inverted_file(points, wanted, seed)
     cosines, found = np.empty((m, wanted), np.float32), np.empty((m, wanted), np.int64)
-    for start in tqdm(range(0, m, ROWS_PER_STEP), desc="nearest items", disable=None if m > ROWS_PER_STEP else True):
+    for start in progress(range(0, m, ROWS_PER_STEP), "nearest items"):
         part = slice(start, start + ROWS_PER_STEP)
         cosines[part], found[part] = index.search(points[queries[part]], wanted)
     return _without_self(queries, found, cosines, k)

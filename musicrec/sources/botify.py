@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from musicrec.progress import progress
 from musicrec.sources.importing import Import
 from musicrec.sources.lines import blocks, files_of
 from musicrec.sources.raw import RawTables
@@ -45,7 +44,7 @@ class Botify:
         files = [(path, _PLAYS) for path in files_of(folder, self.plays)]
         files += [(path, _TRACKS) for pattern in (self.names, f"{self.names}.gz") for path in sorted(folder.rglob(pattern))]
         with Import(Path(self.work)) as logs:
-            for path, query in tqdm(files, desc="reading logs", unit=" files", disable=None, leave=False):
+            for path, query in progress(files, "reading logs", unit=" files"):
                 for block in blocks(path):
                     logs.add(path, block, query)
             return logs.tables(connection)

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from musicrec.errors import SchemaError, SourceError
+from musicrec.progress import progress
 from musicrec.sources.importing import Import
 from musicrec.sources.lines import files_of
 from musicrec.sources.raw import RawTables
@@ -50,7 +50,7 @@ class Columns:
         and SchemaError for a missing column.
         """
         with Import(Path(self.work)) as logs:
-            for path in tqdm(files_of(Path(self.folder), self.plays), desc="reading logs", unit=" files", disable=None, leave=False):
+            for path in progress(files_of(Path(self.folder), self.plays), "reading logs", unit=" files"):
                 invalid: list[tuple[int, str | None]] = []
                 number = 1 if path.suffix == ".parquet" else 2
                 for batch in self._batches(path, invalid):

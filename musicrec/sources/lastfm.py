@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from musicrec.progress import progress
 from musicrec.sources.importing import Import
 from musicrec.sources.lines import blocks, files_of
 from musicrec.sources.raw import RawTables
@@ -35,7 +34,7 @@ class Lastfm:
         Raises SourceError when more than 0.1 % of the lines are unreadable, for a folder without logs and for a truncated file.
         """
         with Import(Path(self.work)) as logs:
-            for path in tqdm(files_of(Path(self.folder), self.plays), desc="reading logs", unit=" files", disable=None, leave=False):
+            for path in progress(files_of(Path(self.folder), self.plays), "reading logs", unit=" files"):
                 for block in blocks(path):
                     logs.add(path, block, _PLAYS)
             return logs.tables(connection)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from musicrec.errors import SourceError
+from musicrec.progress import progress
 from musicrec.schema import EARLIEST, LARGEST_ID, LATEST, TableSchema, check
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -68,7 +68,7 @@ def check_unique(file: pq.ParquetFile, path: Path, column: str) -> None:
 
 
 def _batches(file: pq.ParquetFile, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with tqdm(total=file.metadata.num_rows, desc=f"check {path.name}", unit=" rows", unit_scale=True, disable=None, leave=False) as bar:
+    with progress(title=f"check {path.name}", total=file.metadata.num_rows, unit=" rows") as bar:
         try:
             for batch in file.iter_batches(1 << 20, columns=columns):
                 yield batch

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from musicrec.evaluation.significance import sign_flip_p
+from musicrec.progress import progress
 from musicrec.tuning.objectives import Evaluated
 
 SIGNIFICANCE = 0.05
@@ -47,7 +47,7 @@ def confirmation(evaluated: Evaluated, best: dict[str, Any], before: dict[str, A
     if folds < 2 or best == before:
         return None
     found = [pd.concat([evaluated(values, place) for place in range(folds - 1)]).groupby(level=0).mean()
-             for values in tqdm([best, before], "confirm", disable=None)]
+             for values in progress([best, before], "confirm")]
     if not len(found[0]):
         return None
     return Confirmation(float(found[0].mean()), float(found[1].mean()), sign_flip_p((found[0] - found[1]).to_numpy()), folds - 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from tqdm import tqdm
 
+from musicrec.progress import progress
 from musicrec.tuning.spaces import Space, drawn, within
 
 Objective = Callable[[dict[str, Any]], float]
@@ -66,7 +66,7 @@ def tuned(section: str, space: Space, present: dict[str, Any], objective: Object
     study = study_of(section, file, seed + (0 if not file.exists() else len(study_of(section, file, seed).trials)))
     if not study.trials and within(space, present):
         study.enqueue_trial(before)
-    with tqdm(desc=f"tune {section}", unit="trial", disable=None) as bar:
+    with progress(title=f"tune {section}", unit="trial") as bar:
         def limited(count: int | None, timeout: float | None) -> None:
             study.optimize(lambda trial: objective(drawn(trial, space)), n_trials=count, timeout=timeout,
                            callbacks=[lambda _, __: bar.update(1) and None])

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from musicrec.datasets.sample.catalog import DAYS, N_SCENES, N_VIBES, Floats, Ints, Tracks
+from musicrec.progress import progress
 
 FIXED_USER = 617032
 N_USERS, N_LISTENS, MAX_USER_ID = 3000, 250_000, 1_374_582
@@ -70,7 +70,7 @@ def interactions(tracks: Tracks, people: Users, rng: np.random.Generator) -> pa.
     order = np.argsort(tracks.album, kind="stable")
     albums = np.split(order, np.flatnonzero(np.diff(tracks.album[order])) + 1)
     days, chosen = [], []
-    for user in tqdm(range(N_USERS), desc="listening", unit=" users", disable=None, leave=False):
+    for user in progress(range(N_USERS), "listening", unit=" users"):
         day = _session_days(rng, people, user)
         days.append(day)
         chosen.append(_played_tracks(rng, tracks, people, user, day, near, phase, albums))

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from musicrec.datasets.generated import INDEX, writers
 from musicrec.datasets.synthetic import figures
@@ -18,6 +17,7 @@ from musicrec.datasets.synthetic.labels import tables
 from musicrec.datasets.synthetic.listening import listens
 from musicrec.datasets.synthetic.play_slots import PlaySlots
 from musicrec.datasets.synthetic.users import GeneratedUsers, generated_users, part_bounds
+from musicrec.progress import progress
 
 _LISTENS_PER_PART, _THREADS, _ROW_GROUP = 7_000_000, 2, 1 << 20
 _MICROSECONDS_PER_DAY = 86_400_000_000
@@ -40,7 +40,7 @@ def write(folder: Path, scale: float, seed: int = 0, order: str = "id") -> int:
         made, users = catalog(n_users, n_events, rng), generated_users(n_users, n_parts, rng)
         for file, table in zip((tracks, names), tables(made, rng)):
             file.write_table(table.cast(file.schema.remove_metadata()))
-        with tqdm(total=n_events, desc="listens", unit=" rows", unit_scale=True, disable=None) as bar:
+        with progress(title="listens", total=n_events, unit=" rows") as bar:
             for table in _parts(made, users, PlaySlots(made, n_users, n_parts, rng), n_parts, seed, order):
                 interactions.write_table(table, row_group_size=_ROW_GROUP)
                 bar.update(table.num_rows)
