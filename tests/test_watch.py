@@ -102,7 +102,7 @@ def test_a_run_whose_builder_was_killed_is_taken_up_later(tmp_path: Path) -> Non
         def kill() -> None:
             while not killing.is_set():
                 for status in Path("/proc").glob("[0-9]*/stat"):
-                    with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError, ValueError, IndexError):
                         if int(status.read_text().rpartition(")")[2].split()[1]) == service:
                             os.kill(int(status.parent.name), signal.SIGKILL)
 
