@@ -2,8 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
-# Further versions of Python on which `make test` runs the fast tests, where they are found. `make test PYTHONS=` leaves them out.
-PYTHONS := 3.12 3.13
+# Further versions of Python on which `make test` runs the fast tests, where they are found: make test PYTHONS="3.12 3.13"
+PYTHONS :=
 PY := $(VENV)/bin/python
 MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
@@ -14,7 +14,7 @@ help: ## list the commands
 demo: $(VENV)/run.stamp ## the whole path: sample logs, notebook, artifacts, three services, seven questions
 	@$(MUSICREC) demo
 
-test: $(VENV)/dev.stamp ## lint, types, import rules and all tests; on 3.12 and 3.13 the fast ones, where these are found
+test: $(VENV)/dev.stamp ## [PYTHONS="3.12 3.13"]: lint, types, import rules and all tests; with further Pythons the fast ones
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports

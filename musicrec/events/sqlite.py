@@ -5,7 +5,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -57,10 +57,14 @@ class SqliteStore:
         if "://" in path:
             raise EventStoreError("[events] path is the address of a server, but store is sqlite; set store = redis, or path to a file.")
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
-        with self._store_errors("opened"):
+        with self._store_errors("opened"), ExitStack() as opened:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer, self._reader = self._connection(), self._connection()
+            self._writer, self._reader = (opened.enter_context(closing(self._connection())) for _ in range(2))
+            for connection in (self._writer, self._reader):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
             self._writer.executescript(_TABLES)
+            opened.pop_all()
         self._latest_time = 0
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
 
@@ -98,10 +102,7 @@ class SqliteStore:
         self._reader.close()
 
     def _connection(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
+        return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
     def _write(self, rows: Sequence[Play | Impression]) -> None:
         plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])

@@ -1,7 +1,8 @@
 """One Optuna study per section. Trials are stored in SQLite, so that a study can be stopped and continued later."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,17 @@ class Tuned:
         return "\n".join([comment, *(f"# {line}" if refuted else line for line in values)])
 
 
-def study_of(section: str, file: Path, seed: int) -> optuna.Study:
-    """The study of `section` in the SQLite file, created when missing."""
+@contextmanager
+def study_of(section: str, file: Path, seed: int) -> Iterator[optuna.Study]:
+    """The study of `section` in the SQLite file, created when missing; the file is closed when the block ends."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(study_name=section, storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True,
-                               sampler=optuna.samplers.TPESampler(seed=seed))
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+    try:
+        yield optuna.create_study(study_name=section, storage=storage, direction="maximize", load_if_exists=True,
+                                  sampler=optuna.samplers.TPESampler(seed=seed))
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def tuned(section: str, space: Space, present: dict[str, Any], objective: Objective, file: Path, seconds: float,
@@ -62,8 +69,16 @@ def tuned(section: str, space: Space, present: dict[str, Any], objective: Object
     present: the current values. A new study begins with them where they are in `space`; otherwise they are evaluated as well, so that
     the result is never worse than they are.
     """
+    with study_of(section, file, seed) as study:
+        made = len(study.trials)
+    # Another seed, so that a study that goes on does not draw the same values again.
+    with study_of(section, file, seed + made) as study:
+        return _tuned(study, section, space, present, objective, seconds, trials)
+
+
+def _tuned(study: optuna.Study, section: str, space: Space, present: dict[str, Any], objective: Objective, seconds: float,
+           trials: int | None) -> Tuned:
     before = {key: present[key] for key in space}
-    study = study_of(section, file, seed + (0 if not file.exists() else len(study_of(section, file, seed).trials)))
     if not study.trials and within(space, present):
         study.enqueue_trial(before)
     with progress(title=f"tune {section}", unit="trial") as bar:
