@@ -59,7 +59,7 @@ wheel: $(VENV)/dev.stamp ## build the package into dist/
 	@$(PY) -m build
 
 clean: ## remove what was made: sample, artifacts, work, caches and logs; .venv and downloaded logs stay
-	rm -rf data/sample artifacts work var site dist catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf data/sample artifacts work var site dist catboost_info test_service.log .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A stamp is as new as the packages it stands for: a second run finds nothing to do.

@@ -45,7 +45,7 @@ def facts(folder: Path, scale: float) -> pd.DataFrame:
             rows += _whole(engine)
     table = pd.DataFrame(rows, columns=["figure", "published", "made", "tolerance"])
     gap = (table["made"] - table["published"]).abs()
-    # A count of one more or less is no difference; shares, which lie under 1, are judged by tolerance alone.
+    # A count of one more or less is no difference; shares, which lie under 1, are compared by tolerance alone.
     table["within"] = (gap <= table["tolerance"] * table["published"]) | (table["published"] > 1) & (gap < 1)
     return table
 

@@ -73,7 +73,7 @@ class Exploration:
         return pd.DataFrame({"rank": ranks, "plays": self.of_item["plays"].to_numpy()[ranks - 1]})
 
     def lorenz(self) -> pd.DataFrame:
-        """share_of_tracks, share_of_plays: from the least to the most played, tracks of the catalogue without plays included, 201 rows."""
+        """share_of_tracks, share_of_plays: from the least to the most played, tracks of the catalog without plays included, 201 rows."""
         silent = int(self.never_played()["tracks"].iloc[0]) - len(self.of_item)
         plays = np.concatenate([[0], np.zeros(max(silent, 0)), self.of_item["plays"].to_numpy()[::-1]])
         cumulated = np.cumsum(plays) / max(plays.sum(), 1)
@@ -100,7 +100,7 @@ class Exploration:
         return table.sort_values(["plays", "genre"], ascending=[False, True], ignore_index=True).head(n)
 
     def never_played(self) -> pd.DataFrame:
-        """tracks (in the catalogue), played, never_played, share (never played): one row."""
+        """tracks (in the catalog), played, never_played, share (never played): one row."""
         tracks, played = int(self.items.count().to_pyarrow().as_py()), len(self.of_item)
         share = 1 - played / max(tracks, 1)
         return pd.DataFrame({"tracks": [tracks], "played": [played], "never_played": [tracks - played], "share": [share]})

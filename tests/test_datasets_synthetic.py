@@ -166,12 +166,12 @@ def test_taste_can_be_learned(by_id: Path) -> None:
     rng = np.random.default_rng(0)
     held, shape = rng.random(len(table)) < 0.1, (len(users), len(items))
     seen = sparse.csr_matrix((np.ones((~held).sum(), np.float32), (row[~held], column[~held])), shape=shape)
-    judged = rng.choice(len(users), 200, replace=False)
+    sampled = rng.choice(len(users), 200, replace=False)
     popularity = np.asarray(seen.sum(axis=0)).ravel()
     weighted = seen.multiply(1 / np.sqrt(popularity + 1)).tocsr()
-    shared = ((weighted[judged] @ weighted.T).tocsr() @ weighted).toarray()
-    future = sparse.csr_matrix((np.ones(held.sum(), np.float32), (row[held], column[held])), shape=shape)[judged].toarray()
-    played = seen[judged].toarray() > 0
+    shared = ((weighted[sampled] @ weighted.T).tocsr() @ weighted).toarray()
+    future = sparse.csr_matrix((np.ones(held.sum(), np.float32), (row[held], column[held])), shape=shape)[sampled].toarray()
+    played = seen[sampled].toarray() > 0
 
     def hits(scores: np.ndarray) -> float:
         top = np.argpartition(-np.where(played, -np.inf, scores), 10, axis=1)[:, :10]

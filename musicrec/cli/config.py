@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from musicrec import settings
-from musicrec.cli.options import Config, artifacts
+from musicrec.cli.options import Config
 from musicrec.project import add_missing
 from musicrec.settings import Settings
+from musicrec.storage import artifacts_storage
 
 app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the files of a new project folder.", rich_markup_mode=None)
 
@@ -34,7 +35,7 @@ def check(config: Config = None) -> None:
 
     chosen = settings.load(config)
     workspace(chosen)
-    place = artifacts(chosen)
+    place = artifacts_storage(chosen)
     place.preflight()
     logs = "there" if chosen.data.folder.is_dir() else "not there; name the folder with the logs in [data] folder"
     print(f"{chosen.path}: every key is known and every value in its range; {place.location} can be written.")

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from musicrec import registry, settings
-from musicrec.cli.options import Data, Out, artifacts, environment
+from musicrec.cli.options import Data, Out, environment
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import MusicRecError, NotebookError, SourceError
 from musicrec.files import replaced
 from musicrec.project import shipped
 from musicrec.settings import Settings
+from musicrec.storage import artifacts_storage
 
 NOTEBOOK = Path("recommendations.ipynb")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def _write(notebook: Any, path: Path) -> None:
 
 def _current_run(configured: Settings) -> str | None:
     with contextlib.suppress(MusicRecError):
-        return registry.current(artifacts(configured)).run_id
+        return registry.current(artifacts_storage(configured)).run_id
     return None
 
 

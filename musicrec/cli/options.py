@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from musicrec.settings import Settings, s3_environment
 from musicrec.settings.presets import PRESETS, Preset
-from musicrec.storage import Storage, storage
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file. [default: config.ini]")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder with the logs. [default: [data] folder]")]
@@ -21,8 +19,3 @@ def environment(*, data: Path | None = None, source: str | None = None, test_sta
     options = {"MUSICREC_DATA_FOLDER": data, "MUSICREC_DATA_SOURCE": source, "MUSICREC_SPLIT_TEST_START": test_start,
                "MUSICREC_ARTIFACTS_LOCATION": out}
     return {**PRESETS[preset or "standard"], **os.environ, **{name: str(value) for name, value in options.items() if value is not None}}
-
-
-def artifacts(settings: Settings) -> Storage:
-    """The storage at [artifacts] location, with the S3 secrets of .env and the environment."""
-    return storage(settings.artifacts.location, s3_environment(settings.path))

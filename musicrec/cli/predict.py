@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec.cli.options import Config, artifacts
+from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import DataError
+from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
     from musicrec.recommender import TwoStageRecommender
@@ -46,7 +47,7 @@ def published_recommender(chosen: "Settings", run_id: str | None = None) -> "Two
     from musicrec.recommender import TwoStageRecommender
     from musicrec.registry import RECOMMENDER
 
-    place = artifacts(chosen)
+    place = artifacts_storage(chosen)
     run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
     names = [name for name in run.files if name.startswith(f"{RECOMMENDER}/")] or [f"{RECOMMENDER}/{RECOMMENDER}.json"]
     return TwoStageRecommender.load(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from musicrec import registry, settings
-from musicrec.cli.options import Config, artifacts
+from musicrec.cli.options import Config
 from musicrec.registry import Manifest
-from musicrec.storage import Storage
+from musicrec.storage import Storage, artifacts_storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ _COLUMNS = ("model", "precision@10", "recall@10", "ndcg@10", "coverage@10", "art
 @app.command("list")
 def list_runs(config: Config = None) -> None:
     """All whole runs, the latest last; * marks the current one."""
-    place = artifacts(settings.load(config))
+    place = artifacts_storage(settings.load(config))
     current, whole = registry.current(place).run_id, registry.complete_runs(place)
     for run in whole:
         size, published = sum(file.bytes for file in run.files.values()), run.info.metrics.get("published", "")
@@ -39,7 +39,7 @@ def show(run_id: RunId = None,
          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows, findings about the logs, files.")] = False,
          config: Config = None) -> None:
     """What was published and why, how good it is, on what it was trained and evaluated."""
-    run = _run(artifacts(settings.load(config)), run_id)
+    run = _run(artifacts_storage(settings.load(config)), run_id)
     print(summary(run, rows=None if verbose else 5))
     if verbose:
         print("\nFindings about the logs:")
@@ -52,7 +52,7 @@ def show(run_id: RunId = None,
 @app.command()
 def check(run_id: RunId = None, config: Config = None) -> None:
     """Can the place be written, and is every byte of the run what was published?"""
-    place = artifacts(settings.load(config))
+    place = artifacts_storage(settings.load(config))
     place.preflight()
     run = _run(place, run_id)
     # A folder of its own, so that nothing is trusted because it was read before.
@@ -68,7 +68,7 @@ def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
          config: Config = None) -> None:
     """What changed from one run to another: quality, coverage, lists, items, settings."""
     chosen = settings.load(config)
-    place = artifacts(chosen)
+    place = artifacts_storage(chosen)
     runs = [_run(place, before), _run(place, after)]
     for name in ("published", "trained_until"):
         print(f"{name:<24} {' -> '.join(str(run.info.metrics.get(name, '-')) for run in runs)}")
@@ -84,7 +84,7 @@ def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
 @app.command()
 def rollback(run_id: Annotated[str, typer.Argument(help="Id of the run to go back to.")], config: Config = None) -> None:
     """Make another run the current one."""
-    place = artifacts(settings.load(config))
+    place = artifacts_storage(settings.load(config))
     registry.rollback(place, run_id)
     print(f"{run_id} is the current run at {place.location}; services take it up within [service] poll_s seconds.")
 
@@ -94,7 +94,7 @@ def prune(keep: Annotated[int, typer.Option(help="How many of the latest runs st
           dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
           config: Config = None) -> None:
     """Remove old runs; the current one stays."""
-    removed = registry.prune(artifacts(settings.load(config)), keep, dry_run)
+    removed = registry.prune(artifacts_storage(settings.load(config)), keep, dry_run)
     print(f"{'Would remove' if dry_run else 'Removed'} {', '.join(removed) or 'nothing'}.")
 
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec.cli.options import Config, Data, Out, artifacts, environment
+from musicrec.cli.options import Config, Data, Out, environment
 from musicrec.cli.stopping import stoppable
 from musicrec.settings.presets import Preset
+from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def train(data: Data = None,
     chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
     with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
         result = pipeline.run(chosen)
-    print(f"\n{summary(registry.manifest(artifacts(chosen), result.run_id), rows=None if verbose else 5)}\n")
+    print(f"\n{summary(registry.manifest(artifacts_storage(chosen), result.run_id), rows=None if verbose else 5)}\n")
     if verbose:
         print(result.stages.to_string(index=False, float_format="{:,.2f}".format), end="\n\n")
     print(_costs(result.stages))

@@ -11,8 +11,7 @@ from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Workspace
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.registry import Manifest, RunInfo
-from musicrec.settings import s3_environment
-from musicrec.storage import storage
+from musicrec.storage import artifacts_storage
 
 
 def singles(evaluator: Evaluator) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
     made: the recommender that the lists come from. Raises StorageError when the storage refuses and ArtifactError when a stage before
     this one has not run.
     """
-    place = artifacts_storage(work)
+    place = artifacts_storage(work.settings)
     place.preflight()
     last = int(made.fitted.train.last_played.max())
     told = {**measured, "trained_until": str(moment(last))}
@@ -55,9 +54,4 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
 
 def current_manifest(work: Workspace) -> Manifest:
     """The manifest of the run that services load. Raises ArtifactError when nothing is published."""
-    return registry.current(artifacts_storage(work))
-
-
-def artifacts_storage(work: Workspace) -> Any:
-    """The storage that [artifacts] location names, with the S3 secrets of the environment."""
-    return storage(work.settings.artifacts.location, s3_environment(work.settings.path))
+    return registry.current(artifacts_storage(work.settings))

@@ -16,6 +16,7 @@ from musicrec.serving.schemas import K_NAMES, WHOLE, Parameters
 
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
+_ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 
 P = TypeVar("P", bound=Parameters)
 
@@ -117,8 +118,10 @@ def _query(text: str) -> dict[str, str]:
 
 async def _body(request: Request) -> bytes:
     # A client that stops in the middle would otherwise keep its request, and a service that is told to stop, for ever.
+    # Most requests announce no body, and need no timer.
+    announced = any(name in _ANNOUNCES_BODY for name, _ in request.scope["headers"])
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(BODY_S if announced else None):
             return await _received(request)
     except TimeoutError:
         raise _bad_body(f"the body did not arrive within {BODY_S:g} seconds") from None

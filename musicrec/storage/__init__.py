@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from musicrec.errors import StorageError
+from musicrec.settings import Settings, s3_environment
 from musicrec.storage.local import LocalStorage
 from musicrec.storage.protocol import SMALL_BYTES, Storage
 from musicrec.storage.s3 import S3Storage
 
-__all__ = ["SMALL_BYTES", "STORAGES", "Storage", "storage"]
+__all__ = ["SMALL_BYTES", "STORAGES", "Storage", "artifacts_storage", "storage"]
 
 STORAGES: dict[str, type[Storage]] = {
     "folder": LocalStorage,
@@ -29,3 +30,8 @@ def storage(location: str, environment: Mapping[str, str]) -> Storage:
         raise StorageError(f"[artifacts] location starts with {scheme}://; use a folder or "
                            f"{', '.join(f'{name}://' for name in STORAGES if name != 'folder')}.")
     return kind.at(location, environment)
+
+
+def artifacts_storage(settings: Settings) -> Storage:
+    """The storage at [artifacts] location, with the S3 secrets of .env and the environment."""
+    return storage(settings.artifacts.location, s3_environment(settings.path))
