@@ -109,6 +109,10 @@ RAW_INTERACTIONS = TableSchema("interactions", (
     Column("started_at", _DAY, "when the play began"),
     Column("played_share", _F32, "share of the track that was played, 0..1", optional=True),
 ))
+KEYS = TableSchema("keys", (
+    Column("key", _TEXT, "the user or track as the owner of the logs writes it"),
+    Column("id", _I32, "the id that stands for it in all other tables and never changes its meaning"),
+))
 ITEMS = TableSchema("items", (
     Column("item_id", _I32, "identity of the track"),
     Column("name", _TEXT, "title"),

@@ -1,0 +1,125 @@
+"""Keys: users and tracks as the owner of the logs writes them, and the stable int32 ids by which everything else knows them.
+
+A table of keys only grows: a key keeps its id in every later run, so that stored plays, exports and lists go on meaning the same people
+and tracks. In logs of whole numbers a key is its own id.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from musicrec.errors import ArtifactError
+from musicrec.files import write_parquet
+from musicrec.schema import KEYS, LARGEST_ID, check
+
+_WHOLE = "^(0|[1-9][0-9]{0,18})$"
+_LARGEST_WHOLE = str(2**63 - 1)
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """Keys (Arrow strings, each once) and their ids (int32, each once), aligned. A first import begins with an empty table.
+
+    >>> table = KeyTable().extended(["bob", "alice"])
+    >>> table.extended(["aaron", "bob"]).ids_of(["alice", "aaron", "nobody"]).tolist()
+    [0, 2, -1]
+    """
+
+    keys: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every key is its id, written as a decimal number."""
+        return bool((_whole_numbers(self.keys) == self.ids).all())
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether every key is a whole number below 2^63, so that answers can give keys as JSON numbers."""
+        return bool((_whole_numbers(self.keys) >= 0).all())
+
+    def extended(self, keys: Iterable[str | None]) -> "KeyTable":
+        """This table, and behind it those of `keys` (Arrow or Python text) that it lacks, in alphabetical order; nulls are left out.
+
+        Where at least half of the table's keys are whole numbers below 2^63 (for an empty table: half of `keys`), a whole number is its
+        own id if that is below 2^31 and free, and other keys take the highest free ids. Otherwise all take the lowest free ids.
+        Cost: about a second for a million keys.
+        """
+        new = _distinct(keys)
+        new = new.filter(pc.invert(pc.is_in(new, self.keys)))
+        new = new.take(pc.sort_indices(new))
+        numbers = _whole_numbers(new)
+        known = _whole_numbers(self.keys) if len(self) else numbers
+        ids = np.full(len(new), -1)
+        free = np.arange(len(self) + 2 * len(new))
+        if 2 * int((known >= 0).sum()) >= len(known):
+            ids = np.where((numbers > LARGEST_ID) | np.isin(numbers, self.ids), -1, numbers)
+            free = LARGEST_ID - free
+        ids[ids < 0] = free[~np.isin(free, np.concatenate((self.ids, ids)))][: int((ids < 0).sum())]
+        return KeyTable(pa.concat_arrays([self.keys, new]), np.concatenate((self.ids, ids.astype(np.int32))))
+
+    def ids_of(self, keys: Iterable[str | None]) -> NDArray[np.int32]:
+        """The id of each key, int32; -1 for null and for a key that the table lacks."""
+        places = pc.index_in(_strings(keys), self.keys)
+        found = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+        return np.where(found >= 0, np.append(self.ids, np.int32(-1))[found], np.int32(-1))
+
+    def check_extends(self, earlier: "KeyTable", name: str) -> None:
+        """Raise ArtifactError when a key of `earlier` is missing here or has another id: `name` would change its meaning."""
+        now = self.ids_of(earlier.keys)
+        changed = np.flatnonzero(now != earlier.ids)
+        if len(changed):
+            at = int(changed[0])
+            means = "is missing" if now[at] < 0 else f"has id {now[at]}"
+            raise ArtifactError(f"{name}: key {earlier.keys[at].as_py()!r} {means} and has id {earlier.ids[at]} in the current run, so "
+                                "stored plays would change their owner; publish these logs at another [artifacts] location.")
+
+    def write(self, path: Path) -> None:
+        """Write the table to a parquet file of schema KEYS, by ascending id."""
+        order = np.argsort(self.ids)
+        write_parquet(pa.table({"key": self.keys.take(pa.array(order)), "id": self.ids[order]}), path)
+
+
+def read_keys(path: Path) -> KeyTable:
+    """The table in a parquet file. Raises ArtifactError for a file that is damaged or holds a key or an id twice, or a negative id."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as cause:
+        raise ArtifactError(f"{path} is not a readable parquet file: {' '.join(str(cause).split())[:120]}.") from None
+    check(table, KEYS, str(path))
+    keys, ids = _strings(table["key"]), table["id"].to_numpy().astype(np.int64)
+    if keys.null_count or len(pc.unique(keys)) != len(keys) or len(np.unique(ids)) != len(ids) or (ids < 0).any():
+        raise ArtifactError(f"{path} holds a key or an id twice, an empty key, or a negative id; publish the run again.")
+    return KeyTable(keys, ids.astype(np.int32))
+
+
+def identity_keys(ids: NDArray[np.int32]) -> KeyTable:
+    """The table of whole-number logs: every id is the number that the logs have."""
+    return KeyTable(pa.array(ids).cast(pa.string()), ids)
+
+
+def _strings(keys: Iterable[str | None]) -> pa.Array:
+    array = keys if isinstance(keys, pa.Array | pa.ChunkedArray) else pa.array(list(keys), pa.string())
+    array = array.cast(pa.string())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _distinct(keys: Iterable[str | None]) -> pa.Array:
+    return pc.drop_null(pc.unique(_strings(keys)))
+
+
+def _whole_numbers(keys: pa.Array) -> NDArray[np.int64]:
+    """The whole number that a key is, -1 where it is none or 2^63 or more."""
+    fits = pc.match_substring_regex(keys, _WHOLE)
+    fits = pc.and_(fits, pc.or_(pc.less(pc.binary_length(keys), len(_LARGEST_WHOLE)), pc.less_equal(keys, _LARGEST_WHOLE)))
+    return cast(NDArray[np.int64], pc.if_else(fits, keys, "-1").cast(pa.int64()).to_numpy(zero_copy_only=False).copy())
