@@ -5,7 +5,7 @@ and tracks. In logs of whole numbers a key is its own id.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +19,7 @@ from musicrec.errors import ArtifactError
 from musicrec.files import write_parquet
 from musicrec.schema import KEYS, LARGEST_ID, check
 
+KEY_FILES = {kind: f"{kind}_keys.parquet" for kind in ("user", "item", "artist", "album", "genre")}
 _WHOLE = "^(0|[1-9][0-9]{0,18})$"
 _LARGEST_WHOLE = str(2**63 - 1)
 
@@ -74,6 +75,34 @@ class KeyTable:
         found = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
         return np.where(found >= 0, np.append(self.ids, np.int32(-1))[found], np.int32(-1))
 
+    def joined(self, other: "KeyTable", kind: str) -> "KeyTable":
+        """This table and behind it the rest of `other`. Raises ArtifactError when a key or an id means two different things.
+
+        >>> KeyTable().extended(["alice"]).joined(identity_keys(np.array([0], np.int32)), "user")
+        Traceback (most recent call last):
+        musicrec.errors.ArtifactError: user 0 of these logs is 'alice' in the current run; publish them at another [artifacts] location.
+        """
+        known = self.ids_of(other.keys)
+        wrong = np.where(known < 0, np.isin(other.ids, self.ids), known != other.ids)
+        if wrong.any():
+            taken = other.ids[wrong][:1]
+            key = self.keys.take(pc.index_in(pa.array(taken), pa.array(self.ids)))[0].as_py()
+            raise ArtifactError(f"{kind} {taken[0]} of these logs is {key!r} in the current run; "
+                                "publish them at another [artifacts] location.")
+        rest = known < 0
+        return KeyTable(pa.concat_arrays([self.keys, other.keys.filter(pa.array(rest))]), np.concatenate((self.ids, other.ids[rest])))
+
+    def canonical(self, keys: Iterable[str | None]) -> pa.Array:
+        """`keys`, with each that is no key but the id of one replaced by that one.
+
+        >>> KeyTable().extended(["alice", "bob"]).canonical(["bob", "0", "eve"]).to_pylist()
+        ['bob', 'alice', 'eve']
+        """
+        given = _strings(keys)
+        ids = pa.array(self.ids).cast(pa.string())
+        by_id = self.keys.take(pc.index_in(given, ids))
+        return pc.if_else(pc.or_(pc.is_in(given, self.keys), pc.is_null(by_id)), given, by_id)
+
     def check_extends(self, earlier: "KeyTable", name: str) -> None:
         """Raise ArtifactError when a key of `earlier` is missing here or has another id: `name` would change its meaning."""
         now = self.ids_of(earlier.keys)
@@ -101,6 +130,37 @@ def read_keys(path: Path) -> KeyTable:
     if keys.null_count or len(pc.unique(keys)) != len(keys) or len(np.unique(ids)) != len(ids) or (ids < 0).any():
         raise ArtifactError(f"{path} holds a key or an id twice, an empty key, or a negative id; publish the run again.")
     return KeyTable(keys, ids.astype(np.int32))
+
+
+@dataclass(frozen=True)
+class RunKeys:
+    """The tables of keys of one run: users and items, and of the names of artists, albums and genres, which have ids of their own."""
+
+    user: KeyTable = KeyTable()
+    item: KeyTable = KeyTable()
+    artist: KeyTable = KeyTable()
+    album: KeyTable = KeyTable()
+    genre: KeyTable = KeyTable()
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunKeys":
+        """The tables in the files of `folder`, empty where it has none. Raises ArtifactError for a damaged one."""
+        paths = {kind: folder / KEY_FILES[kind] for kind in KEY_FILES}
+        return cls(**{kind: read_keys(path) for kind, path in paths.items() if path.is_file()})
+
+    def write(self, folder: Path) -> None:
+        """Write all tables into `folder`."""
+        for kind, name in KEY_FILES.items():
+            getattr(self, kind).write(folder / name)
+
+    def extended(self, kind: str, keys: Iterable[str | None]) -> "RunKeys":
+        """These tables, with that of `kind` extended by `keys`."""
+        return replace(self, **{kind: getattr(self, kind).extended(keys)})
+
+    def check_extends(self, earlier: "RunKeys") -> None:
+        """Raise ArtifactError when a user or item of `earlier` would change its meaning."""
+        for kind in ("user", "item"):
+            getattr(self, kind).check_extends(getattr(earlier, kind), f"{kind} keys")
 
 
 def identity_keys(ids: NDArray[np.int32]) -> KeyTable:

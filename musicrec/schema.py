@@ -1,7 +1,7 @@
 """The tables that musicrec reads and writes: their columns, types and meanings.
 
 >>> EVENTS.names
-('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share')
+('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share', 'feedback', 'num_users_norm')
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
     "integers": pt.is_integer,
     "numbers": lambda t: pt.is_floating(t) or pt.is_integer(t),
-    "text": lambda t: pt.is_string(t) or pt.is_large_string(t),
+    "text": lambda t: pt.is_string(t) or pt.is_large_string(t) or pt.is_string_view(t),
     "timestamps": lambda t: pt.is_timestamp(t) or pt.is_date(t),
     "lists of integers": lambda t: _is_list_of(t, pt.is_integer),
     "lists of text": lambda t: _is_list_of(t, _FAMILIES["text"]),
@@ -83,6 +83,8 @@ def check(table: pa.Table | pa.Schema, schema: TableSchema, name: str) -> None:
                 continue
             raise SchemaError(f"{name} has no column {column.name!r} ({column.meaning}); it has {', '.join(found.names) or 'none'}.")
         kind, family = found.field(column.name).type, _family(column.type)
+        # What pandas calls a category.
+        kind = kind.value_type if pt.is_dictionary(kind) else kind
         if not _FAMILIES[family](kind):
             raise SchemaError(f"{name}: column {column.name!r} holds {kind}, expected {family} such as {column.type}.")
 
@@ -105,9 +107,10 @@ RAW_NAMES = TableSchema("catalog_names", (
 RAW_INTERACTIONS = TableSchema("interactions", (
     Column("user_id", _I32, "identity of the user"),
     Column("track_id", _I32, "identity of the track"),
-    Column("track_seq", pa.int16(), "position of the play among the user's plays, from 1"),
+    Column("track_seq", pa.int16(), "position of the play among the user's plays, from 1; else they are ordered by time", optional=True),
     Column("started_at", _DAY, "when the play began"),
     Column("played_share", _F32, "share of the track that was played, 0..1", optional=True),
+    Column("feedback", _TEXT, "play, skip, like or dislike", optional=True),
 ))
 KEYS = TableSchema("keys", (
     Column("key", _TEXT, "the user or track as the owner of the logs writes it"),
@@ -135,6 +138,8 @@ EVENTS = TableSchema("events", (
     Column("started_at", _DAY, "when the listening began, UTC"),
     Column("listened", pa.int8(), "1: the flag that the metrics count"),
     Column("played_share", _F32, "share of the track that was played, 0..1; present where the source has listening time", optional=True),
+    Column("feedback", _TEXT, "play, skip, like or dislike; present where the source has it", optional=True),
+    Column("num_users_norm", _F32, "num_users_norm of the track; present with [data] extended_columns", optional=True),
 ))
 GENRES = TableSchema("genres", (
     Column("genre_id", _I32, "identity of the genre"),
@@ -151,6 +156,9 @@ TOP_POPULAR = TableSchema("top_popular", (
     Column("genres", _NAMES, "names of its genres"),
     Column("artists", _NAMES, "names of its artists"),
     Column("albums", _NAMES, "names of its albums"),
+    Column("users_top", _I32, "the same as users; present, like the next two, with [data] extended_columns", optional=True),
+    Column("users_top_norm", _F32, "users as a share of the largest of the list", optional=True),
+    Column("num_users_norm", _F32, "num_users_norm of the track, over the whole log", optional=True),
 ))
 PERSONAL = TableSchema("personal", (
     Column("user_id", _I32, "identity of the user, ascending"),

@@ -274,7 +274,7 @@ def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
     assert mine["track_seq"].tolist() == list(range(1, taste_logs.PLAYS + 4))
     assert mine["item_id"].tolist()[-3:] == [101, 103, 105]
     assert events.loc[events["user_id"] == 777, "track_seq"].tolist() == [1]
-    assert "4 further plays" in raw.report[-1]
+    assert raw.account.files[-1].rows == 4
 
 
 def test_further_plays_that_are_missing_are_named(tmp_path: Path) -> None:

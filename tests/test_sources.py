@@ -57,7 +57,7 @@ def test_what_was_stored_is_read(tmp_path: Path) -> None:
     """The tables have the rows of the files."""
     tables = small()
     found = read(stored(tmp_path, tables))
-    assert found.report == ()
+    assert found.account.sentences()[0].startswith("3 plays were read from 1 file with 3 lines")
     assert found.interactions.order_by("user_id", "track_seq").to_pyarrow().to_pylist() == tables["interactions"].to_pylist()
     assert found.tracks.order_by("track_id").to_pyarrow().to_pylist() == tables["tracks"].to_pylist()
     assert len(found.catalog_names.to_pyarrow()) == 5

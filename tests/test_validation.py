@@ -61,6 +61,12 @@ def _by_id(rows: Rows) -> None:
         play["track_seq"] = 1 + place % 5
 
 
+def _machine(rows: Rows) -> None:
+    play = {**rows["interactions"][0], "user_id": 14}
+    rows["interactions"] += [{**play, "track_seq": 1 + place, "started_at": datetime(2022, 3, 1) + timedelta(seconds=20 * place)}
+                             for place in range(3000)]
+
+
 TRIGGERS: dict[str, tuple[Change, str, int]] = {
     "no time": (_set("interactions", started_at=None), "rows of interactions without started_at", 1),
     "no track id": (_add("tracks", track_id=None), "rows of tracks without track_id", 1),
@@ -84,7 +90,9 @@ TRIGGERS: dict[str, tuple[Change, str, int]] = {
     "unplayed": (_add("tracks", track_id=900), "tracks that nobody played", 1),
     "absent": (_without_user, "user ids without plays", 1),
     "share": (_set("interactions", played_share=1.5), "played shares outside 0..1", 1),
-    "1970": (_set("interactions", started_at=datetime(1970, 1, 1, 0, 1)), "plays dated outside 1990..2100", 1),
+    "1970": (_set("interactions", started_at=datetime(1970, 1, 1, 0, 1)), "plays dated before 1990 or in the future", 1),
+    "2037": (_set("interactions", started_at=datetime(2037, 1, 1)), "plays dated before 1990 or in the future", 1),
+    "machine": (_machine, "accounts that no single listener can be", 1),
     "days": (_days_only, "plays dated to the day, without a time of day", 60),
     "cold": (_set("interactions", user_id=13, track_seq=1, started_at=datetime(2022, 12, 5, 1)),
              "users from 2022-12-01 on who have no earlier play", 1),

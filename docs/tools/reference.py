@@ -141,6 +141,20 @@ def _sentence(kind: type[Any]) -> str:
     return " ".join(first.split())
 
 
+def sources() -> str:
+    """The sources, and under each the example that it declares."""
+    examples = [f"### {kind.__name__}\n\n" + "\n\n".join(_example(name, content) for name, content in kind.example.items())
+                for kind in SOURCES.values()]
+    return "\n\n".join([_registry(SOURCES), "## An example of each", *examples])
+
+
+def _example(name: str, content: Any) -> str:
+    if isinstance(content, str):
+        return f"`{name}`:\n\n```text\n{content.rstrip()}\n```"
+    columns = tuple(content[0])
+    return f"`{name}`:\n\n" + _table(columns, [tuple(str(row[column]) for column in columns) for row in content])
+
+
 # Files of a run: columns from the schemas.
 
 
@@ -178,7 +192,7 @@ def _included(name: str) -> Callable[[], str]:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "settings": settings, "presets": presets, "command": command, "files": files, "logs": logs,
-    "models": lambda: _registry(MODELS), "features": lambda: _registry(FEATURES), "sources": lambda: _registry(SOURCES),
+    "models": lambda: _registry(MODELS), "features": lambda: _registry(FEATURES), "sources": sources,
     "event_stores": lambda: _registry(EVENT_STORES), "storages": lambda: _registry(STORAGES),
     "changelog": _included("CHANGELOG.md"), "contributing": _included("CONTRIBUTING.md"),
     "measurements": _included("benchmarks/RESULTS.md"),

@@ -104,7 +104,7 @@ def summary(run: Manifest, rows: int | None) -> str:
     evaluated = metrics.get("evaluated_on", {})
     lines = [f"Run {run.run_id}, published {run.created_at}: {metrics.get('reason', 'nothing is told about it')}",
              f"Trained until {metrics.get('trained_until', '-')}; evaluated on plays of {evaluated.get('users', 0):,} users "
-             f"from {evaluated.get('from', '-')} on."]
+             f"from {evaluated.get('from', '-')} on.", *run.info.account.get("sentences", ())]
     warm = metrics.get("warm", [])
     shown = [row for place, row in enumerate(warm) if rows is None or place < rows or row["model"] == metrics.get("published")]
     if shown:

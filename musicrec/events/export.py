@@ -23,16 +23,15 @@ def events(store: EventStore) -> pa.Table:
     """
     users, items, moments = _sorted_plays(store)
     columns = [users, items, _places(users), moments, np.ones(len(users), np.int8)]
-    kind = pa.schema([field for field in EVENTS.arrow if field.name != "played_share"])
+    kind = EVENTS.required
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, kind)], schema=kind)
 
 
 def interactions(store: EventStore) -> pa.Table:
     """All plays with the columns of raw interactions, which the pipeline can read in addition to the logs."""
     users, items, moments = _sorted_plays(store)
-    kind = pa.schema([field if field.name != "track_seq" else pa.field("track_seq", pa.int32())
-                      for field in RAW_INTERACTIONS.arrow if field.name != "played_share"])
-    return pa.table([pa.array(column, field.type) for column, field in zip([users, items, _places(users), moments], kind)], schema=kind)
+    kind = RAW_INTERACTIONS.required
+    return pa.table([pa.array(column, field.type) for column, field in zip([users, items, moments], kind)], schema=kind)
 
 
 def impressions(store: EventStore) -> pa.Table:

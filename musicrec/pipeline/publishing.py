@@ -1,5 +1,6 @@
 """The last stage: what the workspace holds becomes a run, and what is published says how it was made and how good it is."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -7,8 +8,9 @@ import pandas as pd
 from musicrec import __version__, registry
 from musicrec.dataset import moment
 from musicrec.evaluation import BacktestResult, Evaluator, comparison
+from musicrec.keys import RunKeys
 from musicrec.pipeline.plan import Plan
-from musicrec.pipeline.workspace import Workspace
+from musicrec.pipeline.workspace import ACCOUNT, Workspace, current_keys
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.registry import Manifest, RunInfo
 from musicrec.storage import artifacts_storage
@@ -48,7 +50,9 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
     place.preflight()
     last = int(made.fitted.train.last_played.max())
     told = {**measured, "trained_until": str(moment(last))}
-    info = RunInfo(work.settings.model_dump(mode="json"), told, findings.to_dict("records"), __version__)
+    RunKeys.read(work.folder).check_extends(current_keys(work))
+    account = json.loads((work.folder / ACCOUNT).read_text())
+    info = RunInfo(work.settings.model_dump(mode="json"), told, findings.to_dict("records"), __version__, account)
     return registry.publish(place, work.folder, info)
 
 

@@ -49,7 +49,12 @@ def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender
     ranked = pd.DataFrame({"rank": np.arange(1, len(items) + 1, dtype=np.int32), "item_id": train.item_ids[items],
                            "users": train.n_listeners[items], "score": scores})
     named = ranked.merge(tables.names(ranked["item_id"]), on="item_id", how="left")
-    table = pa.Table.from_pandas(named[list(TOP_POPULAR.names)], TOP_POPULAR.arrow, preserve_index=False)
+    columns = TOP_POPULAR.required
+    if work.settings.data.extended_columns:
+        columns = TOP_POPULAR.arrow
+        norm = tables.items.filter(tables.items.item_id.isin(ranked["item_id"].tolist())).select("item_id", "num_users_norm").to_pandas()
+        named = named.assign(users_top=named["users"], users_top_norm=named["users"] / named["users"].max()).merge(norm, on="item_id")
+    table = pa.Table.from_pandas(named[columns.names], columns, preserve_index=False)
     write_parquet(table.replace_schema_metadata({MADE_BY: name.encode()}), work.folder / "top_popular.parquet")
     return named
 

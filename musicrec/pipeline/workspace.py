@@ -1,6 +1,8 @@
 """The place where a run is made: settings, an engine, a folder, and the tables that every stage reads."""
 
 import dataclasses
+import json
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +12,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from musicrec import engine, preprocess
+from musicrec import engine, preprocess, registry
 from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES, FeatureGroup
+from musicrec.keys import KEY_FILES, RunKeys, identity_keys
 from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
 from musicrec.ranking import Constraints, RankerSettings
 from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
-from musicrec.sources import SOURCES, RawTables, with_further_plays
+from musicrec.sources import SOURCES, Earlier, RawTables
+from musicrec.storage import artifacts_storage
+
+log = logging.getLogger(__name__)
+ACCOUNT = "account.json"
 
 
 @dataclass(frozen=True)
@@ -115,14 +122,31 @@ def ranker_settings(settings: Settings) -> RankerSettings:
 
 
 def raw_tables(work: Workspace) -> RawTables:
-    """The logs that [data] names, read by its source and checked, with further_plays behind them. Raises DataError for bad logs."""
+    """The logs that [data] names, read by its source and checked, with further_plays behind them; keys keep the ids of the current run.
+
+    The account of what was read is logged and written into the workspace. Raises DataError for bad logs.
+    """
     data = work.settings.data
     kind: Any = SOURCES[data.source]
     own = {field.name for field in dataclasses.fields(kind)}
-    shared = {name: getattr(data, name) for name in ("folder", "tracks", "catalog_names", "interactions") if name in own}
+    shared = {name: getattr(data, name) for name in ("folder", "tracks", "catalog_names", "interactions", "max_bad_share")
+              if name in own}
     source = work.settings.component(f"sources.{data.source}", kind, **shared)
-    raw: RawTables = source.read(work.connection)
-    return with_further_plays(raw, Path(data.further_plays), work.connection) if data.further_plays else raw
+    raw: RawTables = source.read(work.connection, Earlier(current_keys(work), Path(data.further_plays) if data.further_plays else None))
+    for sentence in raw.account.sentences():
+        log.info(sentence)
+    (work.folder / ACCOUNT).write_text(json.dumps(raw.account.record()))
+    return raw
+
+
+def current_keys(work: Workspace) -> RunKeys:
+    """The keys of the run that services load; none where nothing is published. Raises ArtifactError for a damaged run."""
+    place = artifacts_storage(work.settings)
+    if not place.exists(registry.CURRENT):
+        return RunKeys()
+    run = registry.current(place)
+    names = [name for name in KEY_FILES.values() if name in run.files]
+    return RunKeys.read(registry.fetch(place, run.run_id, names, work.folder / "current")) if names else RunKeys()
 
 
 def preprocessed_tables(work: Workspace, raw: RawTables) -> Tables:
@@ -130,10 +154,19 @@ def preprocessed_tables(work: Workspace, raw: RawTables) -> Tables:
     data = work.settings.data
     made = preprocess.preprocessed(raw.tracks, raw.catalog_names, raw.interactions, only_complete_tracks=data.only_complete_tracks,
                             keep_every=data.keep_every, max_orphan_share=data.max_orphan_share)
-    preprocess.write(made, work.folder)
+    preprocess.write(made, work.folder, data.extended_columns)
     items, events, genres = (work.connection.read_parquet(work.folder / f"{name}.parquet") for name in ("items", "events", "genres"))
     columns = ["item_id", "genre_ids", "artist_ids", "album_ids"]
     file = pq.ParquetFile(work.folder / "items.parquet")
     columns += [name for name in ("added_at",) if name in file.schema_arrow.names]
     dataset = Dataset(work.folder / "events.parquet", catalog(file.read(columns)))
+    _keys(work, raw, items, events).write(work.folder)
     return Tables(items, events, genres, dataset, made.report)
+
+
+def _keys(work: Workspace, raw: RawTables, items: Table, events: Table) -> RunKeys:
+    if raw.keys is not None:
+        return raw.keys
+    users = events.select("user_id").distinct().to_pyarrow()["user_id"].to_numpy()
+    own, earlier = RunKeys(identity_keys(users), identity_keys(items.item_id.to_pyarrow().to_numpy())), current_keys(work)
+    return dataclasses.replace(earlier, user=earlier.user.joined(own.user, "user"), item=earlier.item.joined(own.item, "item"))

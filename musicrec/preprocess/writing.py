@@ -24,11 +24,12 @@ GROUP_ROWS = 250_000
 RANGE_ITEMS = 200_000
 
 
-def write(preprocessed: "Preprocessed", folder: Path) -> dict[str, int]:
+def write(preprocessed: "Preprocessed", folder: Path, extended_columns: bool = False) -> dict[str, int]:
     """Write items.parquet, events.parquet and genres.parquet into `folder`, which is created when missing, and return their row counts.
 
     events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups (at most 250,000 rows) allow
     reading a range of users. Events are computed in ranges of about four million, and listeners are counted along the way.
+    extended_columns: events also get num_users_norm of their item, which takes one more pass.
     The files appear under their names when all three are complete; on an error or Ctrl-C earlier files stay.
     Raises StorageError when disk or memory is exhausted, DataError when the logs cannot be read.
     """
@@ -40,6 +41,8 @@ def write(preprocessed: "Preprocessed", folder: Path) -> dict[str, int]:
             pq.write_table(listeners, partials["listeners"])
             pq.write_table(preprocessed.genres.to_pyarrow().cast(GENRES.arrow), partials["genres"], compression="zstd")
             _write_items(preprocessed, listeners["track_id"].to_numpy(), partials)
+            if extended_columns:
+                _add_num_users_norm(partials["events"], listeners)
             partials.pop("listeners").unlink()
             rows = {name: pq.read_metadata(partial).num_rows for name, partial in partials.items()}
             for partial in partials.values():
@@ -63,6 +66,20 @@ def _write_events(preprocessed: "Preprocessed", path: Path) -> pa.Table:
             writer.write_table(part.cast(columns), row_group_size=GROUP_ROWS)
             bar.update(part.num_rows)
     return listeners.table()
+
+
+def _add_num_users_norm(path: Path, listeners: pa.Table) -> None:
+    ids, norms = listeners["track_id"].to_numpy(), listeners["num_users_norm"].to_numpy().astype(np.float32)
+    extended = path.with_name(f"extended_{path.name}")
+    try:
+        with pq.ParquetFile(path) as events, pq.ParquetWriter(
+                extended, events.schema_arrow.append(EVENTS.arrow.field("num_users_norm")), compression="zstd") as writer:
+            for group in range(events.num_row_groups):
+                part = events.read_row_group(group)
+                writer.write_table(part.append_column("num_users_norm", pa.array(norms[np.searchsorted(ids, part["item_id"].to_numpy())])))
+        extended.replace(path)
+    finally:
+        extended.unlink(missing_ok=True)
 
 
 def _write_items(preprocessed: "Preprocessed", ids: Int32, partials: dict[str, Path]) -> None:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
+from musicrec.keys import KEY_FILES
 from musicrec.registry.record import File
 from musicrec.schema import TableSchema
 
@@ -20,6 +21,7 @@ REQUIRED: dict[str, TableSchema] = {
     "recommendations.parquet": schema.RECOMMENDATIONS,
 }
 OPTIONAL: dict[str, TableSchema | None] = {
+    **dict.fromkeys(KEY_FILES.values(), schema.KEYS),
     "personal_als.parquet": schema.PERSONAL,
     "content_recommendations.parquet": schema.PERSONAL,
     "recommendations_ub.json": None,

@@ -77,7 +77,8 @@ class Settings(Section):
 
         Raises SettingsError for a key that `kind` lacks or a value that its field refuses.
         """
-        raw = {key: _unquoted(value) for key, value in self.components.get(name, {}).items()}
+        literal = getattr(kind, "keeps_quotes", ())
+        raw = {key: value if key in literal else _unquoted(value) for key, value in self.components.get(name, {}).items()}
         known = tuple(field.name for field in dataclasses.fields(kind))
         _refuse_unknown(self.path, name, raw, known)
         try:

@@ -66,9 +66,11 @@ class DataSettings(Section):
     interactions: str
     further_plays: str
     work_folder: Path
+    max_bad_share: Share
     max_orphan_share: Share
     only_complete_tracks: bool
     keep_every: Count
+    extended_columns: bool
 
 
 class EngineSettings(Section):

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from musicrec.plugins import WithPlugins
 from musicrec.sources.botify import Botify
 from musicrec.sources.columns import Columns
-from musicrec.sources.further import with_further_plays
 from musicrec.sources.lastfm import Lastfm
-from musicrec.sources.raw import RawTables, Source
+from musicrec.sources.listenbrainz import ListenBrainz
+from musicrec.sources.raw import Earlier, RawTables, Source
+from musicrec.sources.spotify import Spotify
+from musicrec.sources.yambda import Yambda
 from musicrec.sources.yandex import Yandex
 
 SOURCES: Mapping[str, type[Source]] = WithPlugins("musicrec.sources", {
     "yandex": Yandex,
     "botify": Botify,
     "lastfm": Lastfm,
+    "listenbrainz": ListenBrainz,
+    "spotify": Spotify,
+    "yambda": Yambda,
     "columns": Columns,
 })
 
-__all__ = ["SOURCES", "RawTables", "Source", "with_further_plays"]
+__all__ = ["SOURCES", "Earlier", "RawTables", "Source"]

@@ -2,49 +2,55 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from musicrec.progress import progress
+from musicrec.sources.files import found_files
 from musicrec.sources.importing import Import
-from musicrec.sources.lines import blocks, files_of
-from musicrec.sources.raw import RawTables
+from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
+from musicrec.sources.reading import TextLines
 
-_PLAYS = """select number, line, f[1] as user_key, f[2] as track_key, moment_of(f[3]) as moment, share_of(f[4]) as share,
-    null::varchar as title, null::varchar as artist, null::varchar as album, null::varchar as genre,
-    present(f[1]) and present(f[2]) and moment_of(f[3]) is not null and good_share(f[4]) as good
-    from (select number, line, json_extract_string(try_cast(line as json), ['$.user', '$.track', '$.timestamp', '$.time']) as f
-        from block)"""
-_TRACKS = """select number, line, null::varchar as user_key, f[1] as track_key, null::timestamp as moment, null::float as share,
-    f[2] as title, f[3] as artist, f[4] as album, f[5] as genre, present(f[1]) as good
-    from (select number, line, json_extract_string(try_cast(line as json), ['$.track', '$.title', '$.artist', '$.album', '$.genre']) as f
-        from block)"""
+_JSON = {"broken": "case when not json_valid(line) then 'is not JSON' end", "line": "line"}
+_PLAYS = {**_JSON, "user": "f[1]", "track": "f[2]", "moment": "f[3]", "share": "f[4]"}
+_TRACKS = {**_JSON, "track": "f[1]", "title": "f[2]", "artist": "f[3]", "album": "f[4]", "genres": "string_split(f[5], '|')"}
+_OF_PLAY = "['$.user', '$.track', '$.timestamp', '$.time']"
+_OF_TRACK = "['$.track', '$.title', '$.artist', '$.album', '$.genre']"
+_NAMES = {"moment": "timestamp", "share": "time"}
 
 
 @dataclass(frozen=True)
 class Botify:
-    """Reads all files named `plays` (or `plays`.gz) below `folder`: one JSON object per line with user, track, timestamp and time.
+    """Reads all files named `plays` (also compressed) below `folder`: one JSON object per line with user, track, timestamp and time.
 
-    timestamp: text, or seconds, milliseconds or microseconds since 1970. time: the share of the track that was played, which becomes
-    played_share. Other fields are ignored. Files named `names` describe the tracks: track, title, artist, album, genre. The raw tables
-    are stored as parquet files in `work`.
+    timestamp: text, or a number since 1970. time: the share of the track that was played, which becomes played_share. Other fields are
+    ignored. Files named `names` describe the tracks: track, title, artist, album, genre. The raw tables are stored in `work`.
     """
 
     folder: Path
     plays: str = "data.json"
     names: str = "tracks.json"
     work: Path = Path("work/imported")
+    max_bad_share: float = 0.001
+    example: ClassVar[Example] = {
+        "data.json": """{"user": 5, "track": 26, "timestamp": 1646136000000, "time": 0.97, "message": "next"}
+{"user": 5, "track": 38, "timestamp": 1646136180000, "time": 0.2, "message": "last"}
+{"user": 7, "track": 26, "timestamp": 1646222400000, "time": 1.0, "message": "last"}
+""",
+        "tracks.json": """{"track": 26, "title": "Morning", "artist": "The Larks", "album": "Dawn", "genre": "Folk|Pop"}
+{"track": 38, "title": "Noon", "artist": "The Larks", "album": "Dawn", "genre": "Folk"}
+""",
+    }
 
-    def read(self, connection: Any) -> RawTables:
+    def read(self, connection: Any, earlier: Earlier = FIRST_IMPORT) -> RawTables:
         """The raw tables. Every line is a play, whatever its message; tracks that are not described have no names.
 
-        Unreadable lines (not JSON, no user, track or timestamp, a time outside 0..1) are left out and counted in the report.
-        Raises SourceError when more than 0.1 % of the lines are unreadable, for a folder without logs and for a truncated file.
+        Lines that cannot be read are left out and accounted for. Raises SourceError when more than max_bad_share of them are, for a folder
+        without logs and for a truncated file.
         """
-        folder = Path(self.folder)
-        files = [(path, _PLAYS) for path in files_of(folder, self.plays)]
-        files += [(path, _TRACKS) for pattern in (self.names, f"{self.names}.gz") for path in sorted(folder.rglob(pattern))]
-        with Import(Path(self.work)) as logs:
-            for path, query in progress(files, "reading logs", unit=" files"):
-                for block in blocks(path):
-                    logs.add(path, block, query)
+        found = found_files(Path(self.folder), f"{self.plays}, {self.names}")
+        with Import(Path(self.folder), Path(self.work), earlier, self.max_bad_share) as logs:
+            for path in logs.files(found):
+                lines, describes = TextLines(path), path.name.lower().startswith(self.names.lower())
+                fields, paths = (_TRACKS, _OF_TRACK) if describes else (_PLAYS, _OF_PLAY)
+                relation = f"(select *, json_extract_string(try_cast(line as json), {paths}) as f from block)"
+                logs.add(path, lines, lines.rows(), fields, relation, _NAMES, kind="tracks" if describes else "plays")
             return logs.tables(connection)

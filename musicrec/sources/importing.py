@@ -1,92 +1,208 @@
-"""Conversion of logs with text keys to the three raw tables: keys become numeric ids, names become a catalog.
+"""Conversion of logs of any form to the three raw tables: keys get stable ids, names become a catalog, everything is accounted for.
 
-A source adds blocks of rows and a SQL query that selects their columns; `tables` writes the raw tables as parquet and binds them to
-the pipeline's engine. The import always runs in a DuckDB of its own, out of core, so that millions of lines need little memory.
+A source hands over rows of text and says in SQL which of them is what. The import runs in a DuckDB of its own, out of core: plays hold
+provisional numbers of their keys, and the last step sorts them once, drops exact repeats and writes them as a stream.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
 
-from musicrec.errors import SourceError, StorageError
-from musicrec.files import replaced, writable
-from musicrec.schema import LARGEST_ID
-from musicrec.sources.lines import LineCounts
-from musicrec.sources.raw import RawTables
+from musicrec.errors import SchemaError, StorageError
+from musicrec.files import writable
+from musicrec.progress import progress
+from musicrec.sources.account import Account, FileCount, place, shown
+from musicrec.sources.delimited import Rows
+from musicrec.sources.files import FoundFiles
+from musicrec.sources.numbering import count, with_ids, write_tables
+from musicrec.sources.parsing import FIELDS, START, Kind, problem
+from musicrec.sources.raw import Earlier, RawTables
+from musicrec.sources.reading import ParquetRows
 from musicrec.sources.yandex import Yandex
 
-_MEMORY = "2GB"
-_START = """
-create table plays (user_key varchar, track_key varchar, moment timestamp, share float);
-create table descriptions (track_key varchar, title varchar, artist varchar, album varchar, genre varchar);
-create macro moment_of(x) as case when regexp_full_match(x, '[0-9]{9,18}')
-    then make_timestamp(x::bigint * case when x::bigint < 100_000_000_000 then 1_000_000
-        when x::bigint < 100_000_000_000_000 then 1000 else 1 end)
-    else try_cast(x as timestamptz) at time zone 'UTC' end;
-create macro share_of(x) as try_cast(x as float);
-create macro good_share(x) as x is null or coalesce(try_cast(x as float) between 0 and 1, false);
-create macro present(x) as coalesce(trim(x) <> '', false);
-"""
+_MEMORY = "1GB"
+# A clock that is set to another time zone is not yet in the future.
+_AHEAD = timedelta(days=1)
+
+
+class Counted(Protocol):
+    """What is known of a file while it is read, and in the end."""
+
+    @property
+    def lines(self) -> int:
+        """Lines read so far, of a parquet file rows."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The same for files with the same content."""
+        ...
 
 
 class Import:
-    """An import of logs; a context manager. work: the folder for parquet files and temporary files of the engine."""
+    """An import of logs; a context manager.
 
-    def __init__(self, work: Path) -> None:
+    folder: of the logs, for messages. work: for parquet files and temporary files of the engine. earlier: what it goes on from.
+    """
+
+    def __init__(self, folder: Path, work: Path, earlier: Earlier, max_bad_share: float) -> None:
         with writable(work):
             work.mkdir(parents=True, exist_ok=True)
-        self.work, self.counts = work, LineCounts()
-        self.engine = duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work / "spill")})
+        self.folder, self.work, self.keys, self.max_bad_share = folder, work, earlier.keys, max_bad_share
+        self._further_plays = earlier.further_plays
+        self.account = Account()
+        self._digests: dict[str, str] = {}
+        self._bar: Any = None
+        self._latest = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + _AHEAD
+        self._database = work / "import.duckdb"
+        self._database.unlink(missing_ok=True)
+        self.engine = duckdb.connect(str(self._database), config={"memory_limit": _MEMORY, "temp_directory": str(work / "spill")})
         self.engine.execute("set timezone = 'UTC'")
-        self.engine.execute(_START)
+        self.engine.execute(START)
 
     def __enter__(self) -> "Import":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.engine.close()
+        self._database.unlink(missing_ok=True)
 
-    def add(self, path: Path, block: pa.Table, query: str) -> None:
-        """Add the rows of `block` (with columns number and line) to plays and descriptions.
+    def files(self, found: FoundFiles) -> Iterator[Path]:
+        """The files one after the other, under a progress bar of bytes with the lines a second; those passed over go into the account."""
+        self.account.passed_over |= found.passed_over
+        total = sum(path.stat().st_size for path in found.files)
+        with progress(title="reading logs", total=total, unit="B", unit_scale=True) as bar:
+            self._bar, self._begun, self._done = bar, time.monotonic(), 0
+            for path in found.files:
+                yield path
+                self._done += path.stat().st_size
+        self._bar = None
 
-        query: selects number, line, good, user_key, track_key, moment, share, title, artist, album and genre from block. Rows that are
-        not good are counted and left out; rows without a user only describe a track.
+    def add(self, path: Path, counted: Counted, rows: Iterable[Rows], fields: Mapping[str, str], relation: str = "block",
+            names: Mapping[str, str] | None = None, *, kind: Kind = "plays", moment_of: str = "moment_of(moment)") -> None:
+        """Add the rows of one file to the plays, and what they say about tracks to the descriptions.
+
+        fields: for each of FIELDS that the rows have its SQL expression over `relation`, which reads the table `block` and keeps its
+        column `number`. names: what the logs call the fields, for messages. kind: "tracks" for rows that only tell about tracks, "marks"
+        for feedback given apart from plays: the latest one is that of all plays of its user and track, unlike and undislike take it back.
         """
-        with self._storage_errors():
-            self.engine.register("block", block)
-            self.engine.execute(f"create or replace temp table parsed as {query}")
-            self.engine.unregister("block")
-            bad = self.engine.execute("select number, line from parsed where good is not true order by number").fetchall()
-            self.counts.add(path, block.num_rows, bad)
-            self.engine.execute("""insert into plays select user_key, track_key, moment, share from parsed
-                where good and user_key is not null""")
-            self.engine.execute("""insert into descriptions select distinct track_key, title, artist, album, genre from parsed
-                where good and coalesce(title, artist, album, genre) is not null""")
+        file = FileCount(place(path, self.folder), path.stat().st_size)
+        self.account.files.append(file)
+        absent = {name: "null::varchar[]" if name == "genres" else "null::varchar" for name in FIELDS}
+        columns = ", ".join(f'{value} as "{name}"' for name, value in {**absent, **fields}.items())
+        query = f"select number, {columns} from {relation}"
+        called = {name: (names or {}).get(name) or name for name in FIELDS}
+        describes = bool({"title", "artist", "album", "genres", "duration"} & set(fields))
+        for piece in rows:
+            self.account.no_rows += piece.no_rows
+            for number, text, what in piece.broken:
+                self.account.leave_out(f"the line {what}", 1, f"{file.name} line {number:,}: {shown(text)}")
+            if piece.table.num_rows:
+                with self._storage_errors():
+                    self._add(file, piece, query, called, kind, moment_of)
+                    if describes:
+                        self._describe()
+            self._show(counted, file.lines + piece.table.num_rows)
+            file.lines += piece.table.num_rows
+        file.lines = counted.lines
+        # The path may say whose plays they are: the query has it.
+        if (same := self._digests.setdefault(counted.digest + query, file.name)) != file.name:
+            self._forget(file, same)
 
     def tables(self, connection: Any) -> RawTables:
-        """The raw tables of all added rows, bound to `connection`; the report counts unreadable lines and repeated plays.
+        """The raw tables of all added rows, bound to `connection`, with their keys and the account.
 
-        Keys of users (or of tracks) that are all whole numbers are kept as ids; others are numbered from 0 in alphabetical order, as
-        are artists, albums and genres. A genre may be several names separated by "|".
-        Raises SourceError when there are no plays or more than 0.1 % of the lines were unreadable, StorageError when the disk is full.
+        Raises SourceError when there are no plays or too many rows were left out, StorageError when the disk is full.
         """
-        report = self.counts.report()
-        if not self._number("select count(*) from plays"):
-            raise SourceError("the logs contain no plays; set [data] folder to logs with plays.")
+        if self._further_plays is not None:
+            self._add_further_plays(self._further_plays)
+        self.account.check(self.max_bad_share)
         with self._storage_errors():
-            repeats = self._number("select count(*) - count(distinct (user_key, track_key)) from plays")
-            self._name_tracks()
-            for name, query in _QUERIES.items():
-                with replaced(self.work / f"{name}.parquet") as partial:
-                    self.engine.execute(f"copy ({query}) to '{partial}' (format parquet)")
+            self.keys = with_ids(self.engine, self.keys)
+            self.account.repeats = write_tables(self.engine, self.work)
         found = Yandex(folder=self.work).read(connection)
-        repeated = (f"{repeats} plays repeat a track that the user had played before.",) if repeats else ()
-        return RawTables(found.tracks, found.catalog_names, found.interactions, (*report, *repeated))
+        return RawTables(found.tracks, found.catalog_names, found.interactions, self.account, self.keys)
+
+    def _add(self, file: FileCount, piece: Rows, query: str, called: Mapping[str, str], kind: Kind, moment_of: str) -> None:
+        self.engine.register("block", piece.table.append_column("number", pa.array(piece.numbers)))
+        self.engine.execute(f"""create or replace temp table parsed as select *, {problem(called, kind, self._latest)} as problem
+            from (select * replace (filled("user") as "user", filled(track) as track, given(share) as share, given(ms) as ms,
+                lower(given(feedback)) as feedback), {moment_of} as started from ({query}))""")
+        self.engine.unregister("block")
+        for what, is_bad in (("problem", True), ("ignored", False)):
+            left_out = self.engine.execute(f"""select {'problem.rule' if is_bad else 'ignored'}, count(*), min(number),
+                {'arg_min(problem.value, number)' if is_bad else 'null'} from parsed where {what} is not null
+                {'and ignored is null' if is_bad else ''} group by 1""").fetchall()
+            for rule, rows, number, value in left_out:
+                example = f"{file.name} line {number:,}" + (f": {shown(value)}" if is_bad else "")
+                self.account.leave_out(rule, rows, example, is_bad)
+        self.engine.execute("delete from parsed where problem is not null or ignored is not null")
+        self._number("items", "track")
+        rows = count(self.engine, "select count(*) from parsed")
+        if kind == "tracks":
+            self.account.no_rows += rows
+        else:
+            self._number("users", '"user"')
+            columns = "users.n, items.n, started, feedback"
+            if kind == "plays":
+                columns = f"{len(self.account.files)}, users.n, items.n, started, share::float, ms::double::bigint, feedback"
+            self.engine.execute(f"""insert into {kind} select {columns} from parsed join users on users.k = "user"
+                join items on items.k = track""")
+            file.rows += rows * (kind == "plays")
+            self.account.no_rows += rows * (kind == "marks")
+
+    def _describe(self) -> None:
+        self.engine.execute("""insert into described select d.* from (select distinct items.n as t, filled(title) as title,
+                filled(artist) as artist, filled(album) as album, names_of(genres) as genres, try_cast(duration as double) as duration,
+                hash(title, artist, album, genres, duration) as h from parsed join items on items.k = track
+                where coalesce(title, artist, album, duration, genres::varchar) is not null) d
+            anti join described on described.t = d.t and described.h = d.h""")
+
+    def _add_further_plays(self, path: Path) -> None:
+        """Plays by key, or by id where there is no such key."""
+        file = ParquetRows(path)
+        if missing := [name for name in ("user_id", "track_id", "started_at") if name not in file.names]:
+            raise SchemaError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.names)}.")
+        keys = {"user_id": self.keys.user, "track_id": self.keys.item}
+
+        def keyed() -> Iterator[Rows]:
+            for one in file.rows([*keys, "started_at"]):
+                table = {name: known.canonical(one.table[name]) for name, known in keys.items()}
+                yield Rows(pa.table({**table, "moment": one.table["started_at"]}), one.numbers)
+
+        self.add(path, file, keyed(), {"user": "user_id", "track": "track_id", "moment": "moment"})
+
+    def _number(self, table: str, column: str) -> None:
+        """Give new keys the next provisional numbers."""
+        self.engine.execute(f"""insert into {table} select k, (select count(*) from {table}) + row_number() over () - 1
+            from (select distinct {column} as k from parsed) anti join {table} using (k)""")
+
+    def _forget(self, file: FileCount, same: str) -> None:
+        self.engine.execute(f"delete from plays where file = {len(self.account.files)}")
+        self.account.no_rows += file.rows
+        file.rows = 0
+        self.account.passed_over[file.name] = f"with the same content as {same}"
+
+    def _show(self, counted: Counted, lines: int) -> None:
+        if self._bar is None:
+            return
+        self._bar.update(self._done + counted.position - self._bar.n)
+        seconds = time.monotonic() - self._begun
+        if seconds > 1:
+            read = sum(file.lines for file in self.account.files[:-1]) + lines
+            self._bar.set_postfix_str(f"{read / seconds:,.0f} lines/s", refresh=False)
 
     @contextmanager
     def _storage_errors(self) -> Iterator[None]:
@@ -95,40 +211,3 @@ class Import:
         except (duckdb.IOException, duckdb.OutOfMemoryException) as cause:
             raise StorageError(f"{self.work} has no room for the imported logs: {str(cause).splitlines()[0].rstrip('.')}; "
                                "free space or choose another work folder.") from cause
-
-    def _name_tracks(self) -> None:
-        self.engine.execute("""create table named as select track_key, min(title) as title, min(artist) as artist, min(album) as album,
-            min(genre) as genre from descriptions group by track_key""")
-        self.engine.execute("create table genre_of as select track_key, unnest(string_split(genre, '|')) as genre from named")
-        self._number_keys("users", "select user_key from plays", keep_numbers=True)
-        self._number_keys("items", "select track_key from plays union select track_key from named", keep_numbers=True)
-        self._number_keys("artists", "select artist from named")
-        self._number_keys("albums", "select album from named")
-        self._number_keys("genres", "select genre from genre_of")
-
-    def _number_keys(self, table: str, keys: str, keep_numbers: bool = False) -> None:
-        self.engine.execute(f"create table {table} as select distinct k from ({keys}) t(k) where present(k)")
-        fit = f"regexp_full_match(k, '0|[1-9][0-9]{{0,9}}') and try_cast(k as bigint) <= {LARGEST_ID}"
-        kept = keep_numbers and not self._number(f"select count(*) from {table} where not ({fit})")
-        number = "k::bigint" if kept else "row_number() over (order by k) - 1"
-        self.engine.execute(f"create or replace table {table} as select k, {number} as id from {table}")
-
-    def _number(self, query: str) -> int:
-        found = self.engine.execute(query).fetchone()
-        return int(found[0] or 0) if found else 0
-
-
-_QUERIES = {
-    "tracks": """select items.id as track_id, list_filter([albums.id], x -> x is not null) as albums,
-        list_filter([artists.id], x -> x is not null) as artists, coalesce(any_value(g.ids), []) as genres
-        from items left join named on items.k = named.track_key left join albums on albums.k = named.album
-        left join artists on artists.k = named.artist left join (select track_key, list(genres.id order by genres.id) as ids
-            from genre_of join genres on genres.k = genre_of.genre group by track_key) g on g.track_key = items.k
-        group by items.id, albums.id, artists.id order by items.id""",
-    "catalog_names": """select id, 'track' as type, title as name from items join named on k = track_key where title is not null
-        union all select id, 'album', k from albums union all select id, 'artist', k from artists
-        union all select id, 'genre', k from genres""",
-    "interactions": """select users.id::int as user_id, items.id::int as track_id,
-        row_number() over (partition by users.id order by moment, items.id)::int as track_seq, moment as started_at, share as played_share
-        from plays join users on users.k = user_key join items on items.k = track_key order by user_id, track_seq""",
-}

@@ -1,40 +1,77 @@
-"""Reader of tab-separated plays in the form of the Last.fm-1K data set: user, timestamp, artist id, artist, track id, track."""
+"""Reader of listening histories of Last.fm: the Last.fm-1K set, and the CSV exports of single people."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from musicrec.progress import progress
+from musicrec.errors import SchemaError
+from musicrec.sources.delimited import DelimitedRows, Dialect
+from musicrec.sources.files import found_files
 from musicrec.sources.importing import Import
-from musicrec.sources.lines import blocks, files_of
-from musicrec.sources.raw import RawTables
+from musicrec.sources.parsing import quoted
+from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
 
-# The same track occurs with and without an id, so tracks are identified by artist and title.
-_PLAYS = """select number, line, f[1] as user_key, f[4] || chr(9) || f[6] as track_key, moment_of(f[2]) as moment, null::float as share,
-    f[6] as title, f[4] as artist, null::varchar as album, null::varchar as genre,
-    len(f) = 6 and present(f[1]) and present(f[4]) and present(f[6]) and moment_of(f[2]) is not null as good
-    from (select number, line, string_split(line, chr(9)) as f from block)"""
+_LASTFM_1K = ("user", "timestamp", "artist_mbid", "artist", "track_mbid", "track")
+# Files without a header: artist, album, track and time, as lastfm-to-csv writes them.
+_BARE = ("artist", "album", "track", "timestamp")
+_CALLED = {"user": ("user", "username", "user_name"), "moment": ("uts", "timestamp", "time", "date", "utc_time", "played_at"),
+           "artist": ("artist", "artist_name"), "album": ("album", "album_name"), "title": ("track", "track_name", "title", "name", "song")}
+_EXPORTED = re.compile(r"^(recenttracks|lastfm|scrobbles)[-_](?P<user>.+?)([-_]\d{6,})?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Lastfm:
-    """Reads all files named `plays` (or `plays`.gz) below `folder`: one play per line, six fields separated by tabs, no header.
+    """Reads all files whose names match `plays` below `folder`: .tsv as in Last.fm-1K (user, timestamp, two fields of the artist, two of
+    the track, no header), .csv as the exports in use, with a header that names artist, track and a time, or without one: artist, album,
+    track, time.
 
-    Users are identified by name, tracks by artist and title; both are numbered. The raw tables are stored as parquet files in `work`.
+    Whose plays a .csv has says its column user, else `user`, else the name of the file: listener of recenttracks-listener-1675000000.csv.
+    Tracks are known by artist and title together; case and surrounding spaces do not count. The raw tables are stored in `work`.
     """
 
     folder: Path
-    plays: str = "userid-timestamp-artid-artname-traid-traname.tsv"
+    plays: str = "userid-timestamp-artid-artname-traid-traname.tsv, *.csv"
+    user: str = ""
     work: Path = Path("work/imported")
+    max_bad_share: float = 0.001
+    example: ClassVar[Example] = {
+        "userid-timestamp-artid-artname-traid-traname.tsv":
+            "user_000001\t2009-05-04T23:08:57Z\t\tThe Larks\t\tMorning\nuser_000002\t2009-05-04T23:12:00Z\t\tThe Larks\t\tNoon\n",
+        "recenttracks-listener-1675000000.csv": """uts,utc_time,artist,artist_mbid,album,album_mbid,track,track_mbid
+"1674553320","24 Jan 2023, 09:42","The Larks","","Dawn","","Morning",""
+"1674553560","24 Jan 2023, 09:46","The Larks","","Dawn","","Noon",""
+""",
+    }
 
-    def read(self, connection: Any) -> RawTables:
-        """The raw tables, with the names of tracks and artists; the report counts repeated plays.
+    def read(self, connection: Any, earlier: Earlier = FIRST_IMPORT) -> RawTables:
+        """The raw tables, with the names of tracks, artists and albums. Keys that `earlier` has keep their ids.
 
-        Unreadable lines (not six fields, no user, artist, title or timestamp) are left out and counted in the report.
-        Raises SourceError when more than 0.1 % of the lines are unreadable, for a folder without logs and for a truncated file.
+        Lines that cannot be read are left out and accounted for. Raises SourceError when more than max_bad_share of them are, for a folder
+        without logs and for a truncated file, and SchemaError for a .csv without artist, track or time.
         """
-        with Import(Path(self.work)) as logs:
-            for path in progress(files_of(Path(self.folder), self.plays), "reading logs", unit=" files"):
-                for block in blocks(path):
-                    logs.add(path, block, _PLAYS)
+        with Import(Path(self.folder), Path(self.work), earlier, self.max_bad_share) as logs:
+            for path in logs.files(found_files(Path(self.folder), self.plays)):
+                file, fields, names = self._file(path)
+                fields["track"] = f"normal({fields['artist']}) || chr(9) || normal({fields['title']})"
+                logs.add(path, file, file.rows(file.names), fields, names=names)
             return logs.tables(connection)
+
+    def _file(self, path: Path) -> tuple[DelimitedRows, dict[str, str], dict[str, str]]:
+        """The rows of a file, the SQL of its fields, and what it calls them."""
+        if ".tsv" in (suffix.lower() for suffix in path.suffixes):
+            file = DelimitedRows(path, Dialect("\t", quote=""), _LASTFM_1K)
+        else:
+            file = DelimitedRows(path, Dialect())
+            if not {name.lower() for name in file.names} & set(_CALLED["title"]):
+                file = DelimitedRows(path, Dialect(), _BARE)
+        given = {name.lower(): name for name in file.names}
+        names = {field: given[name] for field, called in _CALLED.items() for name in reversed(called) if name in given}
+        if missing := [field for field in ("moment", "artist", "title") if field not in names]:
+            raise SchemaError(f"{path} has no column of the {missing[0]}; it has {', '.join(file.names)}; use source columns for it.")
+        fields = {field: '"' + name.replace('"', '""') + '"' for field, name in names.items()}
+        if "user" not in fields:
+            stem = path.name.split(".")[0]
+            match = _EXPORTED.match(stem)
+            fields["user"] = f"'{quoted(self.user or (match['user'] if match else stem))}'"
+        return file, fields, {**names, "track": f"{names['artist']}, {names['title']}"}

@@ -30,6 +30,7 @@ CHECKS: dict[str, Callable[[Logs], list[Finding]]] = {
     "never played": plays.tracks_without_plays,
     "absent users": plays.skipped_user_ids,
     "shares": plays.shares_out_of_range,
+    "implausible users": plays.implausible_users,
     "concentration": plays.concentration,
     "dates": dates.dates_out_of_range,
     "whole days": dates.whole_days,

@@ -1,6 +1,6 @@
 """Checks of the times of plays."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from scipy.special import gammaln
 
 from musicrec.validation.logs import Finding, Logs, frame
 
-EARLIEST, LATEST = datetime(1990, 1, 1), datetime(2100, 1, 1)
+EARLIEST = datetime(1990, 1, 1)
 # Days of the week are reported as equal when their ratios differ from 1 by at most this, given enough weeks and plays to tell.
 MAX_WEEKDAY_DEVIATION, MIN_WEEKS, MIN_PLAYS = 0.01, 8, 100_000
 MEASURED_USERS = 20_000
@@ -17,14 +17,15 @@ MIN_SHARE, MIN_RATIO_TO_CHANCE = 0.5, 3.0
 
 
 def dates_out_of_range(logs: Logs) -> list[Finding]:
-    """Plays dated before 1990 or after 2100: usually a clock that was not set, or a wrong unit."""
+    """Plays dated before 1990 or after tomorrow: usually a clock that was not set, or a wrong unit."""
+    latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     rows = logs.interactions
-    odd = rows.filter((rows.started_at < EARLIEST) | (rows.started_at >= LATEST))
-    row = odd.aggregate(n=odd.count(), example=odd.started_at.min()).to_pyarrow().to_pylist()[0]
+    odd = rows.filter((rows.started_at < EARLIEST) | (rows.started_at > latest))
+    row = odd.aggregate(n=odd.count(), example=odd.started_at.max()).to_pyarrow().to_pylist()[0]
     if not row["n"]:
         return []
-    return [Finding("warning", f"plays dated outside {EARLIEST:%Y}..{LATEST:%Y}", int(row["n"]), row["n"] / logs.n_plays,
-                    str(row["example"]), "Kept; check the unit of the timestamps.")]
+    return [Finding("warning", f"plays dated before {EARLIEST:%Y} or in the future", int(row["n"]), row["n"] / logs.n_plays,
+                    str(row["example"]), "Kept; check the unit of the timestamps and the clocks.")]
 
 
 def whole_days(logs: Logs) -> list[Finding]:

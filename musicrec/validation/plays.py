@@ -7,6 +7,7 @@ from musicrec.validation.pairs import repeated_pairs
 
 # Concentration is reported when the top 1 % of tracks have this share of plays, and only where 1 % is at least one track.
 MIN_CONCENTRATION, MIN_TRACKS = 0.2, 100
+MAX_PLAYS_A_DAY, MAX_SHARE_OF_PLAYS, MIN_USERS = 2880, 0.05, 50
 
 
 def nulls(logs: Logs) -> list[Finding]:
@@ -86,6 +87,22 @@ def shares_out_of_range(logs: Logs) -> list[Finding]:
         return []
     return [Finding("error", "played shares outside 0..1", int(row["n"]), row["n"] / logs.n_plays, f"share {row['example']:g}",
                     "Correct the logs: shares are the weights of plays.")]
+
+
+def implausible_users(logs: Logs) -> list[Finding]:
+    """Accounts that no single listener can be: more plays a day than 30 seconds each allow, or a twentieth of all plays of many users."""
+    users = logs.of_user
+    days = ((users["last"] - users["first"]).dt.total_seconds() / 86_400).clip(lower=1.0)
+    rates = users["plays"] / days
+    odd = rates > MAX_PLAYS_A_DAY
+    if len(users) >= MIN_USERS:
+        odd |= users["plays"] > MAX_SHARE_OF_PLAYS * logs.n_plays
+    if not odd.any():
+        return []
+    first = users[odd].sort_values("plays", ascending=False).iloc[0]
+    return [Finding("warning", "accounts that no single listener can be", int(odd.sum()), float(odd.mean()),
+                    f"user {first['user_id']}: {first['plays']:,} plays, {rates[first.name]:,.0f} a day",
+                    "Kept; leave them out of the logs if they are machines or shops.")]
 
 
 def concentration(logs: Logs) -> list[Finding]:
