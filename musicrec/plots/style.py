@@ -52,9 +52,10 @@ AMOUNTS, PERCENTS = FuncFormatter(amount), FuncFormatter(percent)
 
 
 def shortened(text: str, most: int = 44) -> str:
-    """`text` with an ellipsis where it is longer than `most` characters.
+    """`text` on one line, with an ellipsis where it is longer than `most` characters; what cannot be printed is left out.
 
-    >>> shortened("Smells Like Teen Spirit", 12)
+    >>> shortened("Smells Like\\nTeen Spirit", 12)
     'Smells Like…'
     """
+    text = "".join(one for one in " ".join(text.split()) if one.isprintable())
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
