@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from musicrec import pipeline, registry, settings
 from musicrec.errors import MusicRecError, SettingsError, SplitError, StorageError
 from musicrec.events import event_store, export
+from musicrec.keys import KeyTable
 from musicrec.recommender import RANKED, RRF, TwoStageRecommender
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
@@ -93,6 +95,47 @@ def test_the_manifest_tells_what_was_trained_and_what_was_evaluated(done: tuple[
     assert told["evaluated_on"]["from"] == "2022-12-16 00:00:00"
     assert all(fold["end"] <= "2022-12-16 00:00:00" for fold in told["evaluated_on"]["backtest"])
     assert {row["list"] for row in told["promotion"]} >= {"ranked", "blended", "rrf"}
+
+
+def test_a_run_tells_who_is_who_and_what_was_read(done: tuple[Path, pipeline.Result]) -> None:
+    """The keys of whole-number logs are their ids, all users and items have one, and the manifest has the account of the logs."""
+    users, items = published(done[0], "user_keys.parquet"), published(done[0], "item_keys.parquet")
+    assert (users["key"] == users["id"].astype(str)).all()
+    assert set(users["id"]) == set(published(done[0], "events.parquet")["user_id"])
+    assert set(items["id"]) == set(published(done[0], "items.parquet")["item_id"])
+    account = registry.current(storage(str(done[0] / "artifacts"), {})).info.account
+    assert account["rows"] == len(published(done[0], "events.parquet"))
+    assert account["left_out"] == {}
+
+
+def test_logs_that_would_change_the_meaning_of_an_id_are_refused(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """Where the current run says that id 1 is alice, logs in which 1 is itself are not preprocessed for the same place."""
+    taste_logs.write(tmp_path / "logs")
+    shutil.copytree(done[0] / "artifacts", tmp_path / "artifacts")
+    place = storage(str(tmp_path / "artifacts"), {})
+    files = tmp_path / "other"
+    shutil.copytree(tmp_path / "artifacts" / "runs" / done[1].run_id, files)
+    KeyTable(pa.array(["bob", "alice"]), np.array([0, 1], np.int32)).write(files / "user_keys.parquet")
+    registry.publish(place, files, registry.RunInfo({}))
+    work = pipeline.workspace(configured(tmp_path))
+    with pytest.raises(MusicRecError, match="user 1 of these logs is 'alice' in the current run; publish them at another"):
+        pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
+
+
+def test_extended_columns_are_those_of_the_items(tmp_path: Path) -> None:
+    """num_users_norm of an event and of the default list is that of its item."""
+    taste_logs.write(tmp_path / "logs")
+    work = pipeline.workspace(configured(tmp_path, DATA_EXTENDED_COLUMNS="true"))
+    tables = pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
+    events = pq.read_table(tmp_path / "work" / "events.parquet").to_pandas()
+    items = tables.items.to_pyarrow().to_pandas().set_index("item_id")
+    assert (events["num_users_norm"] == items["num_users_norm"].reindex(events["item_id"]).to_numpy()).all()
+    made = pipeline.recommender(work.settings).fit(tables.dataset.train_set())
+    pipeline.write_top_popular(work, tables, made)
+    top = pq.read_table(tmp_path / "work" / "top_popular.parquet").to_pandas()
+    assert (top["users_top"] == top["users"]).all()
+    assert top["users_top_norm"].max() == 1
+    assert (top["num_users_norm"] == items["num_users_norm"].reindex(top["item_id"]).to_numpy()).all()
 
 
 def test_personal_lists_beat_hits_in_a_world_of_two_camps(done: tuple[Path, pipeline.Result]) -> None:

@@ -52,7 +52,8 @@ def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender
     columns = TOP_POPULAR.required
     if work.settings.data.extended_columns:
         columns = TOP_POPULAR.arrow
-        norm = tables.items.filter(tables.items.item_id.isin(ranked["item_id"].tolist())).select("item_id", "num_users_norm").to_pandas()
+        listed = tables.items.filter(tables.items.item_id.isin(ranked["item_id"].tolist()))
+        norm = listed.select("item_id", "num_users_norm").to_pyarrow().to_pandas()
         named = named.assign(users_top=named["users"], users_top_norm=named["users"] / named["users"].max()).merge(norm, on="item_id")
     table = pa.Table.from_pandas(named[columns.names], columns, preserve_index=False)
     write_parquet(table.replace_schema_metadata({MADE_BY: name.encode()}), work.folder / "top_popular.parquet")

@@ -71,7 +71,9 @@ def list_lengths(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = frame("How many albums, artists and genres a track names", "names on a track (log; 0 at the left)", "tracks (log)", ax,
                grid="both")
     for color, (name, part) in zip(PALETTE, table.groupby("list", sort=True)):
-        ax.plot(part["length"], part["tracks"], color=color, linewidth=1.5, marker="o", markersize=4, label=shortened(str(name), 28).replace("$", r"\$"))
+        # In a legend "$" would begin a formula.
+        label = shortened(str(name), 28).replace("$", r"\$")
+        ax.plot(part["length"], part["tracks"], color=color, linewidth=1.5, marker="o", markersize=4, label=label)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_yscale("log")
     ax.set_xlim(left=-0.1)
