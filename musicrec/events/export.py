@@ -1,17 +1,18 @@
 """Export of stored plays and impressions as parquet files, from which the pipeline can learn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from musicrec.events.protocol import EventStore
+from musicrec.events.protocol import EventStore, Key
 from musicrec.files import writable, write_parquet
 from musicrec.progress import progress
-from musicrec.schema import EVENTS, RAW_INTERACTIONS
+from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
 
 _CHUNK = 100_000
 
@@ -22,25 +23,24 @@ def events(store: EventStore) -> pa.Table:
     Memory: about 40 bytes per play.
     """
     users, items, moments = _sorted_plays(store)
-    columns = [users, items, _places(users), moments, np.ones(len(users), np.int8)]
-    kind = EVENTS.required
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, kind)], schema=kind)
+    columns = {"user_id": users, "item_id": items, "track_seq": _places(users), "started_at": pa.array(moments, pa.timestamp("us")),
+               "listened": np.ones(len(moments), np.int8)}
+    return pa.table({name: columns[name] for name in EVENTS.required.names})
 
 
 def interactions(store: EventStore) -> pa.Table:
     """All plays with the columns of raw interactions, which the pipeline can read in addition to the logs."""
     users, items, moments = _sorted_plays(store)
-    kind = RAW_INTERACTIONS.required
-    return pa.table([pa.array(column, field.type) for column, field in zip([users, items, moments], kind)], schema=kind)
+    columns = [users, items, pa.array(moments, pa.timestamp("us"))]
+    return pa.table(dict(zip(RAW_INTERACTIONS.required.names, columns)))
 
 
 def impressions(store: EventStore) -> pa.Table:
     """All impressions: user_id, item_id, source, position (from 0), shown_at; in the order in which they were stored."""
-    kind = pa.schema([("user_id", pa.int32()), ("item_id", pa.int32()), ("source", pa.string()), ("position", pa.int32()),
-                      ("shown_at", pa.timestamp("us"))])
-    chunks = [pa.table([pa.array(column, field.type) for column, field in zip(zip(*rows), kind)], schema=kind)
-              for rows in _chunks(store.impressions())]
-    return pa.concat_tables(chunks) if chunks else kind.empty_table()
+    rows = [row for chunk in _chunks(store.impressions()) for row in chunk]
+    users, items, sources, positions, moments = zip(*rows) if rows else ((),) * 5
+    return pa.table({"user_id": _keys([users]), "item_id": _keys([items]), "source": pa.array(sources, pa.string()),
+                     "position": pa.array(positions, pa.int32()), "shown_at": pa.array(moments, pa.timestamp("us"))})
 
 
 FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
@@ -54,13 +54,24 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:
-    chunks = [np.array(rows, np.int64) for rows in _chunks(store.plays())]
-    users, items, moments = (np.concatenate(chunks) if chunks else np.empty((0, 3), np.int64)).T
-    order = np.lexsort((moments, users))  # stable: plays at the same time keep their order
-    return users[order].astype(np.int32), items[order].astype(np.int32), moments[order]
+    """users, items and moments by user and moment; plays at the same time keep their order."""
+    chunks = [tuple(zip(*rows)) for rows in _chunks(store.plays())]
+    users, items = (_keys([chunk[at] for chunk in chunks]) for at in range(2))
+    moments = pa.array(np.concatenate([np.array(chunk[2], np.int64) for chunk in chunks]) if chunks else [], pa.int64())
+    order = pc.sort_indices(pa.table({"user": users, "moment": moments}), [("user", "ascending"), ("moment", "ascending")])
+    return users.take(order), items.take(order), moments.take(order)
 
 
-def _places(users: Any) -> Any:
+def _keys(chunks: Sequence[Sequence[Key]]) -> pa.Array:
+    """Whole numbers as int32, as int64 where one is larger; all as text where one is."""
+    are_text = any(isinstance(key, str) for chunk in chunks for key in chunk)
+    arrays = [pa.array(map(str, chunk) if are_text else chunk, pa.string() if are_text else pa.int64()) for chunk in chunks]
+    found = pa.concat_arrays(arrays) if arrays else pa.array([], pa.int64())
+    return found if are_text or (pc.max(found).as_py() or 0) > LARGEST_ID else found.cast(pa.int32())
+
+
+def _places(column: pa.Array) -> Any:
+    users = column.to_numpy(zero_copy_only=False)
     starts = np.flatnonzero(np.concatenate(([True], users[1:] != users[:-1]))) if len(users) else np.empty(0, np.int64)
     return np.arange(1, len(users) + 1, dtype=np.int32) - np.repeat(starts, np.diff(np.append(starts, len(users)))).astype(np.int32)
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
-from musicrec.events.protocol import Clock, Impression, Play
+from musicrec.events.protocol import Clock, Impression, Key, Play
 
 
 class MemoryStore:
@@ -11,11 +11,11 @@ class MemoryStore:
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
         self.per_user, self.max_age_s, self.clock = per_user, max_age_s, clock
-        self._latest: dict[int, OrderedDict[int, int]] = {}
+        self._latest: dict[Key, OrderedDict[Key, int]] = {}
         self._plays: deque[Play] = deque(maxlen=log_rows)
         self._impressions: deque[Impression] = deque(maxlen=log_rows)
 
-    async def put(self, user_id: int, item_id: int) -> None:
+    async def put(self, user_id: Key, item_id: Key) -> None:
         """Store the play as the user's latest."""
         now = int(self.clock() * 1e6)
         latest = self._latest.setdefault(user_id, OrderedDict())
@@ -25,7 +25,7 @@ class MemoryStore:
             latest.popitem(last=False)
         self._plays.append(Play(user_id, item_id, now))
 
-    async def latest(self, user_id: int, k: int) -> list[int]:
+    async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, newest first."""
         oldest = float("-inf") if self.max_age_s is None else (self.clock() - self.max_age_s) * 1e6
         latest = self._latest.get(user_id, OrderedDict())

@@ -4,21 +4,46 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 Clock = Callable[[], float]
+# A user or a track: a whole number, or a key that is text.
+Key = int | str
+# Before a key in a store, so that "007" and 7 stay two keys.
+_MARK = "~"
+
+
+def coded(key: Key) -> Key:
+    """What a store keeps for a key: whole numbers as they are.
+
+    >>> coded(7), coded("007")
+    (7, '~007')
+    """
+    return key if isinstance(key, int) else _MARK + key
+
+
+def decoded(stored: int | str | bytes) -> Key:
+    """The key that a store keeps as `stored`.
+
+    >>> decoded(7), decoded(b"7"), decoded(b"~7")
+    (7, 7, '7')
+    """
+    if isinstance(stored, int):
+        return stored
+    text = stored.decode() if isinstance(stored, bytes) else stored
+    return text[1:] if text.startswith(_MARK) else int(text)
 
 
 class Play(NamedTuple):
     """One play: user, track, and time in microseconds since 1970 UTC."""
 
-    user_id: int
-    item_id: int
+    user_id: Key
+    item_id: Key
     played_at: int
 
 
 class Impression(NamedTuple):
     """One track shown to one user: source of the list, position (from 0), and time in microseconds since 1970 UTC."""
 
-    user_id: int
-    item_id: int
+    user_id: Key
+    item_id: Key
     source: str
     position: int
     shown_at: int
@@ -34,11 +59,11 @@ class EventStore(Protocol):
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None: ...
 
-    async def put(self, user_id: int, item_id: int) -> None:
+    async def put(self, user_id: Key, item_id: Key) -> None:
         """Return when the play is stored durably; a repeated item becomes the latest."""
         ...
 
-    async def latest(self, user_id: int, k: int) -> list[int]:
+    async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k different items of the user, latest first; an empty list for an unknown user."""
         ...
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from musicrec.errors import EventStoreError
-from musicrec.events.protocol import Clock, Impression, Play
+from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
 
 T = TypeVar("T")
 
@@ -62,32 +62,33 @@ class RedisStore:
             raise EventStoreError(f"{self.address} {_UNSUPPORTED_MODES[mode]} in [events] path.")
         self._put, self._check = self._client.register_script(_PUT), self._client.register_script(_CHECK)
 
-    async def put(self, user_id: int, item_id: int) -> None:
+    async def put(self, user_id: Key, item_id: Key) -> None:
         """Return when Redis has acknowledged the play."""
         await self._run(self._put, user_id, item_id)
 
-    async def latest(self, user_id: int, k: int) -> list[int]:
+    async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first."""
         oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
-        found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{user_id}", "+inf", oldest, start=0, num=k))
-        return [int(item) for item in found]
+        found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{coded(user_id)}", "+inf", oldest, start=0, num=k))
+        return [decoded(item) for item in found]
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Append to the stream in one transaction."""
         async with self._client.pipeline(transaction=True) as pipeline:
             for row in impressions:
-                pipeline.xadd("musicrec:impressions", row._asdict(), maxlen=self.log_rows, approximate=True)
+                fields = {**row._asdict(), "user_id": coded(row.user_id), "item_id": coded(row.item_id)}
+                pipeline.xadd("musicrec:impressions", fields, maxlen=self.log_rows, approximate=True)
             await self._answered(pipeline.execute())
 
     def plays(self) -> Iterator[Play]:
         """The logged plays, read in chunks."""
-        return (Play(int(row[b"user_id"]), int(row[b"item_id"]), int(row[b"at"])) for row in self._logged("musicrec:plays"))
+        return (Play(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"])) for row in self._logged("musicrec:plays"))
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
         for row in self._logged("musicrec:impressions"):
-            user_id, item_id, position, shown_at = (int(row[name]) for name in (b"user_id", b"item_id", b"position", b"shown_at"))
-            yield Impression(user_id, item_id, row[b"source"].decode(), position, shown_at)
+            yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
+                             int(row[b"shown_at"]))
 
     async def check(self) -> None:
         """Put and remove a play of a test user, and read as `latest` does."""
@@ -111,9 +112,10 @@ class RedisStore:
             after = f"({rows[-1][0].decode()}"
             yield from (row for _, row in rows)
 
-    async def _run(self, script: Any, user_id: int, item_id: int) -> None:
-        arguments = [item_id, int(self.clock() * 1e6), self.per_user, self.log_rows, user_id]
-        await self._answered(script(keys=[f"musicrec:latest:{user_id}", "musicrec:plays"], args=arguments))
+    async def _run(self, script: Any, user_id: Key, item_id: Key) -> None:
+        user, item = coded(user_id), coded(item_id)
+        arguments = [item, int(self.clock() * 1e6), self.per_user, self.log_rows, user]
+        await self._answered(script(keys=[f"musicrec:latest:{user}", "musicrec:plays"], args=arguments))
 
     async def _answered(self, answer: Awaitable[T]) -> T:
         try:

@@ -11,7 +11,7 @@ from typing import TextIO, TypeVar
 
 from musicrec.errors import EventStoreError
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import Clock, Impression, Play
+from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
 
 Row = TypeVar("Row", Play, Impression)
 
@@ -68,19 +68,19 @@ class SqliteStore:
         self._latest_time = 0
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
 
-    async def put(self, user_id: int, item_id: int) -> None:
+    async def put(self, user_id: Key, item_id: Key) -> None:
         """Return after the commit that holds the play."""
-        await self._commits.add([Play(user_id, item_id, int(self.clock() * 1e6))])
+        await self._commits.add([Play(coded(user_id), coded(item_id), int(self.clock() * 1e6))])
 
-    async def latest(self, user_id: int, k: int) -> list[int]:
+    async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
-            return [item for item, in self._reader.execute(_LATEST, (user_id, oldest, k))]
+            return [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Return after the commit that holds them."""
-        await self._commits.add(impressions)
+        await self._commits.add([one._replace(user_id=coded(one.user_id), item_id=coded(one.item_id)) for one in impressions])
 
     def plays(self) -> Iterator[Play]:
         """The logged plays, read in chunks, so that an export does not block writers and needs little memory."""
@@ -138,7 +138,7 @@ class SqliteStore:
             if not rows:
                 return
             after = rows[-1][0]
-            yield from (row_of(*row[1:]) for row in rows)
+            yield from (row_of(decoded(user), decoded(item), *rest) for _, user, item, *rest in rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
