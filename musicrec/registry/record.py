@@ -84,6 +84,14 @@ def current(storage: Storage) -> Manifest:
     return manifest(storage, _read(storage, CURRENT, _POINTER).run_id)
 
 
+def current_id(storage: Storage) -> str | None:
+    """The run id in the pointer; None when nothing is published or the pointer is damaged."""
+    try:
+        return _read(storage, CURRENT, _POINTER).run_id if storage.exists(CURRENT) else None
+    except ArtifactError:
+        return None
+
+
 def manifest(storage: Storage, run_id: str) -> Manifest:
     """The manifest of one run. Raises ArtifactError when the run is unknown, or its manifest damaged or of another format."""
     place = key(run_id, MANIFEST)
