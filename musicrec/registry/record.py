@@ -97,10 +97,15 @@ def manifest(storage: Storage, run_id: str) -> Manifest:
     place = key(run_id, MANIFEST)
     if run_id not in _ids([place]) or not storage.exists(place):
         raise ArtifactError(f"run {run_id[:64]} is not at {storage.location}; there are {', '.join(runs(storage)) or 'no runs'}.")
-    run = _read(storage, place, _MANIFEST)
+    run = stored_manifest(storage, place)
     if run.run_id != run_id:
         raise _damaged(storage, place, f"it is the manifest of run {run.run_id}")
     return run
+
+
+def stored_manifest(storage: Storage, place: str) -> Manifest:
+    """The manifest under the key `place`. Raises ArtifactError when it is damaged or of another format."""
+    return _read(storage, place, _MANIFEST)
 
 
 def runs(storage: Storage) -> list[str]:

@@ -27,7 +27,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await watch.look(again=True)
+        await watch.start()
         async with background(watch.look_for_ever(settings.service.poll_s)):
             yield
 

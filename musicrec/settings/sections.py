@@ -145,6 +145,7 @@ class ArtifactSettings(Section):
 
     location: str
     cache_folder: Path
+    cache_limit: Size
 
 
 class EventSettings(Section):

@@ -26,8 +26,7 @@ class S3Storage:
     bucket: str
     prefix: str
     endpoint: str | None
-    key_id: str | None = field(repr=False, default=None)
-    secret: str | None = field(repr=False, default=None)
+    aws: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     @property
     def location(self) -> str:
@@ -38,8 +37,8 @@ class S3Storage:
     def at(cls, location: str, environment: Mapping[str, str]) -> Self:
         """The storage at s3://bucket/prefix; where the location has no bucket (s3:///prefix), it is S3_BUCKET_NAME.
 
-        S3_ENDPOINT_URL: the server, Amazon S3 without it. Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY boto3 uses its other
-        sources of credentials. Raises StorageError when there is no bucket, or when location or server contain a user or password,
+        S3_ENDPOINT_URL: the server, Amazon S3 without it. AWS_... variables mean what they mean to boto3; without AWS_ACCESS_KEY_ID and
+        AWS_SECRET_ACCESS_KEY it uses its other sources of credentials. Raises StorageError when there is no bucket, or when location or server contain a user or password,
         which messages would show.
         """
         endpoint = environment.get("S3_ENDPOINT_URL")
@@ -54,7 +53,7 @@ class S3Storage:
             raise StorageError(f"location {location!r} names no bucket; write s3://bucket/prefix or set S3_BUCKET_NAME in .env.")
         prefix = prefix.strip("/")
         return cls(bucket, f"{prefix}/" if prefix else "", endpoint,
-                   environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
+                   {name: value for name, value in environment.items() if name.startswith("AWS_")})
 
     def preflight(self) -> None:
         """Read the bucket, write a test object and remove it."""
@@ -120,7 +119,7 @@ class S3Storage:
 
     @cached_property
     def _client(self) -> Any:
-        return self._boto.client(self.endpoint, self.key_id, self.secret)
+        return self._boto.client(self.endpoint, self.aws)
 
     def _transfer(self, progress: Progress | None) -> dict[str, Any]:
         return {"Config": self._boto.transfer(PART_BYTES), "Callback": _in_turn(progress)}
