@@ -237,8 +237,8 @@ def test_changed_arrays_are_made_again(tmp_path: Path, caplog: pytest.LogCapture
     assert len(caplog.messages) == len(before) + 1
     assert {path: path.read_bytes() for path in before} == before
     assert lookup(run_id, folders).personal.of(USER)[0].tolist() == list(PERSONAL)
+    (folders["recommendations"] / "keys.npy").write_bytes(b"x")
     with pytest.raises(ArtifactError, match=r"recommendations.* cannot be used \(keys\.npy changed\)"):
-        (folders["recommendations"] / "keys.npy").write_bytes(b"x")
         cache.warm(registry.current(storage(str(tmp_path / "artifacts"), {})), PARTS, tmp_path / "cache")
 
 

@@ -274,6 +274,7 @@ class Overtaken:
         return getattr(self.inner, name)
 
     def write(self, key: str, content: bytes) -> None:
+        """Somebody else acts first."""
         if key.endswith("manifest.json"):
             self.meanwhile()
         self.inner.write(key, content)
@@ -282,7 +283,7 @@ class Overtaken:
 @pytest.mark.parametrize("what", ["a rollback", "another publisher", "nothing"])
 def test_a_choice_made_while_publishing_is_not_overwritten(what: str, place: Storage, tmp_path: Path,
                                                            caplog: pytest.LogCaptureFixture) -> None:
-    """The run that was made current meanwhile stays so; the new one is complete, one warning says how to make it current, and that works."""
+    """The run that was made current meanwhile stays so; the new one is complete, and one warning says how to make it current."""
     first, second = (registry.publish(place, run_folder(tmp_path / "made"), INFO, datetime(2022, 1, day, tzinfo=UTC)) for day in (1, 2))
     others: dict[str, Callable[[], object]] = {
         "a rollback": lambda: registry.rollback(place, first),

@@ -1,4 +1,4 @@
-"""`musicrec runs`: the runs at [artifacts] location; look at one, compare two, check one, go back to one, remove old ones and their cache."""
+"""`musicrec runs`: the runs at [artifacts] location; show, compare, check, go back, remove, and clean the cache of services."""
 
 import tempfile
 from collections.abc import Mapping

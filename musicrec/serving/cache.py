@@ -1,7 +1,8 @@
 """The cache of sorted arrays: made once per artifact, shared by all workers and services of a machine.
 
 A part lies in `<cache>/<part>-<format>-<digest of its artifacts>`, so that runs with the same file share it and a changed file never
-meets old arrays. Its files are compared with their checksums when a service loads them, and made again when they differ. It is made in a child process: the memory goes back afterwards, and a service that answers meanwhile is not held up.
+meets old arrays. Its files are compared with their checksums when a service loads them, and made again when they differ. That is done in
+a child process: the memory goes back afterwards, and a service that answers meanwhile is not held up.
 """
 
 import fcntl
@@ -164,8 +165,8 @@ def _room(cache: Path, run: Manifest, parts: tuple[str, ...]) -> Iterator[None]:
         yield
     except (OSError, StorageError) as cause:
         reason = cause.strerror or cause if isinstance(cause, OSError) else str(cause).rstrip(".")
-        raise ArtifactError(f"cache folder {cache} does not take run {run.run_id}: {reason}; about {_needed(run, parts):,} bytes are needed there; "
-                            "free space or set another [artifacts] cache_folder.") from None
+        raise ArtifactError(f"cache folder {cache} does not take run {run.run_id}: {reason}; about {_needed(run, parts):,} bytes are "
+                            "needed there; free space or set another [artifacts] cache_folder.") from None
 
 
 @contextmanager

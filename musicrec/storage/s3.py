@@ -38,8 +38,8 @@ class S3Storage:
         """The storage at s3://bucket/prefix; where the location has no bucket (s3:///prefix), it is S3_BUCKET_NAME.
 
         S3_ENDPOINT_URL: the server, Amazon S3 without it. AWS_... variables mean what they mean to boto3; without AWS_ACCESS_KEY_ID and
-        AWS_SECRET_ACCESS_KEY it uses its other sources of credentials. Raises StorageError when there is no bucket, or when location or server contain a user or password,
-        which messages would show.
+        AWS_SECRET_ACCESS_KEY it uses its other sources of credentials. Raises StorageError when there is no bucket, or when location or
+        server contain a user or password, which messages would show.
         """
         endpoint = environment.get("S3_ENDPOINT_URL")
         if "@" in (endpoint or ""):

@@ -39,8 +39,8 @@ def client(endpoint: str | None, environment: Mapping[str, str]) -> Any:
     """
     core = botocore.session.Session()
     for name, (_, variables, _, convert) in core.session_var_map.items():
-        given = [environment[variable] for variable in (variables if isinstance(variables, list) else [variables]) if variable in environment]
-        if given:
+        variables = variables if isinstance(variables, list) else [variables]
+        if given := [environment[variable] for variable in variables if variable in environment]:
             core.set_config_variable(name, convert(given[0]) if convert else given[0])
     session = boto3.Session(botocore_session=core, region_name=environment.get("AWS_REGION"))
     config = _CONFIG
