@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from musicrec.errors import MusicRecError
 from musicrec.serving.access_control import HEALTH, Auth, RateLimiting, TooManyRequestsError, too_many
 from musicrec.serving.access_log import AccessLog, RequestsLog, log, log_as_json
+from musicrec.serving.descriptors import raise_descriptor_limit
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.parameters import documented
 from musicrec.serving.schemas import Failure, Health, Parameters, Refusal
@@ -116,6 +117,7 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
 
     @asynccontextmanager
     async def plain(app: FastAPI) -> AsyncIterator[None]:
+        raise_descriptor_limit()
         try:
             async with lifespan(app), background(requests.write_regularly()):
                 yield

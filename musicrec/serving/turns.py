@@ -29,5 +29,5 @@ class Turns:
                         break
                 else:
                     return found
-            # Whoever waits for the turn gets it first; all others on the loop get theirs in between.
-            await asyncio.sleep(0)
+                # Everybody else on the loop comes in between; the turn is kept meanwhile, so that nobody else's slice follows at once.
+                await asyncio.sleep(0)
