@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from musicrec.registry import RunInfo, current, publish
 from musicrec.storage import storage
@@ -72,6 +75,29 @@ def test_a_restart_while_s3_is_down_goes_on_with_the_last_run(tmp_path: Path) ->
                 assert stats(found)["from_cache"] is False
                 publish(place, write_run(made, range(170, 190)), RunInfo({}))
                 wait_until(lambda: stats(found)["run_id"] == current(place).run_id, "the next run was not taken up")
+
+
+def test_a_server_that_says_nothing_holds_up_neither_start_nor_stop(tmp_path: Path) -> None:
+    """While S3 accepts connections and never answers, a restart goes on from the cache within 40 seconds and a stop takes less than 10."""
+    (tmp_path / "s3" / "music").mkdir(parents=True)
+    with s3_server(tmp_path / "s3") as server:
+        publish(storage("s3://music/app", server.environment()), write_run(tmp_path / "made"), RunInfo({}))
+        settings = {**server.environment(), "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app", "MUSICREC_SERVICE_POLL_S": "0.2",
+                    "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(tmp_path / "cache")}
+        with stopped_at_the_end(services(tmp_path, **settings)) as found:
+            found.start("features")
+            found.stop("features")
+            server.process.kill()
+            server.process.wait()
+            with socket.create_server(("127.0.0.1", int(server.endpoint.rsplit(":", 1)[1])), backlog=1000):
+                began = time.monotonic()
+                found.start("features")
+                assert time.monotonic() - began < 40
+                assert "does not answer" in requests.get(f"{found.url('features')}/ready", timeout=5).json()["detail"]
+                time.sleep(1)  # so that a look is under way
+                began = time.monotonic()
+                found.stop("features")
+                assert time.monotonic() - began < 10
 
 
 def test_a_damaged_cache_starts_nothing_while_s3_is_down(tmp_path: Path) -> None:

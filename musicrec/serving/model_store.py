@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -124,7 +125,7 @@ class Watch:
             await self.look(again=True)
         except StorageError as cause:
             try:
-                await asyncio.to_thread(self.store.restore)
+                await _in_daemon_thread(self.store.restore)
             except MusicRecError as reason:
                 log.error("the cache does not help: %s", reason)
                 raise cause from None
@@ -134,7 +135,7 @@ class Watch:
     async def look(self, again: bool) -> bool:
         """Take up the current run, as ModelStore.refresh does, and tell what changed."""
         try:
-            swapped = await asyncio.to_thread(self.store.refresh, again)
+            swapped = await _in_daemon_thread(lambda: self.store.refresh(again))
         except Exception as cause:
             self._failures += 1
             self.metrics.loads.labels(self.metrics.service, "refused" if isinstance(cause, ArtifactError | SchemaError) else "failed").inc()
@@ -181,6 +182,30 @@ class Watch:
         elif self.problem and not problem:
             log.warning("the current run is served again, or can be looked up again")
         self.problem = problem
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """What `work` gives or raises. Unlike asyncio.to_thread, a stop of the process does not wait for it: a storage may hang for minutes."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(give: Callable[[], None]) -> None:
+        if not outcome.done():
+            give()
+
+    def run() -> None:
+        give: Callable[[], None]
+        try:
+            found = work()
+        except BaseException as cause:
+            give = partial(outcome.set_exception, cause)
+        else:
+            give = partial(outcome.set_result, found)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, give)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await outcome
 
 
 def add_reload(app: FastAPI, watch: Watch, key: SecretStr) -> None:

@@ -81,7 +81,7 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """The bytes of `key`."""
-        with self._errors("cannot be read", key), self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
+        with self._errors("cannot be read", key), self._quick_client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
             content: bytes = body.read(SMALL_BYTES + 1)
         return small(content, f"s3://{self.bucket}/{self.prefix}{key}")
 
@@ -93,7 +93,7 @@ class S3Storage:
     def exists(self, key: str) -> bool:
         """Whether the object exists. One request."""
         with self._errors("cannot be looked up", key):
-            return bool(self._boto.exists(self._client, self.bucket, self.prefix + key))
+            return bool(self._boto.exists(self._quick_client, self.bucket, self.prefix + key))
 
     def list(self, prefix: str = "") -> list[str]:
         """All keys that begin with `prefix`, ascending. One request per thousand keys."""
@@ -120,6 +120,10 @@ class S3Storage:
     @cached_property
     def _client(self) -> Any:
         return self._boto.client(self.endpoint, self.aws)
+
+    @cached_property
+    def _quick_client(self) -> Any:
+        return self._boto.client(self.endpoint, self.aws, quick=True)
 
     def _transfer(self, progress: Progress | None) -> dict[str, Any]:
         return {"Config": self._boto.transfer(PART_BYTES), "Callback": _in_turn(progress)}

@@ -18,6 +18,8 @@ from musicrec.settings.addresses import is_loopback
 # Without checksums of responses: with them botocore cannot parse a server's error 500, and the manifest of a run has stronger ones.
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4},
                  response_checksum_validation="when_required")
+# For what answers at once: a server that accepts connections and says nothing is given up after a quarter of a minute.
+_QUICK = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 _CODES = {
     "InvalidAccessKeyId": "does not know the key in AWS_ACCESS_KEY_ID; check it in .env",
     "ExpiredToken": "says that AWS_SESSION_TOKEN has expired; get new keys",
@@ -33,9 +35,9 @@ _SILENT = "does not answer; check S3_ENDPOINT_URL, start the server and try agai
 _MISSING = {"404", "NoSuchKey"}
 
 
-def client(endpoint: str | None, environment: Mapping[str, str]) -> Any:
+def client(endpoint: str | None, environment: Mapping[str, str], quick: bool = False) -> Any:
     """A client of the server at `endpoint` (None: Amazon S3), set up by the AWS_... variables of `environment`, such as keys, session
-    token, region, profile or certificates. A server on this machine is never asked through a proxy.
+    token, region, profile or certificates. A server on this machine is never asked through a proxy. `quick`: for small objects.
     """
     core = botocore.session.Session()
     for name, (_, variables, _, convert) in core.session_var_map.items():
@@ -43,7 +45,7 @@ def client(endpoint: str | None, environment: Mapping[str, str]) -> Any:
         if given := [environment[variable] for variable in variables if variable in environment]:
             core.set_config_variable(name, convert(given[0]) if convert else given[0])
     session = boto3.Session(botocore_session=core, region_name=environment.get("AWS_REGION"))
-    config = _CONFIG
+    config = _CONFIG.merge(_QUICK) if quick else _CONFIG
     if endpoint:
         # Path-style addresses, because most other servers do not support bucket.host.
         config = config.merge(Config(s3={"addressing_style": "path"}, proxies={} if is_loopback(endpoint) else None))
