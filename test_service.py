@@ -11,6 +11,7 @@ import requests
 
 from musicrec import settings
 from musicrec.errors import ServiceError, SettingsError
+from musicrec.settings.addresses import is_loopback
 
 LOG = "test_service.log"
 TIMEOUT_S = 10
@@ -58,7 +59,9 @@ def asked(arguments: Sequence[str]) -> argparse.Namespace:
 def answer(service: str, method: str, url: str, key: str, **parameters: object) -> dict[str, Any]:
     """The JSON object that the service answers. Raises ServiceError, or WrongRequest for a refused parameter."""
     try:
-        response = requests.request(method, url, params=parameters, headers={"X-API-Key": key} if key else None, timeout=TIMEOUT_S)
+        with requests.Session() as session:
+            session.trust_env = not is_loopback(url)  # no proxy for services on this machine
+            response = session.request(method, url, params=parameters, headers={"X-API-Key": key} if key else None, timeout=TIMEOUT_S)
     except requests.Timeout:
         raise ServiceError(f"The {service} service at {url} did not answer within {TIMEOUT_S} seconds.") from None
     except requests.RequestException:

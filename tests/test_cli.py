@@ -1,5 +1,6 @@
 """The command-line client against real services."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service_world import PROJECT, USER, Services, published, running, services
+from tests.service_world import PROJECT, USER, Services, free_port, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,13 @@ def test_seven_scenarios(three: Services, tmp_path: Path) -> None:
     assert "similar to Track 220 which you played" in blended.stdout
     log = (tmp_path / "test_service.log").read_text()
     assert all(line in log for line in blended.stdout.splitlines())
+
+
+def test_no_proxy_is_asked_for_this_machine(three: Services, tmp_path: Path) -> None:
+    """With HTTP_PROXY and ALL_PROXY set to an address where nobody listens, the client reaches services at 127.0.0.1."""
+    nobody = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), f"http://127.0.0.1:{free_port()}")
+    behind = dataclasses.replace(three, environment={**three.environment, **nobody, "NO_PROXY": "", "no_proxy": ""})
+    assert shown(cli(behind, tmp_path)) == list(range(100, 110))
 
 
 def test_help(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ NOT_EXECUTED = {
     "useradd --system musicrec && install -d -o musicrec /opt/musicrec/var": _ROOT,
     "cp deploy/musicrec-*.service /etc/systemd/system/ && systemctl daemon-reload": _ROOT,
     "systemctl enable --now musicrec-events musicrec-features musicrec-recommendations": _ROOT,
+    "apt install nginx": _ROOT,
+    "cp deploy/nginx.conf /etc/nginx/nginx.conf && nginx -t && systemctl reload nginx": "needs root; tests/test_services_front.py runs it",
     "docker compose -f deploy/compose.yaml up --build": "builds images; tests/test_services_deploy.py reads the file",
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",

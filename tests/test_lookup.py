@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
-from musicrec.serving import cache, layout
+from musicrec.serving import cache, cache_space, layout
 from musicrec.serving.layout import GrowingArray
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
 from musicrec.storage import storage
@@ -220,6 +221,62 @@ def test_damaged_cache(tmp_path: Path) -> None:
     array.unlink()
     with pytest.raises(ArtifactError, match=r"seen.* is damaged .* remove it"):
         lookup(run_id, folders)
+
+
+def test_changed_arrays_are_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Random bytes in any file of the cache, and a file that is gone, are noticed when a service loads it, named, and made anew."""
+    run_id = published(tmp_path)
+    folders = made(tmp_path)
+    before = {path: path.read_bytes() for folder in folders.values() for path in folder.iterdir()}
+    for path, content in before.items():
+        path.write_bytes(np.random.default_rng(1).bytes(len(content)))
+        assert made(tmp_path) == folders
+        assert f"cache folder {path.parent} is damaged" in caplog.messages[-1]
+    folders["seen"].joinpath("keys.npy").unlink()
+    assert made(tmp_path) == folders
+    assert len(caplog.messages) == len(before) + 1
+    assert {path: path.read_bytes() for path in before} == before
+    assert lookup(run_id, folders).personal.of(USER)[0].tolist() == list(PERSONAL)
+    (folders["recommendations"] / "keys.npy").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"recommendations.* cannot be used \(keys\.npy changed\)"):
+        cache.warm(registry.current(storage(str(tmp_path / "artifacts"), {})), PARTS, tmp_path / "cache")
+
+
+def test_the_cache_stays_below_its_limit(tmp_path: Path) -> None:
+    """Of runs that nobody serves the arrays used longest ago go first; the run just mapped stays although it is larger than the limit."""
+    location, runs = str(tmp_path / "artifacts"), []
+    for day, first in enumerate((150, 160, 170)):
+        published(tmp_path, personal=range(first, first + 10))
+        runs.append(made(tmp_path)["recommendations"])
+        os.utime(runs[-1], (time.time() - 1000 + day, time.time() - 1000 + day))
+    run = registry.current(storage(location, {}))
+    one = cache_space.size(runs[0])
+    needed = 2 * run.files["recommendations.parquet"].bytes
+    published(tmp_path, personal=range(180, 190))
+    run = registry.current(storage(location, {}))
+    limit = cache_space.size(tmp_path / "cache") - one - one // 2 + needed
+    newest = cache.ready(location, {}, run, PARTS, tmp_path / "cache", limit)["recommendations"]
+    assert [folder.exists() for folder in (*runs, newest)] == [False, False, True, True]
+    published(tmp_path, personal=range(190, 200))
+    found = cache.ready(location, {}, registry.current(storage(location, {})), PARTS, tmp_path / "cache", 0)
+    assert [folder.exists() for folder in (runs[2], newest, *found.values())] == [False, False, True, True, True, True]
+
+
+def test_cleaning_the_cache_spares_what_is_served(tmp_path: Path) -> None:
+    """--all removes everything but the run that a service noted as served; a dry run removes nothing."""
+    published(tmp_path)
+    old = made(tmp_path)["recommendations"]
+    run_id = published(tmp_path, personal=range(160, 170))
+    location = str(tmp_path / "artifacts")
+    served = made(tmp_path)
+    cache_space.ServedRun.of(tmp_path / "cache", location, PARTS).write(registry.current(storage(location, {})))
+    copies = (tmp_path / "cache" / "runs").glob("*")
+    gone = [old, *(folder for folder in copies if folder.name != run_id)]
+    assert cache.clean(tmp_path / "cache", 1 << 40) == []
+    assert sorted(cache.clean(tmp_path / "cache", 1 << 40, everything=True, dry_run=True)) == sorted(gone)
+    assert old.exists()
+    assert sorted(cache.clean(tmp_path / "cache", 1 << 40, everything=True)) == sorted(gone)
+    assert [folder.exists() for folder in (old, *served.values())] == [False, True, True, True, True]
 
 
 def test_unwritable_cache(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -261,6 +262,45 @@ def test_publishing_interrupted_in_the_middle_removes_what_it_sent(tmp_path: Pat
         registry.publish(Interrupted(place), tmp_path / "made", INFO)  # type: ignore[arg-type]
     assert place.list() == before
     assert registry.current(place).run_id == first
+
+
+class Overtaken:
+    """A storage in which `meanwhile` happens just before the manifest of the next run is written."""
+
+    def __init__(self, inner: Storage, meanwhile: Callable[[], object]) -> None:
+        self.inner, self.meanwhile = inner, meanwhile
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def write(self, key: str, content: bytes) -> None:
+        """Somebody else acts first."""
+        if key.endswith("manifest.json"):
+            self.meanwhile()
+        self.inner.write(key, content)
+
+
+@pytest.mark.parametrize("what", ["a rollback", "another publisher", "nothing"])
+def test_a_choice_made_while_publishing_is_not_overwritten(what: str, place: Storage, tmp_path: Path,
+                                                           caplog: pytest.LogCaptureFixture) -> None:
+    """The run that was made current meanwhile stays so; the new one is complete, and one warning says how to make it current."""
+    first, second = (registry.publish(place, run_folder(tmp_path / "made"), INFO, datetime(2022, 1, day, tzinfo=UTC)) for day in (1, 2))
+    others: dict[str, Callable[[], object]] = {
+        "a rollback": lambda: registry.rollback(place, first),
+        "another publisher": lambda: registry.publish(place, tmp_path / "made", INFO, datetime(2022, 1, 3, tzinfo=UTC)),
+        "nothing": lambda: None}
+    third = registry.publish(Overtaken(place, others[what]), tmp_path / "made", INFO)  # type: ignore[arg-type]
+    assert third in registry.runs(place)
+    assert second in registry.runs(place)
+    if what == "nothing":
+        assert (registry.current(place).run_id, caplog.messages) == (third, [])
+        return
+    chosen = registry.current(place).run_id
+    assert chosen == (first if what == "a rollback" else registry.runs(place)[2])
+    (said,) = caplog.messages
+    assert f"because {chosen} was made current meanwhile; to make it current: musicrec runs rollback {third}" in said
+    registry.rollback(place, third)
+    assert registry.current(place).run_id == third
 
 
 def test_a_server_killed_while_publishing_leaves_the_earlier_run(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """What an operator copies: systemd units and the compose file start what they say they start."""
 
 import configparser
+import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +48,16 @@ def test_unit_syntax(name: str, tmp_path: Path) -> None:
     assert f"musicrec-{name}" not in done.stderr, done.stderr
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("name", sorted(APPS))
+def test_unit_security(name: str) -> None:
+    """What a unit may do is rated OK (below 2 of 10) by systemd's own review."""
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(DEPLOY / f"musicrec-{name}.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout.splitlines()[-1:] or done.stderr
+    assert "OK" in done.stdout.splitlines()[-1]
+
+
 def test_compose() -> None:
     """The compose file names the three services at the ports that its addresses use, and a store that they can share."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -59,6 +73,20 @@ def test_compose() -> None:
     assert "--appendonly yes" in compose["services"]["redis"]["command"]
 
 
+def test_compose_limits() -> None:
+    """Every container has a read-only root, no capabilities, and limits of memory, processes and logs; none is reached from elsewhere."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert set(compose["services"]) == {*APPS, "redis"}
+    for service in compose["services"].values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
 def test_compose_syntax() -> None:
     """docker compose reads the file without complaint."""
     docker = shutil.which("docker")
@@ -68,7 +96,55 @@ def test_compose_syntax() -> None:
 
 
 def test_image_holds_what_services_import() -> None:
-    """The Dockerfile copies the package, the three services and the settings."""
+    """The Dockerfile copies the package, the three services and the settings, and .dockerignore lets through these and nothing else."""
     text = (DEPLOY / "Dockerfile").read_text()
-    for name in ("musicrec", "config.ini", *(app.replace(":app", ".py") for app in APPS.values())):
-        assert name in text
+    copied = [name for line in text.splitlines() if line.startswith("COPY") for name in line.split()[1:-1]]
+    services = [app.replace(":app", ".py") for app in APPS.values()]
+    assert sorted(copied) == sorted(["musicrec", "config.ini", "deploy/requirements.txt", *services])
+    ignored = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert ignored[0] == "*"
+    assert sorted(line[1:] for line in ignored if line.startswith("!")) == sorted(copied)
+
+
+def test_image_runs_without_rights() -> None:
+    """The last user of the Dockerfile is a number other than root's, and pip accepts only files whose checksums are listed."""
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER")]
+    assert int(users[-1]) > 0
+    installed = [line for line in lines if "pip install" in line]
+    assert installed
+    assert all("--require-hashes" in line for line in installed)
+
+
+def test_dockerfile_style() -> None:
+    """hadolint finds nothing wrong with the Dockerfile."""
+    hadolint = shutil.which("hadolint", path=f"{sysconfig.get_path('scripts')}:{os.environ.get('PATH', '')}")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def locked() -> dict[str, str]:
+    """The versions in the requirements of the image; every one has checksums."""
+    text = "\n".join(line for line in (DEPLOY / "requirements.txt").read_text().splitlines() if not line.startswith("#"))
+    found = {}
+    for entry in text.replace("\\\n", " ").splitlines():
+        requirement, *hashes = entry.split("--hash=")
+        assert hashes, entry
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}\s*", one) for one in hashes), entry
+        name, version = requirement.partition(";")[0].strip().split("==")
+        found[name.replace("-", "_").lower()] = version
+    return found
+
+
+def test_requirements_of_the_image() -> None:
+    """They hold what the extras serve and redis need, at the versions that were tested, and nothing that trains."""
+    found = locked()
+    held = dict(line.replace("-", "_").lower().split("==") for line in (PROJECT / "constraints.txt").read_text().split())
+    assert {name: held.get(name, version) for name, version in found.items()} == found
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = [*extras["dependencies"], *extras["optional-dependencies"]["serve"], *extras["optional-dependencies"]["redis"]]
+    assert {re.split(r"[\[><=]", one)[0].replace("-", "_").lower() for one in wanted} <= found.keys()
+    training = {re.split(r"[\[><=]", one)[0].replace("-", "_").lower() for one in extras["optional-dependencies"]["train"]}
+    assert not training & found.keys()

@@ -198,10 +198,10 @@ def test_a_bad_value_of_a_component_is_named(config: Path) -> None:
 
 
 def test_only_s3_variables_are_secrets(config: Path) -> None:
-    """Four names come through, from .env or the environment, the environment first; empty ones count as absent."""
-    (config.parent / ".env").write_text("AWS_ACCESS_KEY_ID=file\nAWS_SECRET_ACCESS_KEY=secret\nS3_BUCKET_NAME=\nHOME_MADE=1\n")
+    """S3_... and AWS_... come through, from .env or the environment, the environment first; empty ones count as absent."""
+    (config.parent / ".env").write_text("AWS_ACCESS_KEY_ID=file\nAWS_SESSION_TOKEN=token\nAWS_REGION=here\nS3_BUCKET_NAME=\nHOME_MADE=1\n")
     assert s3_environment(config, {"AWS_ACCESS_KEY_ID": "shell", "PATH": "x"}) == {
-        "AWS_ACCESS_KEY_ID": "shell", "AWS_SECRET_ACCESS_KEY": "secret"}
+        "AWS_ACCESS_KEY_ID": "shell", "AWS_SESSION_TOKEN": "token", "AWS_REGION": "here"}
 
 
 def test_the_example_of_the_env_file_names_exactly_the_secrets(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import resource
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from musicrec.errors import ArtifactError, StorageError
+from musicrec.settings import s3_environment
 from musicrec.storage import SMALL_BYTES, Storage, storage
 from musicrec.storage.s3 import PART_BYTES
 from tests.s3_server import S3Server, bad_line, free_port, s3_server
@@ -185,6 +188,53 @@ def test_no_secret_is_shown(server: S3Server) -> None:
     shown = repr(storage("s3://music", server.environment()))
     assert "test-secret" not in shown
     assert "test-key-id" not in shown
+
+
+class Signed(BaseHTTPRequestHandler):
+    """Answers 404 to everything and keeps the headers of the requests."""
+
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def do_HEAD(self) -> None:
+        """Keep the headers."""
+        self.asked.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_temporary_keys_and_region_from_the_env_file_reach_the_server(tmp_path: Path) -> None:
+    """Key, session token and region of .env are in the signature of a request to a server of one's own; a profile's keys as well."""
+    (tmp_path / "keys").write_text("[team]\naws_access_key_id = of-the-team\naws_secret_access_key = x\naws_session_token = its-token\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Signed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"S3_ENDPOINT_URL=http://127.0.0.1:{server.server_port}\n"
+        keys = "AWS_ACCESS_KEY_ID=temporary\nAWS_SECRET_ACCESS_KEY=x\nAWS_SESSION_TOKEN=a-token\n"
+        profile = f"AWS_PROFILE=team\nAWS_SHARED_CREDENTIALS_FILE={tmp_path / 'keys'}\n"
+        for lines, key, token, region in ((keys + "AWS_REGION=ru-central1\n", "temporary", "a-token", "ru-central1"),
+                                          (keys + "AWS_DEFAULT_REGION=eu-north-1\n", "temporary", "a-token", "eu-north-1"),
+                                          (keys, "temporary", "a-token", "us-east-1"),
+                                          (profile, "of-the-team", "its-token", "us-east-1")):
+            (tmp_path / ".env").write_text(address + lines)
+            assert not storage("s3://music", s3_environment(tmp_path / "config.ini", {})).exists("x")
+            found = Signed.asked[-1]
+            assert found["x-amz-security-token"] == token
+            assert f"Credential={key}/" in found["authorization"]
+            assert f"/{region}/s3/aws4_request" in found["authorization"]
+        server.shutdown()
+
+
+def test_a_server_on_this_machine_is_asked_without_a_proxy(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With HTTP_PROXY set to an address where nobody listens, an S3 server at 127.0.0.1 is reached all the same."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    place = storage("s3://music/direct", server.environment())
+    place.write("a", b"1")
+    assert place.read("a") == b"1"
 
 
 def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: Path) -> None:

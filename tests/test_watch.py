@@ -174,7 +174,7 @@ def test_a_storage_that_redirects_for_a_while_ends_no_watch(tmp_path: Path) -> N
 class Faulty:
     """A served run whose every look fails in a way that nobody foresaw."""
 
-    run, refused = SimpleNamespace(run_id="earlier", created_at="2026-01-01"), None
+    run, refused, restored = SimpleNamespace(run_id="earlier", created_at="2026-01-01"), None, False
 
     def __init__(self) -> None:
         self.looks = 0

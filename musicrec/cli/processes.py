@@ -16,6 +16,7 @@ import requests
 from musicrec.errors import ServiceError
 from musicrec.project import shipped
 from musicrec.settings import UrlSettings
+from musicrec.settings.addresses import is_loopback
 
 START_S, STOP_S = 90, 15
 # By name: the key of its address in [urls], and the module that uvicorn serves.
@@ -80,15 +81,17 @@ def _started(name: str, module: str, url: str, environ: Mapping[str, str], logs:
 
 def _await(service: Service) -> None:
     end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        if service.process.poll() is not None:
-            raise ServiceError(f"The {service.name} service did not start: {_reason(service.log)}")
-        try:
-            if requests.get(f"{service.url}/ready", timeout=2).ok:
-                return
-        except requests.RequestException:
-            pass
-        time.sleep(0.1)
+    with requests.Session() as session:
+        session.trust_env = not is_loopback(service.url)  # no proxy for services on this machine
+        while time.monotonic() < end:
+            if service.process.poll() is not None:
+                raise ServiceError(f"The {service.name} service did not start: {_reason(service.log)}")
+            try:
+                if session.get(f"{service.url}/ready", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.1)
     raise ServiceError(f"The {service.name} service did not answer at {service.url}/ready within {START_S} seconds; see {service.log}.")
 
 

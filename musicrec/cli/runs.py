@@ -1,4 +1,4 @@
-"""`musicrec runs`: the runs at [artifacts] location; look at one, compare two, check one, go back to one, remove old ones."""
+"""`musicrec runs`: the runs at [artifacts] location; show, compare, check, go back, remove, and clean the cache of services."""
 
 import tempfile
 from collections.abc import Mapping
@@ -96,6 +96,21 @@ def prune(keep: Annotated[int, typer.Option(help="How many of the latest runs st
     """Remove old runs; the current one stays."""
     removed = registry.prune(artifacts_storage(settings.load(config)), keep, dry_run)
     print(f"{'Would remove' if dry_run else 'Removed'} {', '.join(removed) or 'nothing'}.")
+
+
+@app.command("clean-cache")
+def clean_cache(everything: Annotated[bool, typer.Option("--all", help="Also what was used within the last week.")] = False,
+                dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+                config: Config = None) -> None:
+    """Remove what services made from earlier runs on this machine; what they serve now stays."""
+    from musicrec.serving import cache, cache_space
+
+    section = settings.load(config).artifacts
+    before = cache_space.size(section.cache_folder)
+    gone = cache.clean(section.cache_folder, settings.bytes_of(section.cache_limit), everything, dry_run)
+    print("\n".join(f"{'Would remove' if dry_run else 'Removed'} {folder}" for folder in gone) or "There is nothing to remove.")
+    print(f"{section.cache_folder} holds {cache_space.size(section.cache_folder) / 1e6:,.1f} MB, before {before / 1e6:,.1f} MB; "
+          f"[artifacts] cache_limit is {section.cache_limit}.")
 
 
 def summary(run: Manifest, rows: int | None) -> str:

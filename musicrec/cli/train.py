@@ -37,11 +37,14 @@ def train(data: Data = None,
     chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
     with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
         result = pipeline.run(chosen)
-    print(f"\n{summary(registry.manifest(artifacts_storage(chosen), result.run_id), rows=None if verbose else 5)}\n")
+    place = artifacts_storage(chosen)
+    print(f"\n{summary(registry.manifest(place, result.run_id), rows=None if verbose else 5)}\n")
     if verbose:
         print(result.stages.to_string(index=False, float_format="{:,.2f}".format), end="\n\n")
     print(_costs(result.stages))
-    print(f"Run {result.run_id} is at {chosen.artifacts.location}. Look at it: musicrec runs show. Answer from it: musicrec serve.")
+    print(f"Run {result.run_id} is at {chosen.artifacts.location}. Look at it: musicrec runs show {result.run_id}.",
+          "Answer from it: musicrec serve." if registry.current_id(place) == result.run_id else
+          f"It is not the current run; make it current: musicrec runs rollback {result.run_id}.")
 
 
 def _costs(stages: "pd.DataFrame") -> str:

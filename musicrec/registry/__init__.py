@@ -10,9 +10,23 @@ So a reader always sees a complete run, the earlier or the new one, also when pu
 from musicrec.registry.checking import OPTIONAL, RECOMMENDER, REQUIRED
 from musicrec.registry.fetching import fetch
 from musicrec.registry.publishing import prune, publish, rollback
-from musicrec.registry.record import CURRENT, FORMAT, MANIFEST, File, Manifest, RunInfo, complete_runs, current, manifest, runs
+from musicrec.registry.record import (
+    CURRENT,
+    FORMAT,
+    MANIFEST,
+    File,
+    Manifest,
+    RunInfo,
+    complete_runs,
+    current,
+    current_id,
+    manifest,
+    manifest_text,
+    runs,
+    stored_manifest,
+)
 
 __all__ = [
     "CURRENT", "FORMAT", "MANIFEST", "OPTIONAL", "RECOMMENDER", "REQUIRED", "File", "Manifest", "RunInfo", "complete_runs", "current",
-    "fetch", "manifest", "prune", "publish", "rollback", "runs",
+    "current_id", "fetch", "manifest", "manifest_text", "prune", "publish", "rollback", "runs", "stored_manifest",
 ]

@@ -1,5 +1,6 @@
 """Publishing a run, rolling back to an earlier one, and pruning old ones."""
 
+import logging
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -8,20 +9,36 @@ from pathlib import Path
 from musicrec.errors import ArtifactError, StorageError
 from musicrec.progress import progress
 from musicrec.registry.checking import run_files
-from musicrec.registry.record import MANIFEST, Manifest, RunInfo, complete_runs, current, key, manifest, manifest_text, runs, write_pointer
+from musicrec.registry.record import (
+    MANIFEST,
+    Manifest,
+    RunInfo,
+    complete_runs,
+    current,
+    current_id,
+    key,
+    manifest,
+    manifest_text,
+    runs,
+    write_pointer,
+)
 from musicrec.storage import Storage
+
+log = logging.getLogger(__name__)
 
 
 def publish(storage: Storage, folder: Path, info: RunInfo, now: datetime | None = None) -> str:
     """Publish the required and optional files of `folder` as a new run, make it the current one and return its id.
 
-    Run ids sort by time of publishing (`now`, UTC). Other files of the folder are left out.
+    Run ids sort by time of publishing (`now`, UTC). Other files of the folder are left out. When somebody else makes another run the
+    current one meanwhile (a rollback, another publisher), that choice stays: the new run is published but not current, which a warning
+    says. A change in the moment between the last look and the write of the pointer, milliseconds, goes unnoticed.
     Raises ArtifactError when a required file is missing or damaged, and SchemaError when a table lacks a column, before anything is
     written. Raises StorageError when the storage cannot be written; then, as after Ctrl-C, the files written so far are removed and the
     earlier run stays current.
     """
     files = run_files(folder)
-    moment = now or datetime.now(UTC)
+    before, moment = current_id(storage), now or datetime.now(UTC)
     run_id = f"{moment:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     text = manifest_text(Manifest(run_id, moment.isoformat(timespec="seconds"), info, files))
     keys = {name: key(run_id, name) for name in files}
@@ -35,7 +52,12 @@ def publish(storage: Storage, folder: Path, info: RunInfo, now: datetime | None 
             for target in (key(run_id, MANIFEST), *keys.values()):
                 storage.delete(target)
         raise
-    write_pointer(storage, run_id)
+    chosen = current_id(storage)
+    if chosen in (before, None):
+        write_pointer(storage, run_id)
+    else:
+        log.warning("run %s is published at %s but not current, because %s was made current meanwhile; to make it current: "
+                    "musicrec runs rollback %s", run_id, storage.location, chosen, run_id)
     return run_id
 
 

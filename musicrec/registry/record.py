@@ -85,15 +85,28 @@ def current(storage: Storage) -> Manifest:
     return manifest(storage, _read(storage, CURRENT, _POINTER).run_id)
 
 
+def current_id(storage: Storage) -> str | None:
+    """The run id in the pointer; None when nothing is published or the pointer is damaged."""
+    try:
+        return _read(storage, CURRENT, _POINTER).run_id if storage.exists(CURRENT) else None
+    except ArtifactError:
+        return None
+
+
 def manifest(storage: Storage, run_id: str) -> Manifest:
     """The manifest of one run. Raises ArtifactError when the run is unknown, or its manifest damaged or of another format."""
     place = key(run_id, MANIFEST)
     if run_id not in _ids([place]) or not storage.exists(place):
         raise ArtifactError(f"run {run_id[:64]} is not at {storage.location}; there are {', '.join(runs(storage)) or 'no runs'}.")
-    run = _read(storage, place, _MANIFEST)
+    run = stored_manifest(storage, place)
     if run.run_id != run_id:
         raise _damaged(storage, place, f"it is the manifest of run {run.run_id}")
     return run
+
+
+def stored_manifest(storage: Storage, place: str) -> Manifest:
+    """The manifest under the key `place`. Raises ArtifactError when it is damaged or of another format."""
+    return _read(storage, place, _MANIFEST)
 
 
 def runs(storage: Storage) -> list[str]:

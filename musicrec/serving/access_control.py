@@ -1,19 +1,25 @@
 """Who may call a service, and how often."""
 
 import hmac
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from musicrec.serving.client_address import client_address
+from musicrec.settings.addresses import Networks
 
 # What a load balancer must be able to ask without a key.
 HEALTH = ("/", "/health", "/healthy")
 OPEN = frozenset({*HEALTH, "/ready"})
 _MAX_CLIENTS = 10_000
+_LIMIT = "musicrec.rate_limit"
 
 
 class Auth:
@@ -31,26 +37,60 @@ class Auth:
 
 
 class RateLimiting:
-    """ASGI middleware: 429 for an address that sends more than `per_second` requests; health routes do not count."""
+    """ASGI middleware: 429 for a client that asks for more than `per_second`; health routes and our own machines do not count.
 
-    def __init__(self, app: ASGIApp, per_second: float) -> None:
-        self.app, self.limit = app, RateLimit(per_second, time.monotonic)
+    Our own machines are those in `trusted`, when they do not ask on behalf of somebody else.
+    """
+
+    def __init__(self, app: ASGIApp, per_second: float, trusted: Networks) -> None:
+        self.app, self.limit, self.trusted = app, RateLimit(per_second, time.monotonic), trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed."""
-        if scope["type"] != "http" or route_path(scope) in OPEN or self.limit.allows((scope.get("client") or ("unknown",))[0]):
+        client = None if scope["type"] != "http" or route_path(scope) in OPEN else client_address(scope, self.trusted)
+        if client is None:
+            await self.app(scope, receive, send)
+        elif self.limit.allows(client):
+            scope[_LIMIT] = self.limit, client
             await self.app(scope, receive, send)
         else:
-            detail = f"more than {self.limit.per_second:g} requests a second; slow down"
-            await JSONResponse({"detail": detail}, 429, {"Retry-After": "1"})(scope, receive, send)
+            await too_many(self.limit, client)(scope, receive, send)
+
+
+class TooManyRequestsError(Exception):
+    """A batch of a client that has used up what it may ask for."""
+
+    def __init__(self, limit: "RateLimit", client: str) -> None:
+        super().__init__(client)
+        self.limit, self.client = limit, client
+
+
+def charge(request: Request, batch: int) -> None:
+    """Count a batch of `batch` as that many requests; the request itself has been counted as one.
+
+    A batch may be larger than the burst: the client then waits until the rest is paid off. Raises TooManyRequestsError, which answers
+    429, for a client that owes something already.
+    """
+    if _LIMIT in request.scope:
+        limit, client = request.scope[_LIMIT]
+        if not limit.charges(client, batch - 1):
+            raise TooManyRequestsError(limit, client)
+
+
+def too_many(limit: "RateLimit", client: str) -> Response:
+    """The answer 429, with the seconds after which the client may ask again."""
+    detail = f"more than {limit.per_second:g} requests a second, where a batch counts as its length; slow down"
+    return JSONResponse({"detail": detail}, 429, {"Retry-After": str(limit.wait_s(client))})
 
 
 class RateLimit:
     """A token bucket per client: `per_second` requests, bursts of twice as many. Remembers the last 10,000 clients, no more.
 
     >>> limit = RateLimit(1, clock=lambda: 0.0)
-    >>> [limit.allows("a") for _ in range(3)]
-    [True, True, False]
+    >>> [limit.allows("a") for _ in range(3)], limit.wait_s("a")
+    ([True, True, False], 1)
+    >>> limit.allows("b"), limit.charges("b", 9), limit.charges("b", 1), limit.wait_s("b")
+    (True, True, False, 9)
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
@@ -58,15 +98,30 @@ class RateLimit:
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, client: str) -> bool:
-        """Whether this client may send one more request now."""
-        now, burst = self.clock(), max(1.0, 2 * self.per_second)
-        tokens, since = self._tokens.pop(client, (burst, now))
-        tokens = min(burst, tokens + (now - since) * self.per_second)
-        allowed = tokens >= 1
-        self._tokens[client] = (tokens - allowed, now)
+        """Whether this client may send one more request now; if so it is counted."""
+        return self._takes(client, 1, 1)
+
+    def charges(self, client: str, cost: int) -> bool:
+        """Count `cost` further requests of a client that owes nothing; returns whether it did. Afterwards it may owe some."""
+        return self._takes(client, cost, 0)
+
+    def wait_s(self, client: str) -> int:
+        """Whole seconds, at least one, until the client may send the next request."""
+        return max(1, math.ceil((1 - self._left(client)) / self.per_second))
+
+    def _takes(self, client: str, cost: int, least: int) -> bool:
+        tokens = self._left(client)
+        allowed = tokens >= least
+        self._tokens[client] = (tokens - cost * allowed, self.clock())
+        self._tokens.move_to_end(client)
         if len(self._tokens) > _MAX_CLIENTS:
             self._tokens.popitem(last=False)
         return allowed
+
+    def _left(self, client: str) -> float:
+        now, burst = self.clock(), max(1.0, 2 * self.per_second)
+        tokens, since = self._tokens.get(client, (burst, now))
+        return min(burst, tokens + (now - since) * self.per_second)
 
 
 def route_path(scope: Scope) -> str:

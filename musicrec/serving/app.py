@@ -21,8 +21,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musicrec.errors import MusicRecError
-from musicrec.serving.access_control import HEALTH, Auth, RateLimiting
+from musicrec.serving.access_control import HEALTH, Auth, RateLimiting, TooManyRequestsError, too_many
 from musicrec.serving.access_log import AccessLog, RequestsLog, log, log_as_json
+from musicrec.serving.descriptors import raise_descriptor_limit
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.parameters import documented
 from musicrec.serving.schemas import Failure, Health, Parameters, Refusal
@@ -116,6 +117,7 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
 
     @asynccontextmanager
     async def plain(app: FastAPI) -> AsyncIterator[None]:
+        raise_descriptor_limit()
         try:
             async with lifespan(app), background(requests.write_regularly()):
                 yield
@@ -128,7 +130,8 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     hot = [operation for operation in operations if operation.hot]
     app = FastAPI(title=f"musicrec {metrics.service}", description=description, version="1", lifespan=plain,
                   routes=[Route(operation.path, operation, methods=operation.methods) for operation in hot],
-                  exception_handlers={MusicRecError: _unavailable}, generate_unique_id_function=_operation_id,
+                  exception_handlers={MusicRecError: _unavailable, TooManyRequestsError: _too_many},
+                  generate_unique_id_function=_operation_id,
                   # Whoever wants spans adds OpenTelemetry's own middleware; FastAPI's would ask the environment at every request.
                   telemetry={"tracing": False, "metrics": False, "logs": False})
     for operation in operations:
@@ -139,7 +142,7 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     app.add_middleware(PlainStart, refusals=refusals)
     # The last one added is the first that a request meets. A browser asks for permission (CORS) without a key.
     if options.rate_limit:
-        app.add_middleware(RateLimiting, per_second=options.rate_limit)
+        app.add_middleware(RateLimiting, per_second=options.rate_limit, trusted=options.trusted_addresses)
     if options.api_key:
         app.add_middleware(Auth, key=options.api_key)
     if options.cors_origins:
@@ -169,6 +172,11 @@ def _operation_id(route: APIRoute) -> str:
 async def _unavailable(request: Request, cause: Exception) -> Response:
     log.error("%s", cause)
     return Json({"detail": str(cause)}, 503)
+
+
+async def _too_many(request: Request, cause: Exception) -> Response:
+    assert isinstance(cause, TooManyRequestsError)
+    return too_many(cause.limit, cause.client)
 
 
 def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]],

@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from musicrec.serving.access_control import charge
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
 from musicrec.serving.parameters import limited, read
 from musicrec.serving.schemas import Similar, SimilarBatch, SimilarBatchRequest, SimilarRequest
+from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
 
@@ -22,12 +25,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     max_k, metrics = settings.blending.max_k, Metrics("features")
     store: ModelStore[Grouped] = ModelStore(settings.artifacts, environment, ("similar",),
                                             lambda run_id, folders: grouped(folders["similar"], "item_id_2"))
-    watch = Watch(store, metrics)
+    watch, turns = Watch(store, metrics), Turns()
     item_model, batch_model = limited(SimilarRequest, max_k), limited(SimilarBatchRequest, max_k)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await watch.look(again=True)
+        await watch.start()
         async with background(watch.look_for_ever(settings.service.poll_s)):
             yield
 
@@ -43,7 +46,9 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     async def similar_items_batch(request: Request) -> Response:
         """Items like each of these, in one call."""
         asked = await read(request, batch_model)
-        return Json({"similar": [similar(item, asked.k) for item in asked.item_ids]})
+        charge(request, len(asked.item_ids))
+        parts = await turns.each(lambda item: to_json(similar(item, asked.k)), asked.item_ids)
+        return Json(b'{"similar":[' + b",".join(parts) + b"]}")
 
     operations = [Operation("/similar_items", similar_items, item_model, Similar, hot=True),
                   Operation("/similar_items/batch", similar_items_batch, batch_model, SimilarBatch, ("POST",), hot=True)]

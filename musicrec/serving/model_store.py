@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,15 +17,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from musicrec import registry
-from musicrec.errors import ArtifactError, MusicRecError, SchemaError
+from musicrec.errors import ArtifactError, MusicRecError, SchemaError, StorageError
 from musicrec.registry import Manifest
 from musicrec.serving import cache
 from musicrec.serving.access_control import has_key
 from musicrec.serving.access_log import log
 from musicrec.serving.app import Readiness
+from musicrec.serving.cache_space import ServedRun
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import Failure, Reloaded
-from musicrec.settings.sections import ArtifactSettings
+from musicrec.settings.sections import ArtifactSettings, bytes_of
 from musicrec.storage import storage
 
 T = TypeVar("T")
@@ -46,6 +48,8 @@ class ModelStore(Generic[T]):
         self.refused: tuple[str, str] | None = None
         self._refusals, self._retry_at = 0, 0.0
         self._now: tuple[Manifest, T] | None = None
+        self._note = ServedRun.of(artifacts.cache_folder, artifacts.location, parts)
+        self.restored = False
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -70,21 +74,35 @@ class ModelStore(Generic[T]):
         location = self.artifacts.location
         with self._one_at_a_time:
             run = registry.current(storage(location, self.environment))
+            self.restored = False
             if self._now is not None and self._now[0].run_id == run.run_id:
                 self.refused = None
+                self._note.touch()
                 return False
             same = self.refused is not None and self.refused[0] == run.run_id
             if same and not again and time.monotonic() < self._retry_at:
                 return False
             try:
-                folders = cache.ready(location, self.environment, run, self.parts, self.artifacts.cache_folder)
+                folders = cache.ready(location, self.environment, run, self.parts, self.artifacts.cache_folder,
+                                      bytes_of(self.artifacts.cache_limit))
                 self._now = run, self.opened(run.run_id, folders)
             except (ArtifactError, SchemaError) as cause:
                 self.refused, self._refusals = (run.run_id, str(cause)), self._refusals + 1 if same else 0
                 self._retry_at = time.monotonic() + min(_RETRY_S * 2.0 ** self._refusals, _LONGEST_RETRY_S)
                 raise
             self.refused = None
+            self._note.write(run)
             return True
+
+    def restore(self) -> None:
+        """Load the run that was loaded last from the same location, from the cache alone. Blocks: call it from a thread.
+
+        Raises ArtifactError when the cache does not hold all of it undamaged.
+        """
+        with self._one_at_a_time:
+            run = self._note.read()
+            self._now = run, self.opened(run.run_id, cache.warm(run, self.parts, self.artifacts.cache_folder))
+            self.restored = True
 
 
 class Watch:
@@ -98,10 +116,26 @@ class Watch:
         self.problem: str | None = None
         self._failures, self._looked_at = 0, time.monotonic()
 
+    async def start(self) -> None:
+        """The first look. While the storage does not answer, the run that was served last is taken from the cache; the looks go on.
+
+        Raises what the look raised when there is no such run.
+        """
+        try:
+            await self.look(again=True)
+        except StorageError as cause:
+            try:
+                await _in_daemon_thread(self.store.restore)
+            except MusicRecError as reason:
+                log.error("the cache does not help: %s", reason)
+                raise cause from None
+            self._taken_up()
+            self._tell(str(cause), cause)
+
     async def look(self, again: bool) -> bool:
         """Take up the current run, as ModelStore.refresh does, and tell what changed."""
         try:
-            swapped = await asyncio.to_thread(self.store.refresh, again)
+            swapped = await _in_daemon_thread(lambda: self.store.refresh(again))
         except Exception as cause:
             self._failures += 1
             self.metrics.loads.labels(self.metrics.service, "refused" if isinstance(cause, ArtifactError | SchemaError) else "failed").inc()
@@ -113,10 +147,8 @@ class Watch:
             self._looked_at = time.monotonic()
         self._failures = 0
         self._tell(self.store.refused and self.store.refused[1])
-        if swapped and self.store.run:
-            self.metrics.loads.labels(self.metrics.service, "loaded").inc()
-            self.metrics.published.labels(self.metrics.service).set(datetime.fromisoformat(self.store.run.created_at).timestamp())
-            log.warning("run %s is served", self.store.run.run_id)
+        if swapped:
+            self._taken_up()
         return swapped
 
     async def look_for_ever(self, poll_s: float) -> None:
@@ -134,8 +166,15 @@ class Watch:
     def state(self) -> dict[str, Any]:
         """For /stats: the served run; the run that was refused and why; what the looks met and when the last one was."""
         run = self.store.run
-        return {"run_id": run and run.run_id, "published_at": run and run.created_at, "refused": self.store.refused,
+        return {"run_id": run and run.run_id, "published_at": run and run.created_at, "from_cache": self.store.restored,
+                "refused": self.store.refused,
                 "watch": {"problem": self.problem, "failures": self._failures, "last_look_s": round(time.monotonic() - self._looked_at, 1)}}
+
+    def _taken_up(self) -> None:
+        if self.store.run:
+            self.metrics.loads.labels(self.metrics.service, "loaded").inc()
+            self.metrics.published.labels(self.metrics.service).set(datetime.fromisoformat(self.store.run.created_at).timestamp())
+            log.warning("run %s is served%s", self.store.run.run_id, " from the cache" if self.store.restored else "")
 
     def _tell(self, problem: str | None, cause: Exception | None = None) -> None:
         if problem and problem != self.problem:
@@ -143,6 +182,30 @@ class Watch:
         elif self.problem and not problem:
             log.warning("the current run is served again, or can be looked up again")
         self.problem = problem
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """What `work` gives or raises. Unlike asyncio.to_thread, a stop of the process does not wait for it: a storage may hang for minutes."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(give: Callable[[], None]) -> None:
+        if not outcome.done():
+            give()
+
+    def run() -> None:
+        give: Callable[[], None]
+        try:
+            found = work()
+        except BaseException as cause:
+            give = partial(outcome.set_exception, cause)
+        else:
+            give = partial(outcome.set_result, found)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, give)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await outcome
 
 
 def add_reload(app: FastAPI, watch: Watch, key: SecretStr) -> None:

@@ -1,6 +1,7 @@
 """The recommendations service: offline, online, blended and default lists."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import SettingsError
+from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
@@ -28,9 +30,11 @@ from musicrec.serving.schemas import (
     UserRequest,
     UsersRequest,
 )
+from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
 PARTS = ("recommendations", "seen", "popular", "items")
+# Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
 Strategy = Callable[[Answers, int, int], Awaitable[Answer]]
@@ -41,6 +45,7 @@ class Upstream:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
+        self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -56,12 +61,33 @@ class Upstream:
                 yield
             await self._impressions.send_waiting()
 
-    async def contexts(self, user_ids: Sequence[int]) -> list[UserContext]:
-        """What is known of the users at this moment."""
-        service, blending = self.settings.service, self.settings.blending
-        timeout_ms = service.timeout_ms if len(user_ids) == 1 else service.batch_timeout_ms
+    async def context(self, user_id: int) -> UserContext:
+        """What is known of the user at this moment."""
+        return (await self._contexts([user_id], self.settings.service.timeout_ms / 1000))[0]
+
+    async def contexts(self, user_ids: Sequence[int]) -> AsyncIterator[list[tuple[int, UserContext]]]:
+        """What is known of each user, for a few users at a time and one batch at a time.
+
+        The waits for the other services take at most [service] batch_timeout_ms together.
+        """
+        service = self.settings.service
+        left = service.batch_timeout_ms / 1000
+        for start in range(0, len(user_ids), _USERS_AT_ONCE):
+            users = user_ids[start:start + _USERS_AT_ONCE]
+            if left < service.timeout_ms / 1000:
+                # Too little to ask with: the failure would be counted as the other service's.
+                yield [(user, UserContext(missing=("events and features service took all of batch_timeout_ms",))) for user in users]
+                continue
+            async with self._one_at_a_time:
+                began = time.perf_counter()
+                found = await self._contexts(users, left)
+                left -= time.perf_counter() - began
+            yield list(zip(users, found))
+
+    async def _contexts(self, user_ids: Sequence[int], timeout_s: float) -> list[UserContext]:
+        blending = self.settings.blending
         return await user_contexts(user_ids, self._events, self._features, self.settings.events.per_user, blending.recent_items,
-                                   min(_SIMILAR_PER_PLAY, blending.max_k), timeout_ms / 1000)
+                                   min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
 
     def shown(self, user_id: int, answer: Answer) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
@@ -78,7 +104,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await watch.look(again=True)
+        await watch.start()
         async with upstream.connected(), background(watch.look_for_ever(settings.service.poll_s)):
             yield
 
@@ -93,6 +119,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
+    turns = Turns()
     default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
 
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
@@ -109,10 +136,10 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         return answers.offline(user, k)
 
     async def online(answers: Answers, user: int, k: int) -> Answer:
-        return answers.online(user, k, (await upstream.contexts([user]))[0])
+        return answers.online(user, k, await upstream.context(user))
 
     async def blended(answers: Answers, user: int, k: int) -> Answer:
-        return answers.blended(user, k, (await upstream.contexts([user]))[0])
+        return answers.blended(user, k, await upstream.context(user))
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
@@ -120,17 +147,23 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         return _response(answers, answers.default(asked.k), asked.verbose)
 
     async def recommendations_batch(request: Request) -> Response:
-        """Blended lists of many users, with one call to each of the two other services for all of them."""
+        """Blended lists of many users."""
         asked, answers = await read(request, batch_model), Answers(store.mapped, options)
-        entries, degraded = [], dict[str, None]()
-        for at, (user, context) in enumerate(zip(asked.user_ids, await upstream.contexts(asked.user_ids))):
-            if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
-                await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
+        charge(request, len(asked.user_ids))
+        entries, degraded = list[bytes](), dict[str, None]()
+
+        def entry(known: tuple[int, UserContext]) -> bytes:
+            user, context = known
             answer = answers.blended(user, asked.k, context)
             upstream.shown(user, answer)
+            degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            entries.append(to_json({"user_id": user, "recs": [item.item_id for item in answer.items], "strategy": answer.strategy}))
-            degraded |= dict.fromkeys(answer.degraded)
+            return to_json({"user_id": user, "recs": [item.item_id for item in answer.items], "strategy": answer.strategy})
+
+        async for known in upstream.contexts(asked.user_ids):
+            if await request.is_disconnected():
+                return Response(status_code=499)  # nobody waits for the rest
+            entries += await turns.each(entry, known)
         missing = b',"degraded":' + to_json(list(degraded)) if degraded else b""
         body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
         return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch"})

@@ -107,10 +107,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 
 def s3_environment(path: Path = CONFIG, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """S3_ENDPOINT_URL, S3_BUCKET_NAME, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as far as .env or the environment set them."""
+    """S3_ENDPOINT_URL, S3_BUCKET_NAME and every AWS_... variable, as far as .env or the environment set them."""
     found = {**dotenv_values(Path(path).parent / ".env"), **(os.environ if environ is None else environ)}
-    names = ("S3_ENDPOINT_URL", "S3_BUCKET_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    return {name: value for name in names if (value := found.get(name))}
+    return {name: value for name, value in found.items() if value and name.startswith(("S3_ENDPOINT_URL", "S3_BUCKET_NAME", "AWS_"))}
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from musicrec.settings.addresses import Networks
+
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.replace(",", " ").split()) if isinstance(v, str) else v)]
 # No user or password: addresses are shown in logs, answers and manifests.
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s@][^\s@]*$")]
@@ -147,6 +149,7 @@ class ArtifactSettings(Section):
 
     location: str
     cache_folder: Path
+    cache_limit: Size
 
 
 class EventSettings(Section):
@@ -185,4 +188,5 @@ class ServiceSettings(Section):
     api_key: SecretStr
     reload_key: SecretStr
     rate_limit: Annotated[float, Field(ge=0)]
+    trusted_addresses: Networks
     cors_origins: Names

@@ -26,8 +26,7 @@ class S3Storage:
     bucket: str
     prefix: str
     endpoint: str | None
-    key_id: str | None = field(repr=False, default=None)
-    secret: str | None = field(repr=False, default=None)
+    aws: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     @property
     def location(self) -> str:
@@ -38,9 +37,9 @@ class S3Storage:
     def at(cls, location: str, environment: Mapping[str, str]) -> Self:
         """The storage at s3://bucket/prefix; where the location has no bucket (s3:///prefix), it is S3_BUCKET_NAME.
 
-        S3_ENDPOINT_URL: the server, Amazon S3 without it. Without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY boto3 uses its other
-        sources of credentials. Raises StorageError when there is no bucket, or when location or server contain a user or password,
-        which messages would show.
+        S3_ENDPOINT_URL: the server, Amazon S3 without it. AWS_... variables mean what they mean to boto3; without AWS_ACCESS_KEY_ID and
+        AWS_SECRET_ACCESS_KEY it uses its other sources of credentials. Raises StorageError when there is no bucket, or when location or
+        server contain a user or password, which messages would show.
         """
         endpoint = environment.get("S3_ENDPOINT_URL")
         if "@" in (endpoint or ""):
@@ -54,7 +53,7 @@ class S3Storage:
             raise StorageError(f"location {location!r} names no bucket; write s3://bucket/prefix or set S3_BUCKET_NAME in .env.")
         prefix = prefix.strip("/")
         return cls(bucket, f"{prefix}/" if prefix else "", endpoint,
-                   environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
+                   {name: value for name, value in environment.items() if name.startswith("AWS_")})
 
     def preflight(self) -> None:
         """Read the bucket, write a test object and remove it."""
@@ -82,7 +81,7 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """The bytes of `key`."""
-        with self._errors("cannot be read", key), self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
+        with self._errors("cannot be read", key), self._quick_client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"] as body:
             content: bytes = body.read(SMALL_BYTES + 1)
         return small(content, f"s3://{self.bucket}/{self.prefix}{key}")
 
@@ -94,7 +93,7 @@ class S3Storage:
     def exists(self, key: str) -> bool:
         """Whether the object exists. One request."""
         with self._errors("cannot be looked up", key):
-            return bool(self._boto.exists(self._client, self.bucket, self.prefix + key))
+            return bool(self._boto.exists(self._quick_client, self.bucket, self.prefix + key))
 
     def list(self, prefix: str = "") -> list[str]:
         """All keys that begin with `prefix`, ascending. One request per thousand keys."""
@@ -120,7 +119,11 @@ class S3Storage:
 
     @cached_property
     def _client(self) -> Any:
-        return self._boto.client(self.endpoint, self.key_id, self.secret)
+        return self._boto.client(self.endpoint, self.aws)
+
+    @cached_property
+    def _quick_client(self) -> Any:
+        return self._boto.client(self.endpoint, self.aws, quick=True)
 
     def _transfer(self, progress: Progress | None) -> dict[str, Any]:
         return {"Config": self._boto.transfer(PART_BYTES), "Callback": _in_turn(progress)}

@@ -1,10 +1,11 @@
 """The only module that imports boto3: a client, the configuration of transfers, and its errors as StorageError."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
+import botocore.session
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -12,12 +13,16 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from musicrec.errors import StorageError
+from musicrec.settings.addresses import is_loopback
 
 # Without checksums of responses: with them botocore cannot parse a server's error 500, and the manifest of a run has stronger ones.
 _CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4},
                  response_checksum_validation="when_required")
+# For what answers at once: a server that accepts connections and says nothing is given up after a quarter of a minute.
+_QUICK = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 _CODES = {
     "InvalidAccessKeyId": "does not know the key in AWS_ACCESS_KEY_ID; check it in .env",
+    "ExpiredToken": "says that AWS_SESSION_TOKEN has expired; get new keys",
     "SignatureDoesNotMatch": "does not accept AWS_SECRET_ACCESS_KEY for this key; check it in .env",
     "NoSuchBucket": "has no such bucket; create it or correct the location",
     "AccessDenied": "refuses access; check the keys in .env and their rights on the bucket",
@@ -30,12 +35,22 @@ _SILENT = "does not answer; check S3_ENDPOINT_URL, start the server and try agai
 _MISSING = {"404", "NoSuchKey"}
 
 
-def client(endpoint: str | None, key_id: str | None, secret: str | None) -> Any:
-    """A client of the server at `endpoint` (None: Amazon S3)."""
-    # Path-style addresses, because most other servers do not support bucket.host.
-    config = _CONFIG.merge(Config(s3={"addressing_style": "path"})) if endpoint else _CONFIG
-    return boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key_id, aws_secret_access_key=secret,
-                        region_name="us-east-1" if endpoint else None, config=config)
+def client(endpoint: str | None, environment: Mapping[str, str], quick: bool = False) -> Any:
+    """A client of the server at `endpoint` (None: Amazon S3), set up by the AWS_... variables of `environment`, such as keys, session
+    token, region, profile or certificates. A server on this machine is never asked through a proxy. `quick`: for small objects.
+    """
+    core = botocore.session.Session()
+    for name, (_, variables, _, convert) in core.session_var_map.items():
+        variables = variables if isinstance(variables, list) else [variables]
+        if given := [environment[variable] for variable in variables if variable in environment]:
+            core.set_config_variable(name, convert(given[0]) if convert else given[0])
+    session = boto3.Session(botocore_session=core, region_name=environment.get("AWS_REGION"))
+    config = _CONFIG.merge(_QUICK) if quick else _CONFIG
+    if endpoint:
+        # Path-style addresses, because most other servers do not support bucket.host.
+        config = config.merge(Config(s3={"addressing_style": "path"}, proxies={} if is_loopback(endpoint) else None))
+    keys = {name: environment.get(name.upper()) for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")}
+    return session.client("s3", endpoint_url=endpoint, config=config, region_name=session.region_name or (endpoint and "us-east-1"), **keys)
 
 
 def transfer(part_bytes: int) -> TransferConfig:
