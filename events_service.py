@@ -5,6 +5,6 @@ from musicrec.errors import MusicRecError
 from musicrec.serving.events import create_app
 
 try:
-    app = create_app(settings.load())
+    app = create_app(settings.load(), settings.s3_environment())
 except MusicRecError as cause:
     raise SystemExit(str(cause)) from None

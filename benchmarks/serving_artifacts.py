@@ -36,7 +36,7 @@ def artifacts(folder: Path, size: Size) -> Path:
     _grouped(run, schema.RECOMMENDATIONS, size.users, K, size.items, rng)
     _grouped(run, schema.SIMILAR, size.items, 10, size.items, rng)
     _events(run, size, rng)
-    _catalogue(run, size)
+    _catalog(run, size)
     publish(storage(str(root / "artifacts"), {}), run, RunInfo({"made for": "benchmarks/serving.py"}))
     return root
 
@@ -66,7 +66,7 @@ def _events(run: Path, size: Size, rng: np.random.Generator) -> None:
             writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema.EVENTS.arrow))
 
 
-def _catalogue(run: Path, size: Size) -> None:
+def _catalog(run: Path, size: Size) -> None:
     n = size.items
     ids, ones = np.arange(n, dtype=np.int32), np.ones(n, np.float32)
     artist_names = [[f"Artist {i % 50_000}"] for i in range(n)]

@@ -39,7 +39,7 @@ def facts(folder: Path, scale: float) -> pd.DataFrame:
                 from interactions group by {name}_id""")
         n_tracks = _number(engine, "select count(*) from tracks")
         size = n_tracks / figures.N_TRACKS
-        rows = [*_sizes(engine, scale), *_time(engine), *_histories(engine), *_pairs(engine, scale), *_catalogue(engine, size),
+        rows = [*_sizes(engine, scale), *_time(engine), *_histories(engine), *_pairs(engine, scale), *_catalog(engine, size),
                 *_sizes_of_lists(engine, size), *_genres(engine, size)]
         if scale == 1:
             rows += _whole(engine)
@@ -111,7 +111,7 @@ def _histories(engine: duckdb.DuckDBPyConnection) -> list[Row]:
     ]
 
 
-def _catalogue(engine: duckdb.DuckDBPyConnection, size: float) -> list[Row]:
+def _catalog(engine: duckdb.DuckDBPyConnection, size: float) -> list[Row]:
     unnamed = ", ".join(map(str, figures.UNNAMED_GENRES))
     kind = "select count(*) from catalog_names where type = "
     made = {

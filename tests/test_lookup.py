@@ -57,16 +57,16 @@ def test_seen(world: Lookup) -> None:
     assert world.seen.of(USER)[0].tolist() == list(HEARD)
 
 
-def test_popular_goes_on_through_the_catalogue(world: Lookup) -> None:
+def test_popular_goes_on_through_the_catalog(world: Lookup) -> None:
     """The published top list is followed by all other items, most listeners first."""
     assert world.popular.tolist() == [*POPULAR, *(item for item in ITEMS if item not in POPULAR)]
 
 
 def test_texts(world: Lookup) -> None:
     """Names, artists and genres are those of the item; an unknown item has none."""
-    item = world.catalogue.item(151)
+    item = world.catalog.item(151)
     assert (item.name, item.artists, item.genres, item.artist_ids) == ("Track 151", ("Artist 4",), ("rock",), (4,))
-    assert world.catalogue.item(5) == type(item)(5)
+    assert world.catalog.item(5) == type(item)(5)
 
 
 def test_arrays_are_read_only(world: Lookup) -> None:
@@ -119,14 +119,14 @@ def test_names_of_any_alphabet(tmp_path: Path) -> None:
     into = tmp_path / "out"
     into.mkdir()
     layout.write("items", tmp_path, into)
-    from musicrec.serving.lookup import Catalogue
+    from musicrec.serving.lookup import Catalog
     from musicrec.serving.lookup import arrays as mapped
 
     found = mapped(into)
-    catalogue = Catalogue(found["item_id"], found)
-    assert [catalogue.item(item).name for item in (5, 3, 9, 1, 7)] == ["Ёлка", "", "", "日本 \U0001f3b5", "a" * 3000]
-    assert [catalogue.item(item).artists for item in (5, 3, 9, 7)] == [("Би-2", "x"), (), (), ("y",)]
-    assert [catalogue.artist_ids(item) for item in (5, 3, 9, 1, 7)] == [(1, 2), (), (), (3,), (4,)]
+    catalog = Catalog(found["item_id"], found)
+    assert [catalog.item(item).name for item in (5, 3, 9, 1, 7)] == ["Ёлка", "", "", "日本 \U0001f3b5", "a" * 3000]
+    assert [catalog.item(item).artists for item in (5, 3, 9, 7)] == [("Би-2", "x"), (), (), ("y",)]
+    assert [catalog.artist_ids(item) for item in (5, 3, 9, 1, 7)] == [(1, 2), (), (), (3,), (4,)]
 
 
 def test_growing_array(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_offline_is_filled(three: Services) -> None:
 
 
 def test_all_there_is(three: Services) -> None:
-    """Asked for more than the catalogue holds, the answer is everything unheard."""
+    """Asked for more than the catalog holds, the answer is everything unheard."""
     assert sorted(three.recs("/recommendations_offline", user_id=USER, k=1000)) == sorted(set(ITEMS) - set(HEARD))
 
 

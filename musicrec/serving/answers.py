@@ -1,17 +1,18 @@
 """The kinds of answer: default, offline, online and blended. Pure: arrays and lists in, lists out.
 
-Always k items while the catalogue has them (online: while there are similar ones), none twice, none seen, none blocked.
+Always k items while the catalog has them (online: while there are similar ones), none twice, none seen, none blocked.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
+from musicrec.serving.arrays import Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
-from musicrec.serving.lookup import Int32, Lookup, without
+from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
 _NONE: Int32 = np.empty(0, np.int32)
@@ -31,11 +32,13 @@ class AnswerOptions:
 
 @dataclass(frozen=True)
 class UserContext:
-    """A user's latest plays, newest first; items similar to the newest of them; one sentence for each service that did not answer."""
+    """A user's latest plays, newest first; items similar to the newest of them; one sentence for each service that did not answer; how many
+    plays were left out because this run does not know their tracks."""
 
     plays: Sequence[int] = ()
     similar: Sequence[SimilarItems] = ()
     missing: tuple[str, ...] = ()
+    unknown: int = 0
 
 
 NO_CONTEXT = UserContext()
@@ -43,11 +46,13 @@ NO_CONTEXT = UserContext()
 
 @dataclass(frozen=True)
 class Answer:
-    """Items, best first; how they were found; and one sentence for each service whose part is missing."""
+    """Items, best first; how they were found; one sentence for each service whose part is missing; and how many items the other services
+    named that this run does not know, which are left out."""
 
     items: list[ScoredItem]
     strategy: str
     degraded: tuple[str, ...] = ()
+    unknown: int = 0
 
 
 class Answers:
@@ -73,31 +78,31 @@ class Answers:
         """
         if context.missing:
             return self.offline(user_id, k, context)
-        online = self._online(context, self._seen(user_id, context.plays))
-        return Answer(backfill(online, k, self.lookup.catalogue.artist_ids, self.options.max_per_artist), "online")
+        online, unknown = self._online(context, self._seen(user_id, context.plays))
+        return Answer(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
         seen = self._seen(user_id, context.plays)
-        online = self._online(context, seen)
+        online, unknown = self._online(context, seen)
         if not online:
-            return self.offline(user_id, k, context)
-        offline = self._personal(user_id, seen) or backfill(self._popular(seen), k, self.lookup.catalogue.artist_ids, 0)
+            return replace(self.offline(user_id, k, context), unknown=unknown)
+        offline = self._personal(user_id, seen) or backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0)
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
-        return Answer(self._backfilled(blend, k, seen), "blended", context.missing)
+        return Answer(self._backfilled(blend, k, seen), "blended", context.missing, unknown)
 
-    def described(self, answer: Answer) -> list[dict[str, Any]]:
-        """Each item of an answer with its name, artists, source, score and reason."""
-        catalogue, found = self.lookup.catalogue, []
+    def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
+        """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""
+        catalog, found = self.lookup.catalog, []
         for scored_item in answer.items:
-            item = catalogue.item(scored_item.item_id)
+            item = catalog.item(scored_item.item_id)
             reason = f"popular in {item.genres[0]}" if item.genres else "popular"
             if scored_item.because is not None:
-                reason = f"similar to {catalogue.item(scored_item.because).name or scored_item.because} which you played"
+                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because} which you played"
             elif scored_item.source == "personal":
                 reason = "chosen for you from your listening history"
-            found.append({"item_id": item.item_id, "name": item.name, "artists": item.artists, "source": scored_item.source,
-                          "score": scored_item.score, "reason": reason})
+            found.append({"item_id": self.lookup.items.shown(item.item_id, by_key), "name": item.name, "artists": item.artists,
+                          "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found
 
     def _seen(self, user_id: int, plays: Sequence[int]) -> Int32:
@@ -111,10 +116,12 @@ class Answers:
             free &= without(items, self.options.blocked)
         return free if self.options.allowed is None else free & ~without(items, self.options.allowed)
 
-    def _online(self, context: UserContext, seen: Int32) -> list[ScoredItem]:
+    def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
+        """What the latest plays bring, and how many items of it this run does not know."""
         items = combined(context.similar, self.options.decay)
-        free = self._free(np.array([item.item_id for item in items], np.int32), seen)
-        return list(compress(items, free.tolist()))
+        ids = np.array([item.item_id for item in items], np.int32)
+        unknown = without(ids, self.lookup.catalog.item_ids)
+        return list(compress(items, (self._free(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, seen: Int32) -> list[ScoredItem]:
         items, scores = self.lookup.personal.of(user_id)
@@ -125,7 +132,7 @@ class Answers:
         def candidates() -> Iterator[ScoredItem]:
             yield from items
             yield from self._popular(seen)
-        return backfill(candidates(), k, self.lookup.catalogue.artist_ids, self.options.max_per_artist)
+        return backfill(candidates(), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
 
     def _popular(self, seen: Int32) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores

@@ -33,12 +33,16 @@ PARTS: dict[str, tuple[str, ...]] = {
     "popular": ("top_popular.parquet", "items.parquet"),
     "items": ("items.parquet",),
     "similar": ("similar.parquet",),
+    "user_keys": ("user_keys.parquet",),
+    "item_keys": ("item_keys.parquet",),
 }
+# A run without them has ids for keys.
+OPTIONAL = ("user_keys", "item_keys")
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:
     """Where the parts of a run lie in the cache, whether made yet or not. Raises ArtifactError when the run lacks an artifact."""
-    return {part: cache / f"{part}-{FORMAT}-{_digest(run, part)}" for part in parts}
+    return {part: cache / f"{part}-{FORMAT}-{_digest(run, part)}" for part in _present(run, parts)}
 
 
 def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: tuple[str, ...], cache: Path,
@@ -55,7 +59,7 @@ def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: t
         for folder in found.values():
             os.utime(folder)
         if place.file(registry.CURRENT) is not None:
-            registry.fetch(place, run.run_id, _artifacts(parts), cache / "runs")
+            registry.fetch(place, run.run_id, _artifacts(_present(run, parts)), cache / "runs")
         return found
     _make_in_child(location, environment, run.run_id, parts, cache, limit)
     return found
@@ -95,7 +99,7 @@ def make(location: str, environment: Mapping[str, str], run_id: str, parts: tupl
         wanted, kept = folders(run, parts, cache), _of_run(run, cache) | _used(cache)
         missing = tuple(part for part, folder in wanted.items() if not folder.is_dir())
         cache_space.remove(cache_space.unused(cache, kept, None if limit is None else max(0, limit - _needed(run, missing))))
-        source = registry.fetch(place, run_id, _artifacts(parts), cache / "runs")
+        source = registry.fetch(place, run_id, _artifacts(_present(run, parts)), cache / "runs")
         for part, folder in wanted.items():
             if not folder.is_dir():
                 _write(part, source, folder, _checksums(run, part))
@@ -141,6 +145,10 @@ def _of_run(run: Manifest, cache: Path) -> set[Path]:
 def _needed(run: Manifest, parts: tuple[str, ...]) -> int:
     """About the bytes that the artifacts and the arrays of the parts take."""
     return 2 * sum(run.files[name].bytes for name in _artifacts(parts) if name in run.files)
+
+
+def _present(run: Manifest, parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part for part in parts if part not in OPTIONAL or all(name in run.files for name in PARTS[part]))
 
 
 def _artifacts(parts: tuple[str, ...]) -> list[str]:

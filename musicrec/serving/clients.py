@@ -12,7 +12,9 @@ from musicrec.errors import ServiceError
 from musicrec.serving.access_log import REQUEST_ID
 from musicrec.serving.answers import UserContext
 from musicrec.serving.blending import ScoredItem, SimilarItems
+from musicrec.serving.keys import Key, KeyIndex
 from musicrec.serving.metrics import Metrics
+from musicrec.serving.schemas import MAX_KEY
 from musicrec.settings.sections import ServiceSettings
 
 T = TypeVar("T")
@@ -142,17 +144,17 @@ class EventsClient(Client):
 
     name = "events"
 
-    async def latest(self, user_ids: Sequence[int], k: int, deadline: float) -> list[list[int]]:
+    async def latest(self, users: Sequence[Key], k: int, deadline: float) -> list[list[Key]]:
         """At most k items, newest first, for each user, in one call; raises ServiceError."""
-        def plays(answer: dict[str, Any]) -> list[list[int]]:
-            found = [answer.get("events")] if len(user_ids) == 1 else answer.get("events")
-            if not isinstance(found, list) or len(found) != len(user_ids) or not all(_whole_numbers(items, k) for items in found):
+        def plays(answer: dict[str, Any]) -> list[list[Key]]:
+            found = [answer.get("events")] if len(users) == 1 else answer.get("events")
+            if not isinstance(found, list) or len(found) != len(users) or not all(_keys(items, k) for items in found):
                 raise self.nonsense()
             return found
 
-        if len(user_ids) == 1:
-            return await self.call("/get", {"user_id": user_ids[0], "k": k}, deadline, plays)
-        return await self.call("/get/batch", {"user_ids": list(user_ids), "k": k}, deadline, plays)
+        if len(users) == 1:
+            return await self.call("/get", {"user_id": users[0], "k": k}, deadline, plays)
+        return await self.call("/get/batch", {"user_ids": list(users), "k": k}, deadline, plays)
 
 
 class FeaturesClient(Client):
@@ -168,7 +170,8 @@ class FeaturesClient(Client):
                 raise self.nonsense()
             return {item: self._similar_items(item, entry, k) for item, entry in zip(item_ids, found)}
 
-        return await self.call("/similar_items/batch", {"item_ids": list(item_ids), "k": k}, deadline, similar) if item_ids else {}
+        body = {"item_ids": list(item_ids), "k": k, "ids": True}
+        return await self.call("/similar_items/batch", body, deadline, similar) if item_ids else {}
 
     def _similar_items(self, item: int, entry: object, k: int) -> SimilarItems:
         items, scores = (entry.get("item_id_2"), entry.get("score")) if isinstance(entry, dict) else (None, None)
@@ -179,23 +182,26 @@ class FeaturesClient(Client):
         return SimilarItems(item, items, scores)
 
 
-async def user_contexts(user_ids: Sequence[int], events: EventsClient, features: FeaturesClient, plays: int, recent_items: int,
-                        similar_per_play: int, timeout_s: float) -> list[UserContext]:
+async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsClient, features: FeaturesClient, plays: int,
+                        recent_items: int, similar_per_play: int, timeout_s: float) -> list[UserContext]:
     """The latest `plays` of each user and what is similar to the `recent_items` newest, with one call to each service for all users.
 
     Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is said in `missing`.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:
-        latest = await events.latest(user_ids, plays, deadline)
+        stored = await events.latest(users, plays, deadline)
     except ServiceError as cause:
-        return [UserContext(missing=(str(cause),))] * len(user_ids)
-    recent = list(dict.fromkeys(item for items in latest for item in items[:recent_items]))
+        return [UserContext(missing=(str(cause),))] * len(users)
+    latest = [[found for key in keys if (found := items.id_of(key)) >= 0] for keys in stored]
+    unknown = [len(keys) - len(ids) for keys, ids in zip(stored, latest)]
+    recent = list(dict.fromkeys(item for ids in latest for item in ids[:recent_items]))
     try:
         similar = await features.similar(recent, similar_per_play, deadline)
     except ServiceError as cause:
-        return [UserContext(items, missing=(str(cause),) if items else ()) for items in latest]
-    return [UserContext(items, [similar[item] for item in items[:recent_items]]) for items in latest]
+        missing = (str(cause),)
+        return [UserContext(ids, missing=missing if ids else (), unknown=left) for ids, left in zip(latest, unknown)]
+    return [UserContext(ids, [similar[one] for one in ids[:recent_items]], unknown=left) for ids, left in zip(latest, unknown)]
 
 
 class Impressions:
@@ -208,11 +214,12 @@ class Impressions:
         self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_WAITING)
 
-    def add(self, user_id: int, items: Sequence[ScoredItem]) -> None:
+    def add(self, user: Key, items: Sequence[ScoredItem], keys: KeyIndex) -> None:
         """Note that `items` were shown to the user, the first at position 0."""
         for position, item in enumerate(items):
             try:
-                self._waiting.put_nowait({"user_id": user_id, "item_id": item.item_id, "source": item.source, "position": position})
+                self._waiting.put_nowait({"user_id": user, "item_id": keys.key_of(item.item_id), "source": item.source,
+                                          "position": position})
             except asyncio.QueueFull:
                 self.metrics.impressions_lost.inc(len(items) - position)
                 return
@@ -234,6 +241,11 @@ class Impressions:
             await self.events.call("/impressions", {"impressions": batch}, deadline, dict, retry=False)
         except ServiceError:
             self.metrics.impressions_lost.inc(len(batch))
+
+
+def _keys(values: object, most: int) -> bool:
+    return isinstance(values, list) and len(values) <= most and all(
+        0 <= value < 2**63 if type(value) is int else isinstance(value, str) and len(value) <= MAX_KEY for value in values)
 
 
 def _whole_numbers(values: object, most: int) -> bool:

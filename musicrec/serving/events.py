@@ -1,21 +1,24 @@
 """The events service: stores plays, answers with the latest, and is ready when the store does its work."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import EventStoreError
+from musicrec.errors import EventStoreError, MusicRecError, StorageError
 from musicrec.events import EventStore, Impression, event_store
 from musicrec.serving.access_control import charge
-from musicrec.serving.app import Json, Operation, Readiness, application
+from musicrec.serving.app import Json, Operation, Readiness, application, background
+from musicrec.serving.keys import KEY_PARTS, TEXT, Key, RunKeyIndexes, run_key_indexes
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.parameters import limited, read
+from musicrec.serving.model_store import ModelStore, Watch
+from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import (
     ImpressionsRequest,
     LatestPlays,
@@ -31,6 +34,8 @@ T = TypeVar("T")
 _DAY_S = 86_400
 _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
+# Longer than a folder or a healthy S3 takes, and short enough for a start.
+_FIRST_LOOK_S = 5.0
 _RECENT_S, _CHECK_EVERY_S, _CHECK_TAKES_S = 2.0, 1.0, 2.0
 
 
@@ -84,18 +89,65 @@ class StoreHealth:
         return None
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The app; it opens the event store that the settings name when it starts."""
+class KeysOfRun:
+    """What users and tracks are called in the current run, so that a play by id and one by key are the same user's.
+
+    Plays are stored whatever happens here: while nothing is published, users and tracks are whole numbers; while the run cannot be read
+    they may be either.
+    """
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], metrics: Metrics) -> None:
+        self.poll_s, self._may_be_text = settings.service.poll_s, False
+        self._store: ModelStore[RunKeyIndexes] = ModelStore(settings.artifacts, environment, KEY_PARTS,
+                                                            lambda run_id, folders: run_key_indexes(folders))
+        self._watch = Watch(self._store, metrics)
+
+    async def follow(self, known: asyncio.Event) -> None:
+        """Look for the current run for ever; `known` is set after the first look."""
+        try:
+            await self._watch.start()
+        except StorageError:
+            self._may_be_text = True
+        except MusicRecError:
+            pass
+        finally:
+            known.set()
+        await self._watch.look_for_ever(self.poll_s)
+
+    @property
+    def indexes(self) -> RunKeyIndexes:
+        """Those of the current run; without one, keys are ids."""
+        return self._store.mapped if self._store.run else RunKeyIndexes()
+
+    @property
+    def are_keys(self) -> bool:
+        """Whether a user or a track may be something else than an id."""
+        return bool(self.indexes.users.kind or self.indexes.items.kind or (self._may_be_text and not self._store.run))
+
+
+def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
+    """The app; it opens the event store that the settings name when it starts. `environment` holds the S3 secrets."""
+    metrics = Metrics("events")
     section = settings.events
     stores: list[EventStore] = []
     plays_model, batch_model = limited(LatestPlaysRequest, settings.blending.max_k), limited(UsersRequest, settings.blending.max_k)
+    keys = KeysOfRun(settings, environment, metrics)
+    by_key: dict[Any, Any] = {model: keyed(model) for model in (PlayRequest, plays_model, batch_model, ImpressionsRequest)}
+
+    async def asked_of(request: Request, model: type[P]) -> P:
+        return await read(request, by_key[model] if keys.are_keys else model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stores.append(event_store(section.store, section.path.get_secret_value(), section.per_user, section.max_age_days * _DAY_S or None,
                                   section.log_rows))
         try:
-            yield
+            known = asyncio.Event()
+            async with background(keys.follow(known)):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FIRST_LOOK_S):
+                        await known.wait()
+                yield
         finally:
             await stores.pop().close()
 
@@ -108,30 +160,37 @@ def create_app(settings: Settings) -> FastAPI:
 
     async def put(request: Request) -> Response:
         """Store a play; answers when it is on disk."""
-        play = await read(request, PlayRequest)
-        await health.watch("put", store().put(play.user_id, play.item_id))
+        play, (users, items) = await asked_of(request, PlayRequest), keys.indexes
+        await health.watch("put", store().put(users.canonical(play.user_id), items.canonical(play.item_id)))
         return Json({"result": "ok"})
+
+    async def latest(user: Key, asked: LatestPlaysRequest | UsersRequest) -> list[Key]:
+        users, items = keys.indexes
+        found = await health.watch("get", store().latest(users.canonical(user), asked.k))
+        if items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str):
+            return found
+        return [item if (known := items.id_of(item)) < 0 else known for item in found]
 
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
-        asked = await read(request, plays_model)
-        return Json({"events": await health.watch("get", store().latest(asked.user_id, asked.k))})
+        asked = await asked_of(request, plays_model)
+        return Json({"events": await latest(asked.user_id, asked)})
 
     async def get_batch(request: Request) -> Response:
         """The latest plays of many users, in one call."""
-        asked = await read(request, batch_model)
+        asked = await asked_of(request, batch_model)
         charge(request, len(asked.user_ids))
         found = []
         for at, user in enumerate(asked.user_ids):
             if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
-            found.append(await health.watch("get", store().latest(user, asked.k)))
+            found.append(await latest(user, asked))
         return Json({"events": found})
 
     async def impressions(request: Request) -> Response:
         """Store what was shown to whom; answers when it is on disk."""
         now = int(time.time() * 1e6)
-        shown = (await read(request, ImpressionsRequest)).impressions
+        shown = (await asked_of(request, ImpressionsRequest)).impressions
         charge(request, len(shown))
         rows = [Impression(one.user_id, one.item_id, one.source, one.position, now) for one in shown]
         await health.watch("impressions", store().put_impressions(rows))
@@ -141,5 +200,5 @@ def create_app(settings: Settings) -> FastAPI:
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",))]
-    return application(Metrics("events"), "Stores plays and answers with the latest.", settings.service, operations, lifespan,
+    return application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
                        lambda: {"store": type(store()).__name__}, health.readiness)

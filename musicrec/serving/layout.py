@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
+from musicrec.keys import read_keys
 from musicrec.progress import progress
+from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of
 from musicrec.serving.lookup import SEPARATOR
 
 _ROWS = 4_000_000
@@ -138,7 +140,7 @@ def _seen(source: Path, into: Path) -> None:
 
 
 def _popular(source: Path, into: Path) -> None:
-    """The published top list, then the rest of the catalogue by listeners, so that a list can be filled to any length."""
+    """The published top list, then the rest of the catalog by listeners, so that a list can be filled to any length."""
     top = _opened(source / "top_popular.parquet", schema.TOP_POPULAR).read(["rank", "item_id", "score"]).sort_by("rank")
     rest = _opened(source / "items.parquet", schema.ITEMS).read(["item_id", "num_users"])
     rest = rest.filter(pc.invert(pc.is_in(rest["item_id"], top["item_id"])))
@@ -177,12 +179,32 @@ def _items(source: Path, into: Path) -> None:
     np.save(into / "artist_ids.npy", pc.list_flatten(artists).to_numpy().astype(np.int32))
 
 
+def _keys(table: Path, into: Path) -> None:
+    """Write the arrays of a parquet file of schema KEYS; of ids that are their own keys only that they are."""
+    keys = read_keys(table)
+    kind = IDS if keys.is_identity else NUMBERS if keys.is_numeric else TEXT
+    np.save(into / "kind.npy", np.array([kind], np.uint8))
+    if kind == IDS:
+        return
+    order = np.argsort(keys.ids)
+    texts = [text.encode() for text in keys.keys.take(order).to_pylist()]
+    hashes = np.fromiter(map(hash_of, texts), np.uint64, len(texts))
+    places = np.argsort(hashes, kind="stable")
+    np.save(into / "ids.npy", keys.ids[order])
+    np.save(into / "key_starts.npy", np.concatenate(([0], np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts))))).astype(np.uint32))
+    np.save(into / "key.npy", np.frombuffer(b"".join(texts), np.uint8))
+    np.save(into / "hashes.npy", hashes[places])
+    np.save(into / "places.npy", places.astype(np.int32))
+
+
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "recommendations": _recommendations,
     "seen": _seen,
     "popular": _popular,
     "items": _items,
     "similar": _similar,
+    "user_keys": lambda source, into: _keys(source / "user_keys.parquet", into),
+    "item_keys": lambda source, into: _keys(source / "item_keys.parquet", into),
 }
 
 

@@ -1,6 +1,5 @@
-"""Arrays on disk, mapped read-only: workers share their pages, and one question is one binary search."""
+"""What services look up in one run, one question being one binary search."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,26 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.errors import ArtifactError
+from musicrec.serving.arrays import Float32, Int32, arrays, place
+from musicrec.serving.keys import Key, KeyIndex, User, key_index
 
-Int32 = NDArray[np.int32]
-Float32 = NDArray[np.float32]
 # Between the names of one list; no name holds this control character.
 SEPARATOR = "\x1f"
-# Indices and names are small enough to be read at once, so that the first request after a swap does not wait for the disk.
-_WARM_BYTES, _PAGE = 64 << 20, 4096
 _NOTHING = np.empty(0, np.int32)
-
-
-def place(sorted_ids: Int32, key: int) -> int:
-    """Where `key` stands in ascending ids, or -1.
-
-    >>> place(np.array([2, 5, 9], np.int32), 5), place(np.array([2, 5, 9], np.int32), 6)
-    (1, -1)
-    """
-    # The key must have the type of the array: numpy would otherwise convert the whole array on every call.
-    at = int(sorted_ids.searchsorted(np.int32(key)))
-    return at if at < len(sorted_ids) and sorted_ids[at] == key else -1
 
 
 def without(items: Int32, sorted_ids: Int32) -> NDArray[np.bool_]:
@@ -62,7 +47,7 @@ class Grouped:
 
 @dataclass(frozen=True)
 class Item:
-    """What a person knows a track by. An id that the catalogue lacks has an empty name and no artists."""
+    """What a person knows a track by. An id that the catalog lacks has an empty name and no artists."""
 
     item_id: int
     name: str = ""
@@ -72,7 +57,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """The texts of all items, by ascending item id."""
 
     item_ids: Int32
@@ -108,25 +93,19 @@ class Lookup:
     seen: Grouped
     popular: Int32
     popular_scores: Float32
-    catalogue: Catalogue
+    catalog: Catalog
+    users: KeyIndex = field(default_factory=KeyIndex)
+    items: KeyIndex = field(default_factory=KeyIndex)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys of users or items are other than ids."""
+        return bool(self.users.kind or self.items.kind)
 
-def arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a part's folder by name, mapped read-only, the small ones read once.
-
-    Raises ArtifactError when a file is missing, cut off, or not what index.json says.
-    """
-    try:
-        index: dict[str, list[Any]] = json.loads((folder / "index.json").read_text())
-        found = {name: _mapped(folder / f"{name}.npy", int(length)) for name, (_, length) in index.items()}
-    except (OSError, ValueError, EOFError) as cause:
-        raise ArtifactError(f"cache folder {folder} is damaged ({cause}); remove it and start again.") from None
-    for name, (dtype, length) in index.items():
-        if (str(found[name].dtype), len(found[name])) != (dtype, length):
-            raise ArtifactError(f"cache folder {folder} is damaged ({name}.npy is not what index.json says); remove it and start again.")
-        if found[name].nbytes < _WARM_BYTES:
-            found[name][::_PAGE // found[name].itemsize].max(initial=0)
-    return found
+    def user(self, asked: Key, request: object) -> User:
+        """The user that `asked` means; the request may ask for keys in the answer, and a key in text does."""
+        by_key = getattr(request, "keys", False) or isinstance(asked, str)
+        return User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
 
 
 def grouped(folder: Path, items: str) -> Grouped:
@@ -137,12 +116,8 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of the parts recommendations, seen, popular and items."""
-    popular, catalogue = arrays(folders["popular"]), arrays(folders["items"])
+    """The Lookup over the folders of the parts recommendations, seen, popular, items, and user_keys and item_keys where a run has them."""
+    popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
-                  popular["item_id"], popular["score"], Catalogue(catalogue["item_id"], catalogue))
-
-
-def _mapped(path: Path, length: int) -> NDArray[Any]:
-    # A plain view of the map is faster to slice than numpy's memmap class; an empty file cannot be mapped.
-    return np.asarray(np.load(path, mmap_mode="r" if length else None, allow_pickle=False))
+                  popular["item_id"], popular["score"], Catalog(catalog["item_id"], catalog),
+                  key_index(folders.get("user_keys")), key_index(folders.get("item_keys")))

@@ -23,6 +23,8 @@ class Metrics:
         self.seconds = Histogram("request_seconds", "Time to answer.", ("service", "route"), buckets=_SECONDS, **labels)
         self.strategies = Counter("answers", "Answers by strategy; popular is the share of cold users.", ("strategy",), **labels)
         self.sources = Counter("items", "Recommended items by source.", ("source",), **labels)
+        self.unknown = Counter("unknown_items", "Items that the other services named and the served run does not know.", **labels)
+        self.n_unknown = 0
         self.failures = Counter("neighbour_failures", "Calls that another service did not answer.", ("neighbour",), **labels)
         self.impressions_lost = Counter("impressions_lost", "Impressions dropped because the events service did not keep up.", **labels)
         self.loads = Counter("run_loads", "Runs loaded, refused, and failed to be looked up.", ("service", "outcome"), **labels)
@@ -34,9 +36,12 @@ class Metrics:
         self._labelled(self.requests, self.service, route, str(status)).inc()
         self._labelled(self.seconds, self.service, route).observe(seconds)
 
-    def recommended(self, strategy: str, sources: Iterable[str]) -> None:
-        """Count one answer and where its items came from."""
+    def recommended(self, strategy: str, sources: Iterable[str], unknown: int = 0) -> None:
+        """Count one answer, where its items came from, and how many were left out because the run does not know them."""
         self._labelled(self.strategies, strategy).inc()
+        if unknown:
+            self.n_unknown += unknown
+            self.unknown.inc(unknown)
         for source, count in Counts(sources).items():
             self._labelled(self.sources, source).inc(count)
 

@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from musicrec.serving.schemas import K_NAMES, WHOLE, Parameters
+from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, ShownItem, Verbose
 
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
+_WORDS = {"boolean": "true or false", "key": f"a key of at most {MAX_KEY} characters, or a whole number from 0 to {2**63 - 1}"}
 _ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 
 P = TypeVar("P", bound=Parameters)
@@ -30,6 +31,25 @@ def limited(model: type[P], max_k: int) -> type[P]:
     """
     k = Annotated[int, Field(ge=1, le=max_k), WHOLE, K_NAMES]
     return create_model(model.__name__, __base__=model, k=(k, model.model_fields["k"].default))
+
+
+def keyed(model: type[P]) -> type[P]:
+    """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
+
+    >>> from musicrec.serving.schemas import PlayRequest
+    >>> keyed(PlayRequest)(user_id="ann", item_id=7).user_id
+    'ann'
+    """
+    fields: dict[str, Any] = {"keys": (Verbose, False)}
+    for name, field in model.model_fields.items():
+        if name in ("user_id", "item_id"):
+            fields[name] = (Key, Field(validation_alias=field.validation_alias, description=field.description, examples=field.examples))
+        elif name in ("user_ids", "item_ids"):
+            fields[name] = (Annotated[list[Key], field], ...)
+        elif name == "impressions":
+            shown = create_model("ShownItem", __base__=ShownItem, user_id=(Key, ...), item_id=(Key, ...))
+            fields[name] = (Annotated[list[shown], field], ...)  # type: ignore[valid-type]
+    return create_model(model.__name__, __base__=model, **fields)
 
 
 async def read(request: Request, model: type[P]) -> P:
@@ -92,12 +112,13 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
     schema = _properties(model)[next(known for known, field in model.model_fields.items() if name in _names(known, field))]
     if schema["type"] == "array":
         items = schema["items"]
-        what = (f"whole numbers from {items['minimum']} to {items['maximum']}, in a JSON body" if items["type"] == "integer" else
+        what = (f"keys, each {_WORDS['key']}" if items["type"] == "key" else
+                f"whole numbers from {items['minimum']} to {items['maximum']}, in a JSON body" if items["type"] == "integer" else
                 f"objects with {', '.join(items['required'][:-1])} and {items['required'][-1]}")
         return _entry("body", name, f"{name} must be a list of {schema['minItems']} to {schema['maxItems']} {what}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = "true or false" if schema["type"] == "boolean" else f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = _WORDS.get(schema["type"]) or f"a whole number from {schema['minimum']} to {schema['maximum']}"
     return _entry("query", name, f"{name} must be {what}", values[name])
 
 

@@ -16,11 +16,13 @@ from musicrec.errors import SettingsError
 from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
+from musicrec.serving.arrays import Int32
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
-from musicrec.serving.lookup import Int32, Lookup, lookup
+from musicrec.serving.keys import Key, User
+from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
-from musicrec.serving.parameters import limited, read
+from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import (
     BatchRecommendations,
     DefaultRequest,
@@ -33,11 +35,11 @@ from musicrec.serving.schemas import (
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items")
+PARTS = ("recommendations", "seen", "popular", "items", "user_keys", "item_keys")
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
-Strategy = Callable[[Answers, int, int], Awaitable[Answer]]
+Strategy = Callable[[Answers, User, int], Awaitable[Answer]]
 
 
 class Upstream:
@@ -61,39 +63,39 @@ class Upstream:
                 yield
             await self._impressions.send_waiting()
 
-    async def context(self, user_id: int) -> UserContext:
+    async def context(self, user: User, lookup: Lookup) -> UserContext:
         """What is known of the user at this moment."""
-        return (await self._contexts([user_id], self.settings.service.timeout_ms / 1000))[0]
+        return (await self._contexts([user], lookup, self.settings.service.timeout_ms / 1000))[0]
 
-    async def contexts(self, user_ids: Sequence[int]) -> AsyncIterator[list[tuple[int, UserContext]]]:
+    async def contexts(self, asked: Sequence[User], lookup: Lookup) -> AsyncIterator[list[tuple[User, UserContext]]]:
         """What is known of each user, for a few users at a time and one batch at a time.
 
         The waits for the other services take at most [service] batch_timeout_ms together.
         """
         service = self.settings.service
         left = service.batch_timeout_ms / 1000
-        for start in range(0, len(user_ids), _USERS_AT_ONCE):
-            users = user_ids[start:start + _USERS_AT_ONCE]
+        for start in range(0, len(asked), _USERS_AT_ONCE):
+            users = asked[start:start + _USERS_AT_ONCE]
             if left < service.timeout_ms / 1000:
                 # Too little to ask with: the failure would be counted as the other service's.
                 yield [(user, UserContext(missing=("events and features service took all of batch_timeout_ms",))) for user in users]
                 continue
             async with self._one_at_a_time:
                 began = time.perf_counter()
-                found = await self._contexts(users, left)
+                found = await self._contexts(users, lookup, left)
                 left -= time.perf_counter() - began
             yield list(zip(users, found))
 
-    async def _contexts(self, user_ids: Sequence[int], timeout_s: float) -> list[UserContext]:
+    async def _contexts(self, users: Sequence[User], lookup: Lookup, timeout_s: float) -> list[UserContext]:
         blending = self.settings.blending
-        return await user_contexts(user_ids, self._events, self._features, self.settings.events.per_user, blending.recent_items,
-                                   min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
+        return await user_contexts([user.key for user in users], lookup.items, self._events, self._features, self.settings.events.per_user,
+                                   blending.recent_items, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
 
-    def shown(self, user_id: int, answer: Answer) -> None:
+    def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
-        self.metrics.recommended(answer.strategy, (item.source for item in answer.items))
+        self.metrics.recommended(answer.strategy, (item.source for item in answer.items), answer.unknown)
         if self.settings.service.impressions:
-            self._impressions.add(user_id, answer.items)
+            self._impressions.add(user.key, answer.items, lookup.items)
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
@@ -109,7 +111,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
             yield
 
     def state() -> dict[str, Any]:
-        return {"users": len(store.mapped.personal.keys), "items": len(store.mapped.catalogue.item_ids), **watch.state()}
+        return {"users": len(store.mapped.personal.keys), "items": len(store.mapped.catalog.item_ids),
+                "unknown_items": metrics.n_unknown, **watch.state()}
 
     operations = _operations(store, upstream, options, settings.blending.max_k)
     app = application(metrics, "Offline, online and blended recommendations of tracks.", settings.service, operations, lifespan, state,
@@ -121,46 +124,54 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
     turns = Turns()
     default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
+    by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, batch_model, ItemRequest)}
+
+    async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
+        """The parameters, and the run that answers: its keys decide what a user and an item may be."""
+        mapped = store.mapped
+        return await read(request, by_key[model] if mapped.has_keys else model), mapped
 
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
-            asked = await read(request, user_model)
-            answers = Answers(store.mapped, options)
-            answer = await strategy(answers, asked.user_id, asked.k)
-            upstream.shown(asked.user_id, answer)
-            return _response(answers, answer, asked.verbose)
+            asked, mapped = await asked_of(request, user_model)
+            answers, user = Answers(mapped, options), mapped.user(asked.user_id, asked)
+            answer = await strategy(answers, user, asked.k)
+            upstream.shown(user, answer, mapped)
+            return _response(answers, answer, asked.verbose, user.by_key)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
-    async def offline(answers: Answers, user: int, k: int) -> Answer:
-        return answers.offline(user, k)
+    async def offline(answers: Answers, user: User, k: int) -> Answer:
+        return answers.offline(user.user_id, k)
 
-    async def online(answers: Answers, user: int, k: int) -> Answer:
-        return answers.online(user, k, await upstream.context(user))
+    async def online(answers: Answers, user: User, k: int) -> Answer:
+        return answers.online(user.user_id, k, await upstream.context(user, answers.lookup))
 
-    async def blended(answers: Answers, user: int, k: int) -> Answer:
-        return answers.blended(user, k, await upstream.context(user))
+    async def blended(answers: Answers, user: User, k: int) -> Answer:
+        return answers.blended(user.user_id, k, await upstream.context(user, answers.lookup))
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
-        asked, answers = await read(request, default_model), Answers(store.mapped, options)
-        return _response(answers, answers.default(asked.k), asked.verbose)
+        asked, mapped = await asked_of(request, default_model)
+        answers = Answers(mapped, options)
+        return _response(answers, answers.default(asked.k), asked.verbose, by_key=getattr(asked, "keys", False))
 
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
-        asked, answers = await read(request, batch_model), Answers(store.mapped, options)
-        charge(request, len(asked.user_ids))
+        asked, mapped = await asked_of(request, batch_model)
+        answers, users = Answers(mapped, options), [mapped.user(user, asked) for user in asked.user_ids]
+        charge(request, len(users))
         entries, degraded = list[bytes](), dict[str, None]()
 
-        def entry(known: tuple[int, UserContext]) -> bytes:
+        def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
-            answer = answers.blended(user, asked.k, context)
-            upstream.shown(user, answer)
+            answer = answers.blended(user.user_id, asked.k, context)
+            upstream.shown(user, answer, mapped)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            return to_json({"user_id": user, "recs": [item.item_id for item in answer.items], "strategy": answer.strategy})
+            return to_json({"user_id": user.asked, "recs": _recs(answers, answer, user.by_key), "strategy": answer.strategy})
 
-        async for known in upstream.contexts(asked.user_ids):
+        async for known in upstream.contexts(users, mapped):
             if await request.is_disconnected():
                 return Response(status_code=499)  # nobody waits for the rest
             entries += await turns.each(entry, known)
@@ -170,8 +181,9 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""
-        found = store.mapped.catalogue.item((await read(request, ItemRequest)).item_id)
-        return Json({"item_id": found.item_id, "name": found.name, "artists": found.artists, "genres": found.genres})
+        asked, mapped = await asked_of(request, ItemRequest)
+        found = mapped.catalog.item(mapped.items.id_of(asked.item_id))
+        return Json({"item_id": asked.item_id, "name": found.name, "artists": found.artists, "genres": found.genres})
 
     return [
         operation("/recommendations", "Offline and online lists blended.", blended, hot=True),
@@ -185,12 +197,17 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     ]
 
 
-def _response(answers: Answers, answer: Answer, verbose: bool) -> Response:
-    content: dict[str, Any] = {"recs": [item.item_id for item in answer.items]}
+def _recs(answers: Answers, answer: Answer, by_key: bool) -> list[Key]:
+    items = answers.lookup.items
+    return [items.shown(item.item_id, by_key) for item in answer.items] if items.kind else [item.item_id for item in answer.items]
+
+
+def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
+    content: dict[str, Any] = {"recs": _recs(answers, answer, by_key)}
     if answer.degraded:
         content["degraded"] = answer.degraded
     if verbose:
-        content["items"] = answers.described(answer)
+        content["items"] = answers.described(answer, by_key)
     return Json(content, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": answer.strategy})
 
 

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 MAX_ID = 2**31 - 1
+_MAX_NUMBER, MAX_KEY = 2**63 - 1, 256
 MAX_BATCH = 1000
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 _FLAGS = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
@@ -22,6 +23,24 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _key(value: object) -> int | str | None:
+    """A whole number from 0 to 2^63 - 1 or text of 1 to 256 characters; "007" is text, other than "7"."""
+    if isinstance(value, str):
+        if value.isascii() and value.isdigit() and str(int(value)) == value:
+            return int(value) if int(value) <= _MAX_NUMBER else value
+        return value if _is_key(value) else None
+    number = _whole(value)
+    return number if number is not None and 0 <= number <= _MAX_NUMBER else None
+
+
+def _is_key(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return bool(text.strip()) and len(text) <= MAX_KEY
+
+
 def _flag(value: object) -> bool | None:
     return _FLAGS.get(str(value).strip().lower())
 
@@ -29,6 +48,8 @@ def _flag(value: object) -> bool | None:
 # Bounds stand before it: there pydantic takes them for bounds of an integer and puts them into the JSON schema.
 WHOLE = BeforeValidator(_whole)
 Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
+# A user or a track as the logs write it, where their keys are not whole numbers below 2^31.
+Key = Annotated[int | str, BeforeValidator(_key), WithJsonSchema({"type": "key"})]
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
 UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
 ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
@@ -81,6 +102,8 @@ class SimilarRequest(Parameters):
 class SimilarBatchRequest(Parameters):
     """Items similar to each of many."""
 
+    ids: Annotated[bool, BeforeValidator(_flag), Field(description="Takes item_ids for ids of the run, not keys, and answers with ids.",
+                                                       examples=[False])] = False
     item_ids: Annotated[list[Id], Field(min_length=1, max_length=4 * MAX_BATCH, description="The tracks.", examples=[[99262, 590303]])]
     k: K = 10
 
@@ -118,7 +141,7 @@ class ImpressionsRequest(Parameters):
 class DescribedItem(BaseModel):
     """One item of a verbose answer. The scale of a score depends on its source."""
 
-    item_id: int
+    item_id: int | str
     name: str
     artists: list[str]
     source: str
@@ -130,7 +153,7 @@ class RecommendationsAnswer(BaseModel):
     """Items, best first. `degraded` says what is missing and is there only when something is; `items` only when verbose."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"recs": [99262, 590303, 597196]}})
-    recs: list[int]
+    recs: list[int | str]
     degraded: list[str] = []
     items: list[DescribedItem] = []
 
@@ -138,8 +161,8 @@ class RecommendationsAnswer(BaseModel):
 class UserRecommendations(BaseModel):
     """The answer for one user of a batch."""
 
-    user_id: int
-    recs: list[int]
+    user_id: int | str
+    recs: list[int | str]
     strategy: str
 
 
@@ -153,9 +176,9 @@ class BatchRecommendations(BaseModel):
 
 
 class ItemText(BaseModel):
-    """What a person knows a track by; empty where the catalogue lacks it."""
+    """What a person knows a track by; empty where the catalog lacks it."""
 
-    item_id: int
+    item_id: int | str
     name: str
     artists: list[str]
     genres: list[str]
@@ -165,7 +188,7 @@ class Similar(BaseModel):
     """Similar items, most similar first, and their scores; both empty for an unknown item."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"item_id_2": [590303, 597196], "score": [0.93, 0.88]}})
-    item_id_2: list[int]
+    item_id_2: list[int | str]
     score: list[float]
 
 
@@ -186,13 +209,13 @@ class LatestPlays(BaseModel):
     """Items, the latest first, none twice."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"events": [597196, 590303, 99262]}})
-    events: list[int]
+    events: list[int | str]
 
 
 class LatestPlaysBatch(BaseModel):
     """One list for each user asked about, in the order of the request."""
 
-    events: list[list[int]]
+    events: list[list[int | str]]
 
 
 class Health(BaseModel):
