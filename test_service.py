@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -43,8 +43,8 @@ def asked(arguments: Sequence[str]) -> argparse.Namespace:
     mode.add_argument("--online", dest="mode", action="store_const", const="online", help="tracks similar to the latest plays")
     mode.add_argument("--blended", dest="mode", action="store_const", const="blended", help="offline and online in turns")
     mode.add_argument("--add_online", dest="mode", action="store_const", const="add_online", help="store that the user played the item")
-    parser.add_argument("--user_id", type=int, help="the listener")
-    parser.add_argument("--item_id", type=int, help="the track, with --add_online")
+    parser.add_argument("--user_id", help="the listener, by number or key")
+    parser.add_argument("--item_id", help="the track, by number or key, with --add_online")
     parser.add_argument("--k", type=int, default=10, help="how many tracks (default: 10)")
     found = parser.parse_args(arguments)
     if found.mode is None and (found.user_id is not None or found.item_id is not None):
@@ -90,11 +90,12 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def text(item: dict[str, Any]) -> str:
-    """Name and artists of an item."""
-    return " - ".join(part for part in (", ".join(item.get("artists", ())), item.get("name", "")) if part)
+    """Name and artists of an item, without what a terminal would obey."""
+    told = " - ".join(part for part in (", ".join(item.get("artists", ())), item.get("name", "")) if part)
+    return "".join(one if one.isprintable() else " " for one in told)
 
 
-def listed(urls: settings.UrlSettings, key: str, mode: str | None, user_id: int | None, k: int) -> list[str]:
+def listed(urls: settings.UrlSettings, key: str, mode: str | None, user_id: str | None, k: int) -> list[str]:
     """The heading and the recommendations."""
     base = urls.recommendations_url.rstrip("/")
     if mode is None:
@@ -107,11 +108,11 @@ def listed(urls: settings.UrlSettings, key: str, mode: str | None, user_id: int 
     return [heading, *lines(found), *(f"Not complete: {missing}." for missing in found.get("degraded", ()))]
 
 
-def added(urls: settings.UrlSettings, key: str, user_id: int, item_id: int) -> list[str]:
+def added(urls: settings.UrlSettings, key: str, user_id: str, item_id: str) -> list[str]:
     """What was stored, with the track's name where the recommendations service knows it."""
     answer("events", "POST", f"{urls.events_store_url.rstrip('/')}/put", key, user_id=user_id, item_id=item_id)
     try:
-        item = answer("recommendations", "GET", f"{urls.recommendations_url.rstrip('/')}/items/{item_id}", key)
+        item = answer("recommendations", "GET", f"{urls.recommendations_url.rstrip('/')}/items/{quote(item_id, safe='')}", key)
     except (ServiceError, WrongRequest):
         item = {}
     return [f"Stored: user {user_id} played {item_id} {text(item)}".rstrip()]

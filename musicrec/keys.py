@@ -103,6 +103,10 @@ class KeyTable:
         by_id = self.keys.take(pc.index_in(given, ids))
         return pc.if_else(pc.or_(pc.is_in(given, self.keys), pc.is_null(by_id)), given, by_id)
 
+    def keys_of(self, ids: NDArray[np.int32]) -> pa.Array:
+        """The key of each id, text; null for an id that the table lacks."""
+        return self.keys.take(pc.index_in(pa.array(ids, pa.int32()), pa.array(self.ids)))
+
     def check_extends(self, earlier: "KeyTable", name: str) -> None:
         """Raise ArtifactError when a key of `earlier` is missing here or has another id: `name` would change its meaning."""
         now = self.ids_of(earlier.keys)

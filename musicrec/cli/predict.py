@@ -12,14 +12,17 @@ from musicrec.errors import DataError
 from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
+    from musicrec.keys import KeyTable, RunKeys
     from musicrec.recommender import TwoStageRecommender
     from musicrec.settings import Settings
 
 
 def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_id, item_id, score, rank.")],
             run: Annotated[str | None, typer.Option(help="Id of the run. [default: the current one]")] = None,
-            users: Annotated[list[int] | None, typer.Option(help="A user; give it several times. [default: everybody]")] = None,
-            users_file: Annotated[Path | None, typer.Option(help="Text file with one user id a line.")] = None,
+            users: Annotated[list[str] | None, typer.Option(
+                help="A user, by key or id; give it several times. [default: everybody]")] = None,
+            users_file: Annotated[Path | None, typer.Option(help="Text file with one user a line.")] = None,
+            keys: Annotated[bool, typer.Option("--keys", help="Write user_key and item_key as well, as the logs have them.")] = False,
             k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists.")] = 100,
             config: Config = None) -> None:
     """Write lists from a published run. Unknown users get what cold users get.
@@ -31,10 +34,12 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
     from musicrec import settings
 
     chosen = settings.load(config)
-    asked = [*(users or []), *(_ids(users_file) if users_file else [])]
+    asked = [*(users or []), *(_lines(users_file) if users_file else [])]
     with stoppable("an earlier file is untouched."):
-        made = published_recommender(chosen, run)
-        rows = write_lists(chosen, made, asked or None, k, out)
+        made, known = published_recommender(chosen, run), run_keys(chosen, run)
+        rows = write_lists(chosen, made, _ids(asked, known.user) if asked else None, k, out)
+        if keys:
+            add_keys(out, known)
     print(f"{rows:,} rows, ordered by {made.order}, are in {out}.")
 
 
@@ -53,6 +58,36 @@ def published_recommender(chosen: "Settings", run_id: str | None = None) -> "Two
     return TwoStageRecommender.load(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
 
 
+def run_keys(chosen: "Settings", run_id: str | None = None) -> "RunKeys":
+    """The keys of a published run, None for the current one; empty tables for a run without."""
+    from musicrec import registry
+    from musicrec.keys import KEY_FILES, RunKeys
+
+    place = artifacts_storage(chosen)
+    run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
+    names = [name for name in KEY_FILES.values() if name in run.files]
+    return RunKeys.read(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder)) if names else RunKeys()
+
+
+def add_keys(path: Path, keys: "RunKeys") -> None:
+    """Put user_key and item_key before the columns of a file of lists, a part of it at a time."""
+    import pyarrow.parquet as pq
+
+    from musicrec.files import replaced
+
+    with pq.ParquetFile(path) as lists, replaced(path.with_name(f"{path.name}.keyed")) as partial:
+        writer = None
+        for group in range(lists.num_row_groups):
+            table = lists.read_row_group(group)
+            for name, of in (("item_key", keys.item), ("user_key", keys.user)):
+                table = table.add_column(0, name, of.keys_of(table[name.replace("key", "id")].to_numpy()))
+            writer = writer or pq.ParquetWriter(partial, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+    path.with_name(f"{path.name}.keyed").replace(path)
+
+
 def write_lists(chosen: "Settings", made: "TwoStageRecommender", users: Sequence[int] | None, k: int, path: Path) -> int:
     """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has."""
     import numpy as np
@@ -68,12 +103,17 @@ def write_lists(chosen: "Settings", made: "TwoStageRecommender", users: Sequence
     return writer.rows
 
 
-def _ids(path: Path) -> list[int]:
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as cause:
-        raise DataError(f"{path} cannot be read: {cause}; give a text file with one user id a line.") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not line.strip().isdecimal():
-            raise DataError(f"{path}, line {number}: {line.strip()[:50]!r} is not a user id; give one whole number a line.")
-    return [int(line) for line in lines if line.strip()]
+        raise DataError(f"{path} cannot be read: {cause}; give a text file with one user a line.") from None
+
+
+def _ids(users: Sequence[str], keys: "KeyTable") -> list[int]:
+    """Ids of users given by key or id. Raises DataError for text that is no key of the run: a list needs an id."""
+    found = keys.ids_of(keys.canonical(users)).tolist()
+    unknown = [user for user, known in zip(users, found) if known < 0 and not (user.strip().isdecimal() and user.isascii())]
+    if unknown:
+        raise DataError(f"{unknown[0][:50]!r} is no user of this run; give keys of user_keys.parquet, or whole numbers for unknown users.")
+    return [known if known >= 0 else int(user) for user, known in zip(users, found)]

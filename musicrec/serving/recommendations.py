@@ -193,7 +193,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
-        Operation("/items/{item_id}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
+        Operation("/items/{item_id:path}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
     ]
 
 
