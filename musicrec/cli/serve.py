@@ -56,4 +56,4 @@ def _serve_one(name: str, host: str | None, port: int | None, workers: int) -> N
     key, module = SERVICES[name]
     address = urlsplit(getattr(settings.load().urls, key))
     uvicorn.run(f"{module}:app", host=host or address.hostname or "127.0.0.1", port=port or address.port or 80, workers=workers,
-                app_dir=str(shipped(f"{module}.py").parent))
+                proxy_headers=False, app_dir=str(shipped(f"{module}.py").parent))

@@ -129,7 +129,11 @@ def _remove_damaged(run: Manifest, found: Mapping[str, Path], cache: Path) -> No
         with _locked(cache):
             for folder, problem in damaged().items():
                 log.warning("cache folder %s is damaged (%s) and made again", folder, problem)
-                shutil.rmtree(folder)
+                try:
+                    shutil.rmtree(folder)
+                except OSError as cause:
+                    raise ArtifactError(f"cache folder {folder} is damaged ({problem}) and cannot be removed: {cause.strerror}; "
+                                        "remove it and start again.") from None
 
 
 def _used(cache: Path) -> set[Path]:

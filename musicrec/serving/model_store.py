@@ -127,7 +127,7 @@ class Watch:
             try:
                 await _in_daemon_thread(self.store.restore)
             except MusicRecError as reason:
-                log.error("the cache does not help: %s", reason)
+                log.error("the run served last cannot be taken from the cache: %s", reason)
                 raise cause from None
             self._taken_up()
             self._tell(str(cause), cause)

@@ -73,10 +73,10 @@ class Upstream:
         The waits for the other services take at most [service] batch_timeout_ms together.
         """
         service = self.settings.service
-        left = service.batch_timeout_ms / 1000
+        left, least = service.batch_timeout_ms / 1000, min(service.timeout_ms, service.batch_timeout_ms) / 1000
         for start in range(0, len(asked), _USERS_AT_ONCE):
             users = asked[start:start + _USERS_AT_ONCE]
-            if left < service.timeout_ms / 1000:
+            if left < least:
                 # Too little to ask with: the failure would be counted as the other service's.
                 yield [(user, UserContext(missing=("events and features service took all of batch_timeout_ms",))) for user in users]
                 continue

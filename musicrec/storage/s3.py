@@ -41,7 +41,7 @@ class S3Storage:
         AWS_SECRET_ACCESS_KEY it uses its other sources of credentials. Raises StorageError when there is no bucket, or when location or
         server contain a user or password, which messages would show.
         """
-        endpoint = environment.get("S3_ENDPOINT_URL")
+        endpoint = next(filter(None, map(environment.get, ("S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))), None)
         if "@" in (endpoint or ""):
             raise StorageError("S3_ENDPOINT_URL contains a user or a password; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
