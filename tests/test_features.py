@@ -6,8 +6,6 @@ import pytest
 
 from musicrec.dataset import TrainSet
 from musicrec.features import FEATURES
-from musicrec.features.last_plays import LastPlays
-from musicrec.features.neighbors_seen import NeighborsSeen
 from tests.worlds import DAY, random_world, train_set
 
 WORLD = train_set(
@@ -67,14 +65,6 @@ def column(world: TrainSet, group: str, name: str, user: int, item: int) -> floa
     ("artist_affinity", "artist_days", 2, 3, np.nan),
     ("album_affinity", "album_share_seen", 0, 4, 2 / 3),
     ("genre_affinity", "genre_affinity", 1, 4, 0.5),
-    ("neighbors_seen", "neighbors_seen", 0, 3, 1),
-    ("neighbors_seen", "neighbors_seen", 0, 1, 0),
-    ("neighbors_seen", "neighbors_seen", -1, 0, 0),
-    ("neighbors_seen", "neighbors_share", -1, 0, np.nan),
-    ("neighbors_seen", "neighbors_share", 2, 1, 1 / 3 / (1 / 3 + 5 ** -0.5)),
-    ("last_plays", "last_similar_best", 0, 4, np.nan),
-    ("last_plays", "last_similar_best", -1, 0, np.nan),
-    ("last_plays", "last_similar_best", 0, 1, 1),
     ("order_in_catalog", "id_above_last", 0, 4, 0.4),
     ("order_in_catalog", "id_above_mean", 0, 4, 0.6),
 ])
@@ -102,49 +92,6 @@ def test_affinities_equal_a_plain_loop(group: str, links: str) -> None:
                     max((len(m) / sum(n in own for own in names) for n, m in hits.items()), default=0),
                     min(((world.cutoff - max(m)) / DAY for m in hits.values()), default=np.nan)]
         np.testing.assert_allclose(row, expected, rtol=1e-5)
-
-
-def test_neighbors_equal_a_dense_search() -> None:
-    """With an unlimited budget, neighbors_seen and neighbors_share equal a computation with dense matrices."""
-    world, most = random_world(4), 7
-    seen = world.matrix.toarray() > 0
-    idf_power = np.log1p(len(seen) / np.maximum(seen.sum(axis=0), 1)) ** 2
-    norms = np.sqrt(seen @ idf_power)
-    similar = (seen * idf_power) @ seen.T / np.outer(norms, norms)
-    np.fill_diagonal(similar, 0)
-    similar[np.arange(len(seen))[:, None], np.argsort(-similar, axis=1, kind="stable")[:, most:]] = 0
-    users, items = np.repeat(np.arange(len(seen), dtype=np.int32), 80), np.tile(np.arange(80, dtype=np.int32), len(seen))
-    found = NeighborsSeen(neighbors=most, search_budget=10_000).fit(world).values(users, items)
-    np.testing.assert_array_equal(found[:, 0].reshape(seen.shape), (similar > 0) @ seen.astype(int))
-    np.testing.assert_allclose(found[:, 1].reshape(seen.shape), similar @ seen / similar.sum(axis=1, keepdims=True), rtol=1e-5)
-
-
-def test_the_search_for_neighbors_is_bounded() -> None:
-    """Neighbors are found only through the rarest items within the budget; an item with more listeners than that finds none."""
-    world = train_set([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1), (4, 0, 1), (4, 4, 1)], 5)
-    found = NeighborsSeen(search_budget=2).fit(world).values(np.zeros(5, np.int32), np.arange(5, dtype=np.int32))
-    assert found[:, 0].tolist() == [0, 1, 0, 1, 0]
-    world = train_set([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1), (3, 1, 1), (3, 3, 1)], 4)
-    found = [NeighborsSeen(search_budget=most).fit(world).values(np.zeros(4, np.int32), np.arange(4, dtype=np.int32)) for most in (3, 4)]
-    assert [values[:, 0].tolist() for values in found] == [[1, 0, 1, 0], [1, 1, 1, 1]]
-
-
-def test_last_plays_equal_exact_singular_vectors() -> None:
-    """After many passes the cosines are those of an exact decomposition; only the latest tracks count."""
-    world, last = random_world(6), 3
-    seen = (world.matrix.toarray() > 0).astype(float)
-    scaled = seen / np.sqrt(np.maximum(seen.sum(axis=1, keepdims=True), 1)) / np.sqrt(np.maximum(seen.sum(axis=0), 1))
-    _, strength, directions = np.linalg.svd(scaled, full_matrices=False)
-    vectors = directions[:4].T * strength[:4] ** 2
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    fitted = LastPlays(last, factors=4, passes=300).fit(world)
-    item = np.flatnonzero(world.n_listeners)[:20].astype(np.int32)
-    for user in range(10):
-        begin, end = world.matrix.indptr[user:user + 2]
-        newest = world.matrix.indices[begin:end][np.argsort(-world.last_played[begin:end], kind="stable")[:last]]
-        cosines = unit[item] @ unit[newest].T
-        expected = np.stack([cosines.max(axis=1), cosines.mean(axis=1)], axis=1)
-        np.testing.assert_allclose(fitted.values(np.full(20, user, np.int32), item), expected, atol=2e-3)
 
 
 def test_user_values_equal_pandas() -> None:

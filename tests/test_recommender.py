@@ -441,7 +441,7 @@ def test_only_frees_the_other_models() -> None:
     made = plain().with_order("item_knn")
     users = made.fitted.train.user_ids
     expected = made.with_order("als").recommend(users)
-    freed = [weakref.ref(made.fitted.models["item_knn"]), weakref.ref(made.fitted.features["last_plays"])]
+    freed = [weakref.ref(made.fitted.models["item_knn"]), weakref.ref(made.fitted.features["user_taste"])]
     made = made.only(["als", "popular"])
     gc.collect()
     assert [reference() for reference in freed] == [None, None]

@@ -15,9 +15,7 @@ from musicrec.features.affinity import UserAlbumAffinity, UserArtistAffinity, Us
 from musicrec.features.item_age import ItemAge
 from musicrec.features.item_catalog import ItemCatalog
 from musicrec.features.item_popularity import ItemPopularity
-from musicrec.features.last_plays import LastPlays
 from musicrec.features.name_popularity import AlbumPopularity, ArtistPopularity
-from musicrec.features.neighbors_seen import NeighborsSeen
 from musicrec.features.order_in_catalog import OrderInCatalog
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
@@ -59,7 +57,5 @@ FEATURES: Mapping[str, type[FeatureGroup]] = WithPlugins("musicrec.features", {
     "artist_affinity": UserArtistAffinity,
     "album_affinity": UserAlbumAffinity,
     "genre_affinity": UserGenreAffinity,
-    "neighbors_seen": NeighborsSeen,
-    "last_plays": LastPlays,
     "order_in_catalog": OrderInCatalog,
 })
