@@ -56,14 +56,13 @@ def _grouped(run: Path, kind: schema.TableSchema, keys: int, per_key: int, items
 
 def _events(run: Path, size: Size, rng: np.random.Generator) -> None:
     batch, moment = 20_000, np.datetime64(datetime(2022, 6, 1), "us")
-    with pq.ParquetWriter(run / "events.parquet", schema.EVENTS.arrow, compression="zstd") as writer:
+    with pq.ParquetWriter(run / "events.parquet", schema.EVENTS.required, compression="zstd") as writer:
         for start in tqdm(range(0, size.users, batch), desc="events", disable=None):
             n = min(batch, size.users - start)
             rows = n * size.plays
             columns = [np.repeat(np.arange(start, start + n, dtype=np.int32), size.plays), rng.integers(0, size.items, rows, np.int32),
-                       np.tile(np.arange(1, size.plays + 1, dtype=np.int32), n), np.full(rows, moment), np.ones(rows, np.int8),
-                       np.ones(rows, np.float32)]
-            writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema.EVENTS.arrow))
+                       np.tile(np.arange(1, size.plays + 1, dtype=np.int32), n), np.full(rows, moment), np.ones(rows, np.int8)]
+            writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema.EVENTS.required))
 
 
 def _catalog(run: Path, size: Size) -> None:

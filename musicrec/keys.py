@@ -140,11 +140,11 @@ def read_keys(path: Path) -> KeyTable:
 class RunKeys:
     """The tables of keys of one run: users and items, and of the names of artists, albums and genres, which have ids of their own."""
 
-    user: KeyTable = KeyTable()
-    item: KeyTable = KeyTable()
-    artist: KeyTable = KeyTable()
-    album: KeyTable = KeyTable()
-    genre: KeyTable = KeyTable()
+    user: KeyTable = field(default_factory=KeyTable)
+    item: KeyTable = field(default_factory=KeyTable)
+    artist: KeyTable = field(default_factory=KeyTable)
+    album: KeyTable = field(default_factory=KeyTable)
+    genre: KeyTable = field(default_factory=KeyTable)
 
     @classmethod
     def read(cls, folder: Path) -> "RunKeys":

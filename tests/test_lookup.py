@@ -119,11 +119,11 @@ def test_names_of_any_alphabet(tmp_path: Path) -> None:
     into = tmp_path / "out"
     into.mkdir()
     layout.write("items", tmp_path, into)
-    from musicrec.serving.lookup import Catalog
+    from musicrec.serving.lookup import ItemNames
     from musicrec.serving.lookup import arrays as mapped
 
     found = mapped(into)
-    catalog = Catalog(found["item_id"], found)
+    catalog = ItemNames(found["item_id"], found)
     assert [catalog.item(item).name for item in (5, 3, 9, 1, 7)] == ["Ёлка", "", "", "日本 \U0001f3b5", "a" * 3000]
     assert [catalog.item(item).artists for item in (5, 3, 9, 7)] == [("Би-2", "x"), (), (), ("y",)]
     assert [catalog.artist_ids(item) for item in (5, 3, 9, 1, 7)] == [(1, 2), (), (), (3,), (4,)]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def train(data: Data = None,
-          source: Annotated[str | None, typer.Option(help="yandex, botify, lastfm or columns. [default: [data] source]")] = None,
+          source: Annotated[str | None, typer.Option(
+              help="Reader of the logs, such as columns, lastfm or spotify. [default: [data] source]")] = None,
           test_start: Annotated[str | None, typer.Option(help="Cutoff: a date, a time, or a number of days before the end.")] = None,
           preset: Annotated[Preset, typer.Option(help="How much time to spend.")] = "standard",
           out: Out = None, config: Config = None,

@@ -57,7 +57,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Catalog:
+class ItemNames:
     """The texts of all items, by ascending item id."""
 
     item_ids: Int32
@@ -93,7 +93,7 @@ class Lookup:
     seen: Grouped
     popular: Int32
     popular_scores: Float32
-    catalog: Catalog
+    catalog: ItemNames
     users: KeyIndex = field(default_factory=KeyIndex)
     items: KeyIndex = field(default_factory=KeyIndex)
 
@@ -119,5 +119,5 @@ def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
     """The Lookup over the folders of the parts recommendations, seen, popular, items, and user_keys and item_keys where a run has them."""
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
-                  popular["item_id"], popular["score"], Catalog(catalog["item_id"], catalog),
+                  popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
                   key_index(folders.get("user_keys")), key_index(folders.get("item_keys")))
