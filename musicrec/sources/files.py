@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from musicrec.errors import SourceError
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 64 << 20
 _LONGEST_LINE = 256 << 20
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 _OPENERS: dict[bytes, Any] = {
@@ -86,7 +86,7 @@ class Block:
 
 
 class LineReader:
-    """The lines of a file in blocks of about 16 MB, decompressed and as UTF-8 whatever the encoding of the file.
+    """The lines of a file in blocks of about 64 MB, decompressed and as UTF-8 whatever the encoding of the file.
 
     encoding: as Python calls it; empty: by the byte order mark, else UTF-8. When all blocks were read, `lines` is the number of lines and
     `digest` that of the content.
