@@ -44,8 +44,8 @@ def large_run(root: Path) -> None:
 def test_large_batches_leave_single_answers_whole(tmp_path: Path) -> None:
     """While 10 callers ask for 1,000 users x 1,000 items each, no answer for one user is degraded or fails, and neither is a batch."""
     large_run(tmp_path)
-    # The time-outs of config.ini, not the long ones of other tests.
-    with running(tmp_path, MUSICREC_SERVICE_TIMEOUT_MS="150") as found:
+    # Less than a batch blocks when it does not take turns, more than a machine on which other tests run needs for a single answer.
+    with running(tmp_path, MUSICREC_SERVICE_TIMEOUT_MS="500", MUSICREC_SERVICE_BATCH_TIMEOUT_MS="10000") as found:
         url, batches = found.url("recommendations"), list[tuple[int, Any]]()
         with requests.Session() as session:
             for user in range(USERS):
@@ -60,10 +60,10 @@ def test_large_batches_leave_single_answers_whole(tmp_path: Path) -> None:
             singles = []
             while not all(future.done() for future in under_way):
                 answer = session.post(f"{url}/recommendations", params={"user_id": len(singles) % USERS, "k": 100}, timeout=60)
-                singles.append((answer.status_code, answer.json().get("degraded"), len(answer.json().get("recs", ()))))
+                singles.append((answer.status_code, str(answer.json().get("degraded", "whole")), len(answer.json().get("recs", ()))))
                 time.sleep(0.02)
         assert len(singles) > 30
-        assert set(singles) == {(200, None, 100)}
+        assert set(singles) == {(200, "whole", 100)}
         for status, content in batches:
             assert status == 200
             assert "degraded" not in content
