@@ -1,38 +1,49 @@
 """`musicrec datasets`: logs to start with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from musicrec.cli.stopping import stoppable
+from musicrec.datasets.public import PUBLIC, PublicName
+from musicrec.errors import SourceError
 
 app = typer.Typer(no_args_is_help=True, help="Logs to start with: generated ones, and real ones to download.", rich_markup_mode=None)
-_KNOWN = {
-    "sample": ("make", "3,000 users, 4,000 tracks, 250,000 plays; generated; small enough for a few minutes"),
-    "synthetic": ("make", "any size up to 1.37M users, 1M tracks, 222.6M plays; generated to the figures of the yandex logs"),
-    "yandex": ("download", "1.37M users, 1M tracks, 222.6M plays; real; 1.3 GB"),
-}
 
 
 @app.command("list")
 def list_datasets() -> None:
-    """What there is and how to get it."""
-    for name, (how, what) in _KNOWN.items():
-        print(f"{name:<10} {what}\n{'':<10} musicrec datasets {how} {name}")
+    """What there is, how large it is, who may use it for what, which source reads it, and how to get it."""
+    rows = [("name", "size", "licence", "source", "terms"),
+            ("sample", "250,000 plays, 3,000 users; generated", "-", "yandex", "-"),
+            ("synthetic", "up to 222.6M plays, 1.37M users; generated", "-", "yandex", "-"),
+            *((name, logs.size, logs.licence, logs.source, logs.terms) for name, logs in PUBLIC.items())]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print()
+    for name, logs in PUBLIC.items():
+        print(f"{name}: {logs.note}")
+    print("\nmusicrec datasets make NAME writes the generated ones, musicrec datasets download NAME fetches the others.")
 
 
 @app.command()
-def download(name: Annotated[Literal["yandex"], typer.Argument(help="Which logs.")] = "yandex",
+def download(name: Annotated[PublicName, typer.Argument(help="Which logs.")] = "yandex",
              out: Annotated[Path | None, typer.Option(help="Folder for the files. [default: data/NAME]")] = None,
              address: Annotated[str | None, typer.Option(help="Where the files lie, if not at their usual address.")] = None) -> None:
-    """Download real logs; a later call goes on where an earlier one stopped."""
-    from musicrec.datasets.download import ADDRESS, fetch
+    """Download real logs; a later call goes on where an earlier one stopped. Checksums are verified where they are published."""
+    from musicrec.datasets.download import fetch
 
-    folder = out or Path("data") / name
+    logs, folder = PUBLIC[name], out or Path("data") / name
+    if not logs.files:
+        raise SourceError(f"{name} ({logs.terms}) is {logs.note.removesuffix('.')}.")
+    print(f"Licence: {logs.licence}; terms: {logs.terms}")
+    files = [replace(file, url=f"{address.rstrip('/')}/{file.name}") for file in logs.files] if address else logs.files
     with stoppable("the same command goes on from here."):
-        files = fetch(folder, address or ADDRESS)
-    print(f"{len(files)} files, sizes verified, are in {folder}.")
+        found = fetch(folder, files)
+    print(f"{len(found)} files are complete in {folder}; source {logs.source} reads them.")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Listening logs to start with: `sample` (small, generated), `synthetic` (generated, any size) and `download` (the Yandex Music files)."""
+"""Listening logs to start with: `sample` and `synthetic` ones, which are generated, and `public` ones, which `download` fetches."""
 
 from musicrec.datasets.generated import is_generated
 
