@@ -19,11 +19,11 @@ EVENT_STORES: dict[str, type[EventStore]] = {
 
 
 def event_store(name: str, path: str, per_user: int = 10, max_age_s: float | None = None, log_rows: int = 100_000_000,
-                clock: Clock = time.time) -> EventStore:
+                clock: Clock = time.time, log_age_s: float | None = None) -> EventStore:
     """The store `name` at `path`; see EventStore for the arguments.
 
     Raises EventStoreError for an unknown name or a path that cannot be opened.
     """
     if name not in EVENT_STORES:
         raise EventStoreError(f"there is no event store {name!r}; [events] store may be {', '.join(EVENT_STORES)}.")
-    return EVENT_STORES[name](path, per_user, max_age_s, log_rows, clock)
+    return EVENT_STORES[name](path, per_user, max_age_s, log_rows, clock, log_age_s)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import EventStore, Key
+from musicrec.events.protocol import EventStore, Impression, Key, Play
 from musicrec.files import writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
@@ -41,6 +41,11 @@ def impressions(store: EventStore) -> pa.Table:
     users, items, sources, positions, moments = zip(*rows) if rows else ((),) * 5
     return pa.table({"user_id": _keys([users]), "item_id": _keys([items]), "source": pa.array(sources, pa.string()),
                      "position": pa.array(positions, pa.int32()), "shown_at": pa.array(moments, pa.timestamp("us"))})
+
+
+def of_user(store: EventStore, user_id: Key) -> tuple[list[Play], list[Impression]]:
+    """The plays of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
+    return [row for row in store.plays() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
 
 
 FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
