@@ -109,7 +109,7 @@ class RedisStore:
                              int(row[b"shown_at"]))
 
     async def delete(self, user_id: Key) -> int:
-        """Exclude the user and remove the latest plays in one transaction, then the rows of the logs, a thousand looked through at a time."""
+        """Exclude the user and remove the latest plays in one transaction, then the rows of the logs, a thousand read at a time."""
         user = coded(user_id)
         latest = f"musicrec:latest:{user}"
         async with self._client.pipeline(transaction=True) as pipeline:

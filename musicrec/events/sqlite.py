@@ -69,8 +69,8 @@ class SqliteStore:
         with self._store_errors("opened"), ExitStack() as opened:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite gives the files that it makes beside the first one the same mode.
-            for path in (self.path, self._turn):
-                path.touch(0o600)
+            for file in (self.path, self._turn):
+                file.touch(0o600)
             self._writer, self._reader = (opened.enter_context(closing(self._connection())) for _ in range(2))
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
