@@ -1,13 +1,18 @@
 """A user is deleted through real services: nothing is left, nothing personal is answered, nothing comes back."""
 
+import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.service_world import COLD, PERSONAL, POPULAR, USER, Services, published, running
+from musicrec import settings
+from musicrec.cli.processes import free_urls
+from musicrec.cli.processes import running as started
+from tests.service_world import COLD, PERSONAL, POPULAR, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -21,20 +26,20 @@ def found(tmp_path: Path) -> Iterator[Services]:
     """Services with a key for administration that record impressions."""
     published(tmp_path)
     with running(tmp_path, MUSICREC_SERVICE_RELOAD_KEY=f"{ADMIN} older-key", MUSICREC_SERVICE_IMPRESSIONS="true",
-                 MUSICREC_SERVICE_POLL_S=str(POLL_S)) as services:
-        yield services
+                 MUSICREC_SERVICE_POLL_S=str(POLL_S)) as three:
+        yield three
 
 
-def delete(services: Services, user: object, **headers: str) -> requests.Response:
+def delete(found: Services, user: object, **headers: str) -> requests.Response:
     """The answer to DELETE /users/{user}."""
-    return requests.delete(f"{services.url('events')}/users/{user}", headers={name.replace("_", "-"): key for name, key in headers.items()},
+    return requests.delete(f"{found.url('events')}/users/{user}", headers={name.replace("_", "-"): key for name, key in headers.items()},
                            timeout=10)
 
 
-def until(true: object, timeout_s: float = 10) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 10) -> None:
     """Return when the function `true` says so."""
     deadline = time.monotonic() + timeout_s
-    while not true():  # type: ignore[operator]
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -97,21 +102,33 @@ def test_deleting_needs_the_key_for_administration(found: Services) -> None:
 def test_without_any_key_nobody_deletes(tmp_path: Path) -> None:
     """With neither key set the route refuses, and says which to set."""
     published(tmp_path)
-    with running(tmp_path, "events") as services:
-        answer = delete(services, USER)
+    with running(tmp_path, "events") as three:
+        answer = delete(three, USER)
         assert (answer.status_code, "set reload_key" in answer.json()["detail"]) == (403, True)
 
 
 def test_two_keys_are_valid_while_one_takes_the_place_of_the_other(tmp_path: Path) -> None:
     """Both keys of api_key are accepted, a third is not, services send the first; without a reload_key either may delete."""
     published(tmp_path)
-    with running(tmp_path, MUSICREC_SERVICE_API_KEY="new, old") as services:
+    with running(tmp_path, MUSICREC_SERVICE_API_KEY="new, old") as three:
         def status(key: str, path: str = "/get") -> int:
-            return requests.get(services.url("events") + path, params={"user_id": USER}, headers={"X-API-Key": key}, timeout=10).status_code
+            return requests.get(three.url("events") + path, params={"user_id": USER}, headers={"X-API-Key": key}, timeout=10).status_code
 
         assert [status(key) for key in ("new", "old", "new, old", "", "newold")] == [200, 200, 401, 401, 401]
-        url = f"{services.url('recommendations')}/recommendations"
+        url = f"{three.url('recommendations')}/recommendations"
         answer = requests.get(url, params={"user_id": USER, "k": 3}, headers={"Authorization": "Bearer old"}, timeout=10)
         assert answer.json() == {"recs": list(PERSONAL)[:3]}, "not degraded: the services accept each other's key"
-        assert delete(services, USER).status_code == 401
-        assert delete(services, USER, X_API_Key="old").json() == {"result": "ok", "deleted": 0}
+        assert delete(three, USER).status_code == 401
+        assert delete(three, USER, X_API_Key="old").json() == {"result": "ok", "deleted": 0}
+
+
+def test_logs_of_services_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """What `musicrec serve` lets services write has mode 0600, whatever the umask."""
+    published(tmp_path)
+    environ = services(tmp_path).environment
+    before = os.umask(0)
+    try:
+        with started(free_urls(settings.load(environ=environ).urls), environ, tmp_path / "logs") as found:
+            assert [stat.S_IMODE(service.log.stat().st_mode) for service in found] == [0o600] * 3
+    finally:
+        os.umask(before)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
     assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT}]
     assert [row["item_id"] for row in found["recommendations"]] == list(PERSONAL)
     assert stat.S_IMODE((here / "user.json").stat().st_mode) == 0o600
+
+
+def test_exports_of_events_are_for_their_owner_alone(here: Path) -> None:
+    """Plays of users are written with mode 0600, whatever the umask."""
+    put((USER, 200))
+    before = os.umask(0)
+    try:
+        assert exit_code("events", "export", "--out", "plays.parquet") == 0
+        assert exit_code("users", "excluded", "--out", "excluded.txt") == 0
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((here / name).stat().st_mode) for name in ("plays.parquet", "excluded.txt")} == {0o600}
 
 
 def test_a_user_is_deleted_by_key_or_id(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

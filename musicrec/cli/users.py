@@ -125,7 +125,6 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         print(text, end="")
         return
-    with replaced(out) as partial:
-        partial.touch(0o600)
+    with replaced(out, private=True) as partial:
         partial.write_text(text, encoding="utf-8")
     print(f"{out} is written.")

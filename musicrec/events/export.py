@@ -52,10 +52,10 @@ FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interac
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path`, completely or not at all. Raises StorageError when the file cannot be written."""
+    """Write `table` to `path`, for its owner alone, completely or not at all. Raises StorageError when the file cannot be written."""
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_parquet(table, path)
+    write_parquet(table, path, private=True)
 
 
 def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:
