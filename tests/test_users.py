@@ -13,10 +13,13 @@ import pytest
 from musicrec.errors import DataError
 from musicrec.events import Impression, event_store
 from musicrec.keys import KeyTable, RunKeys, read_key_lines, write_key_lines
+from musicrec.pipeline.workspace import raw_tables, workspace
+from musicrec.settings import load
 from musicrec.sources import Earlier
 from musicrec.sources.yandex import Yandex
+from tests import taste_logs
 from tests.commands import exit_code
-from tests.service_world import PERSONAL, USER, published
+from tests.service_world import PERSONAL, PROJECT, USER, published
 from tests.source_files import read, stored
 from tests.test_services_keys import ALICE, TEXT_ITEMS, keyed_run
 
@@ -145,3 +148,19 @@ def test_an_import_by_ids_leaves_out_excluded_users(tmp_path: Path) -> None:
     assert found.account.left_out["the user was deleted"].rows == 2
     found.account.check(0)
     assert "lines that no row accounts for" not in found.account.left_out
+
+
+def test_a_training_reads_the_file_of_excluded_users(tmp_path: Path) -> None:
+    """[data] excluded keeps a user out of the raw tables of a run and is accounted for in its manifest; a missing file is refused."""
+    logs = taste_logs.write(tmp_path / "logs")
+    user = pq.read_table(logs / "interactions.parquet")["user_id"][0].as_py()
+    file = tmp_path / "excluded.txt"
+    environ = {**taste_logs.environment(logs, tmp_path), "MUSICREC_DATA_EXCLUDED": str(file)}
+    work = workspace(load(PROJECT / "config.ini", environ))
+    with pytest.raises(DataError, match="one key a line"):
+        raw_tables(work)
+    file.write_text(f"{user}\n")
+    users = raw_tables(work).interactions.to_pyarrow()["user_id"].to_pylist()
+    assert users
+    assert user not in users
+    assert json.loads((work.folder / "account.json").read_text())["left_out"]["the user was deleted"]["rows"] > 0
