@@ -12,6 +12,7 @@ import requests
 from musicrec import settings
 from musicrec.errors import ServiceError, SettingsError
 from musicrec.settings.addresses import is_loopback
+from musicrec.settings.sections import keys_in
 
 LOG = "test_service.log"
 TIMEOUT_S = 10
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     log.info("python test_service.py %s", " ".join(arguments))
     try:
         config = settings.load()
-        key = config.service.api_key.get_secret_value()
+        key = next(iter(keys_in(config.service.api_key)), "")
         if command.mode == "add_online":
             found = added(config.urls, key, command.user_id, command.item_id)
         else:

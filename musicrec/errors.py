@@ -60,6 +60,13 @@ class EventStoreError(MusicRecError):
     """The event store cannot be written or read."""
 
 
+class ExcludedUserError(MusicRecError):
+    """The user was deleted: nothing is stored of such a user, and nothing personal answered."""
+
+    def __init__(self) -> None:
+        super().__init__("this user was deleted; nothing of the user is stored.")
+
+
 class ServiceError(MusicRecError):
     """A service does not answer, or its answer is invalid."""
 

@@ -11,15 +11,17 @@ from musicrec.errors import StorageError
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, private: bool = False) -> Iterator[Path]:
     """The path of a partial file beside `path`, which is renamed to `path` when the block ends without an error.
 
-    Otherwise, also after Ctrl-C, the partial file is removed and an earlier file stays. Raises StorageError when the file cannot be
-    written.
+    Otherwise, also after Ctrl-C, the partial file is removed and an earlier file stays. private: the file is for its owner alone (0600).
+    Raises StorageError when the file cannot be written.
     """
     partial = path.with_name(path.name + ".part")
     try:
         with writable(path):
+            if private:
+                partial.touch(0o600)
             yield partial
             partial.replace(path)
     finally:
@@ -27,9 +29,9 @@ def replaced(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
-def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None) -> None:
-    """Write `table` to `path`, completely or not at all. Raises StorageError when the file cannot be written."""
-    with replaced(path) as partial:
+def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None, private: bool = False) -> None:
+    """Write `table` to `path`, completely or not at all; `private` as in `replaced`. Raises StorageError when it cannot be written."""
+    with replaced(path, private) as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=row_group_size)
 
 

@@ -4,6 +4,7 @@ A table of keys only grows: a key keeps its id in every later run, so that store
 and tracks. In logs of whole numbers a key is its own id.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from musicrec.errors import ArtifactError
+from musicrec.errors import ArtifactError, DataError
 from musicrec.files import write_parquet
 from musicrec.schema import KEYS, LARGEST_ID, check
 
 KEY_FILES = {kind: f"{kind}_keys.parquet" for kind in ("user", "item", "artist", "album", "genre")}
 _WHOLE = "^(0|[1-9][0-9]{0,18})$"
+_QUOTE = '"'
 _LARGEST_WHOLE = str(2**63 - 1)
 
 
@@ -165,6 +167,25 @@ class RunKeys:
         """Raise ArtifactError when a user or item of `earlier` would change its meaning."""
         for kind in ("user", "item"):
             getattr(self, kind).check_extends(getattr(earlier, kind), f"{kind} keys")
+
+
+def write_key_lines(keys: Iterable[object]) -> str:
+    """A text with one key a line; one that holds control characters or begins with a quote as JSON.
+
+    >>> write_key_lines([7, "a\\nb"])
+    '7\\n"a\\\\nb"\\n'
+    """
+    texts = map(str, keys)
+    return "".join(f"{text if text.isprintable() and not text.startswith(_QUOTE) else json.dumps(text)}\n" for text in texts)
+
+
+def read_key_lines(path: Path) -> frozenset[str]:
+    """The keys in a file of `write_key_lines`, or one written by hand. Raises DataError for a file that cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return frozenset(json.loads(line) if line.startswith(_QUOTE) else line.rstrip("\r") for line in lines if line.strip())
+    except (OSError, ValueError) as cause:
+        raise DataError(f"{path} cannot be read: {cause}; give a text file with one key a line.") from None
 
 
 def identity_keys(ids: NDArray[np.int32]) -> KeyTable:

@@ -1,7 +1,9 @@
 """The contract of every event store, and tests of the SQLite store."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.errors import EventStoreError
+from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events import EVENT_STORES, EventStore, Impression, event_store
+from musicrec.events.export import of_user
 from musicrec.events.group_commit import GroupCommit
+from musicrec.events.protocol import Key
 from tests.redis_server import redis_server
 from tests.service_world import free_port
 
@@ -179,6 +183,133 @@ def test_a_check_leaves_nothing_behind(make: Make) -> None:
         assert list(store.impressions()) == []
         await store.close()
     asyncio.run(steps())
+
+
+@pytest.mark.parametrize("user", [1, "alice"])
+def test_a_deleted_user_is_gone_and_the_others_stay(make: Make, user: Key) -> None:
+    """Plays, impressions and latest plays of the user are removed and counted, those of others stay; the exclusion has its time."""
+    store = make(clock=Clock())
+
+    async def steps() -> None:
+        for one, item in [(user, 10), (2, 10), (user, 20), (user, 10), ("1", 30)]:
+            await store.put(one, item)
+        await store.put_impressions([Impression(user, 10, "personal", 0, 5), Impression(2, 10, "personal", 0, 5)])
+        assert of_user(store, user) == ([(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)], [(user, 10, "personal", 0, 5)])
+        assert await store.excluded() == {}
+        assert await store.delete(user) == 2 + 3 + 1
+        assert await store.excluded() == {user: 1_600_000_000_000_000}
+        assert [(play.user_id, play.item_id) for play in store.plays()] == [(2, 10), ("1", 30)]
+        assert [row.user_id for row in store.impressions()] == [2]
+        assert (await store.latest(2, 5), await store.latest("1", 5)) == ([10], [30])
+        assert await store.delete(user) == 0
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_nothing_of_an_excluded_user_is_stored(make: Make) -> None:
+    """A put and a look at the latest plays are refused, impressions are left out, and the others of the same batch are stored."""
+    store = make()
+
+    async def steps() -> None:
+        assert await store.delete("alice") == 0
+        outcomes = await asyncio.gather(*(store.put(user, 10) for user in (1, "alice", 2)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [type(None), ExcludedUserError, type(None)]
+        with pytest.raises(ExcludedUserError, match="was deleted"):
+            await store.latest("alice", 10)
+        await store.put_impressions([Impression("alice", 10, "personal", 0, 5), Impression(2, 10, "personal", 0, 5)])
+        assert {play.user_id for play in store.plays()} == {1, 2}
+        assert [row.user_id for row in store.impressions()] == [2]
+        await store.check()
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_old_rows_leave_the_logs(make: Make) -> None:
+    """Rows older than log_age_s are removed by the next write or check, younger ones stay; latest plays do not age with the logs."""
+    store = make(log_age_s=0.5)
+
+    def shown(item: int) -> Impression:
+        return Impression(1, item, "personal", 0, int(time.time() * 1e6))
+
+    async def steps() -> None:
+        await store.put(1, 10)
+        await store.put_impressions([shown(10)])
+        await asyncio.sleep(0.6)
+        await store.put(1, 20)
+        await store.put_impressions([shown(20)])
+        assert [play.item_id for play in store.plays()] == [20]
+        assert [row.item_id for row in store.impressions()] == [20]
+        assert await store.latest(1, 10) == [20, 10]
+        await asyncio.sleep(0.6)
+        await store.check()
+        assert list(store.plays()) == []
+        assert list(store.impressions()) == []
+        await store.close()
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_STORES.keys() - {"memory"}))
+def test_an_exclusion_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A deleted user is refused by a store that is opened later."""
+    path = request.getfixturevalue("redis_url") if name == "redis" else str(tmp_path / "events.sqlite")
+
+    async def steps() -> None:
+        store = event_store(name, path)
+        await store.put(88, 10)
+        assert await store.delete(88) == 2
+        await store.close()
+        again = event_store(name, path)
+        with pytest.raises(ExcludedUserError):
+            await again.put(88, 20)
+        await again.close()
+    asyncio.run(steps())
+
+
+def test_what_is_deleted_is_overwritten(tmp_path: Path) -> None:
+    """After a deletion the bytes of the rows are in none of the files of SQLite, also where rows filled many pages."""
+    store = event_store("sqlite", str(tmp_path / "events.sqlite"))
+
+    def found(text: bytes) -> bool:
+        return any(text in path.read_bytes() for path in tmp_path.iterdir())
+
+    async def steps() -> None:
+        await asyncio.gather(*(store.put(1, f"secret-{item}") for item in range(2000)))
+        await asyncio.gather(*(store.put(2, f"other-{item}") for item in range(9)))
+        assert found(b"secret-")
+        await store.delete(1)
+        assert not found(b"secret-")
+        assert found(b"other-8")
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_puts_go_on_during_a_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion looks through the log in parts, between which plays of others are committed, and finds the rows of every part."""
+    monkeypatch.setattr("musicrec.events.sqlite._ROWS_AT_ONCE", 10)
+    store = event_store("sqlite", str(tmp_path / "events.sqlite"))
+
+    async def steps() -> None:
+        await asyncio.gather(*(store.put(item % 2, item) for item in range(400)))
+        deletion = asyncio.create_task(store.delete(0))
+        await store.put(1, 999)
+        assert not deletion.done()
+        assert await deletion == 10 + 200
+        assert {play.user_id for play in store.plays()} == {1}
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_files_of_the_store_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """The database and all files beside it have mode 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        store = event_store("sqlite", str(tmp_path / "new" / "events.sqlite"))
+        asyncio.run(store.put(1, 10))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+        assert modes == dict.fromkeys(("events.sqlite", "events.sqlite-wal", "events.sqlite-shm", "events.sqlite-turn"), 0o600)
+        asyncio.run(store.close())
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_STORES.keys() - {"memory"}))

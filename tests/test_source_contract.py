@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError, SourceError, StorageError
+from musicrec.keys import RunKeys
 from musicrec.preprocess import preprocessed, write
 from musicrec.settings import load
 from musicrec.sources import SOURCES, Earlier
@@ -78,6 +79,22 @@ def test_plays_of_the_events_service_come_to_their_owner(kind: str, tmp_path: Pa
     again = read(kind, tmp_path / "logs", Earlier(first.keys, exported / "plays.parquet"))
     new = set(plays(again)) - set(before)
     assert new == {(user, track, moment), (user, "a track nobody knew", moment.replace(second=1))}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_excluded_user_is_left_out_and_counted(kind: str, tmp_path: Path) -> None:
+    """Everything but the plays of the user is read as before; the rows are in the account, and not bad."""
+    before = plays(read(kind, example(kind, tmp_path)))
+    user = before[0][0]
+    further = "other" if kind in IMPORTED else 77
+    exported = stored(tmp_path, {"plays.parquet": [{"user_id": further, "track_id": int(before[0][1]) if further == 77 else before[0][1],
+                                                    "started_at": before[0][2]}]})
+    found = read(kind, tmp_path / "logs", Earlier(RunKeys(), exported / "plays.parquet", frozenset({user})))
+    assert [play for play in plays(found) if play[0] != str(further)] == [play for play in before if play[0] != user]
+    left_out = found.account.left_out["the user was deleted"]
+    assert (left_out.rows, left_out.is_bad) == (sum(play[0] == user for play in before), False)
+    found.account.check(0)
+    assert "lines that no row accounts for" not in found.account.left_out
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, lambda body: pa.compress(body, "zstd", asbytes=True)],

@@ -12,7 +12,7 @@ import typer
 from musicrec import settings
 from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
-from musicrec.events import EventStore, event_store
+from musicrec.events import EventStore, configured_store
 
 app = typer.Typer(no_args_is_help=True, help="Stored plays and impressions: export, stats.", rich_markup_mode=None)
 
@@ -48,8 +48,7 @@ def stats(config: Config = None) -> None:
 
 @contextmanager
 def _store(config: Path | None) -> Iterator[EventStore]:
-    section = settings.load(config).events
-    store = event_store(section.store, section.path.get_secret_value(), section.per_user, log_rows=section.log_rows)
+    store = configured_store(settings.load(config).events)
     try:
         yield store
     finally:

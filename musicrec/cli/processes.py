@@ -65,6 +65,7 @@ def _started(name: str, module: str, url: str, environ: Mapping[str, str], logs:
     address, log = urlsplit(url), logs / f"{module}.log"
     command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(shipped(f"{module}.py").parent),
                "--host", address.hostname or "", "--port", str(address.port)]
+    log.touch(0o600)  # it names users
     with log.open("wb") as output:
         # a session of its own: Ctrl-C in the terminal must not reach it before this process ends it in order
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=dict(environ), start_new_session=True)

@@ -8,9 +8,11 @@ from musicrec.events.memory import MemoryStore
 from musicrec.events.protocol import Clock, EventStore, Impression, Play
 from musicrec.events.redis import RedisStore
 from musicrec.events.sqlite import SqliteStore
+from musicrec.settings import EventSettings
 
-__all__ = ["EVENT_STORES", "Clock", "EventStore", "Impression", "Play", "event_store"]
+__all__ = ["EVENT_STORES", "Clock", "EventStore", "Impression", "Play", "configured_store", "event_store"]
 
+_DAY_S = 86_400
 EVENT_STORES: dict[str, type[EventStore]] = {
     "sqlite": SqliteStore,
     "redis": RedisStore,
@@ -19,11 +21,17 @@ EVENT_STORES: dict[str, type[EventStore]] = {
 
 
 def event_store(name: str, path: str, per_user: int = 10, max_age_s: float | None = None, log_rows: int = 100_000_000,
-                clock: Clock = time.time) -> EventStore:
+                clock: Clock = time.time, log_age_s: float | None = None) -> EventStore:
     """The store `name` at `path`; see EventStore for the arguments.
 
     Raises EventStoreError for an unknown name or a path that cannot be opened.
     """
     if name not in EVENT_STORES:
         raise EventStoreError(f"there is no event store {name!r}; [events] store may be {', '.join(EVENT_STORES)}.")
-    return EVENT_STORES[name](path, per_user, max_age_s, log_rows, clock)
+    return EVENT_STORES[name](path, per_user, max_age_s, log_rows, clock, log_age_s)
+
+
+def configured_store(section: EventSettings) -> EventStore:
+    """The store that [events] names. Raises EventStoreError when it cannot be opened."""
+    return event_store(section.store, section.path.get_secret_value(), section.per_user, section.max_age_days * _DAY_S or None,
+                       section.log_rows, log_age_s=section.log_days * _DAY_S or None)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import EventStore, Key
+from musicrec.events.protocol import EventStore, Impression, Key, Play
 from musicrec.files import writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
@@ -43,14 +43,19 @@ def impressions(store: EventStore) -> pa.Table:
                      "position": pa.array(positions, pa.int32()), "shown_at": pa.array(moments, pa.timestamp("us"))})
 
 
+def of_user(store: EventStore, user_id: Key) -> tuple[list[Play], list[Impression]]:
+    """The plays of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
+    return [row for row in store.plays() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
+
+
 FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path`, completely or not at all. Raises StorageError when the file cannot be written."""
+    """Write `table` to `path`, for its owner alone, completely or not at all. Raises StorageError when the file cannot be written."""
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_parquet(table, path)
+    write_parquet(table, path, private=True)
 
 
 def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:

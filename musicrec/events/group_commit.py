@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from musicrec.errors import EventStoreError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class GroupCommit(Generic[T]):
@@ -36,9 +37,9 @@ class GroupCommit(Generic[T]):
             self._committing = loop.create_task(self._commit_all())
         await future
 
-    async def between(self, work: Callable[[], None]) -> None:
-        """Run `work` in the writing thread, between two commits."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def between(self, work: Callable[[], R]) -> R:
+        """What `work` gives, run in the writing thread between two commits."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
         """Return when all waiting rows are committed and the thread has ended."""

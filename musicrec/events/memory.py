@@ -3,20 +3,23 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
+from musicrec.errors import ExcludedUserError
 from musicrec.events.protocol import Clock, Impression, Key, Play
 
 
 class MemoryStore:
     """An EventStore in memory; `path` is ignored. Each worker has its own."""
 
-    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
-        self.per_user, self.max_age_s, self.clock = per_user, max_age_s, clock
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None:
+        self.per_user, self.max_age_s, self.clock, self.log_age_s = per_user, max_age_s, clock, log_age_s
+        self._excluded: dict[Key, int] = {}
         self._latest: dict[Key, OrderedDict[Key, int]] = {}
         self._plays: deque[Play] = deque(maxlen=log_rows)
         self._impressions: deque[Impression] = deque(maxlen=log_rows)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Store the play as the user's latest."""
+        self._refuse_excluded(user_id)
         now = int(self.clock() * 1e6)
         latest = self._latest.setdefault(user_id, OrderedDict())
         latest[item_id] = now
@@ -24,16 +27,19 @@ class MemoryStore:
         if len(latest) > self.per_user:
             latest.popitem(last=False)
         self._plays.append(Play(user_id, item_id, now))
+        self._remove_old()
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, newest first."""
+        self._refuse_excluded(user_id)
         oldest = float("-inf") if self.max_age_s is None else (self.clock() - self.max_age_s) * 1e6
         latest = self._latest.get(user_id, OrderedDict())
         return [item for item, at in reversed(latest.items()) if at >= oldest][:k]
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Append to the log."""
-        self._impressions.extend(impressions)
+        self._impressions.extend(one for one in impressions if one.user_id not in self._excluded)
+        self._remove_old()
 
     def plays(self) -> Iterator[Play]:
         """The logged plays."""
@@ -43,8 +49,32 @@ class MemoryStore:
         """The logged impressions."""
         return iter(list(self._impressions))
 
+    async def delete(self, user_id: Key) -> int:
+        """Remove the rows of the user."""
+        self._excluded[user_id] = int(self.clock() * 1e6)
+        rows = len(self._plays) + len(self._impressions)
+        self._plays = deque((row for row in self._plays if row.user_id != user_id), self._plays.maxlen)
+        self._impressions = deque((row for row in self._impressions if row.user_id != user_id), self._impressions.maxlen)
+        return len(self._latest.pop(user_id, ())) + rows - len(self._plays) - len(self._impressions)
+
+    async def excluded(self) -> dict[Key, int]:
+        """The excluded users."""
+        return dict(self._excluded)
+
     async def check(self) -> None:
         """Always succeeds."""
+        self._remove_old()
 
     async def close(self) -> None:
         """Does nothing."""
+
+    def _refuse_excluded(self, user_id: Key) -> None:
+        if user_id in self._excluded:
+            raise ExcludedUserError
+
+    def _remove_old(self) -> None:
+        oldest = float("-inf") if self.log_age_s is None else (self.clock() - self.log_age_s) * 1e6
+        while self._plays and self._plays[0].played_at < oldest:
+            self._plays.popleft()
+        while self._impressions and self._impressions[0].shown_at < oldest:
+            self._impressions.popleft()

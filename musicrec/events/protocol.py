@@ -53,22 +53,26 @@ class EventStore(Protocol):
     """The latest plays of each user, and logs of all plays and impressions.
 
     path: a file or URL. per_user: the most latest plays kept per user. max_age_s: older plays are not returned (None: no limit).
-    log_rows: the most rows kept in each log, the oldest are removed. clock: returns seconds since 1970.
+    log_rows: the most rows kept in each log, the oldest are removed. clock: returns seconds since 1970. log_age_s: rows of the logs that
+    are older are removed when something is written or checked (None: no limit).
     Every method raises EventStoreError when the store cannot be read or written.
     """
 
-    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None: ...
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None: ...
 
     async def put(self, user_id: Key, item_id: Key) -> None:
-        """Return when the play is stored durably; a repeated item becomes the latest."""
+        """Return when the play is stored durably; a repeated item becomes the latest. Raises ExcludedUserError for an excluded user."""
         ...
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
-        """At most k different items of the user, latest first; an empty list for an unknown user."""
+        """At most k different items of the user, latest first; an empty list for an unknown user.
+
+        Raises ExcludedUserError for an excluded user.
+        """
         ...
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
-        """Return when all are stored durably."""
+        """Return when all are stored durably; those of excluded users are left out."""
         ...
 
     def plays(self) -> Iterator[Play]:
@@ -77,6 +81,18 @@ class EventStore(Protocol):
 
     def impressions(self) -> Iterator[Impression]:
         """All logged impressions, in the order in which they were stored."""
+        ...
+
+    async def delete(self, user_id: Key) -> int:
+        """Exclude the user and remove all rows of the user; returns how many, latest plays included.
+
+        Both are durable when it returns, and may take seconds in long logs. From its begin on nothing more of the user is stored. A
+        second call removes what a first one that was ended has left.
+        """
+        ...
+
+    async def excluded(self) -> dict[Key, int]:
+        """The excluded users and when each was deleted, in microseconds since 1970 UTC."""
         ...
 
     async def check(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from musicrec.errors import EventStoreError
+from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
 
 T = TypeVar("T")
@@ -14,19 +14,33 @@ _CHUNK = 10_000
 _CONNECTIONS = 64
 # Scheme, user and password, host and port and database (or a socket), options.
 _ADDRESS = re.compile(r"(rediss?://|unix://)(?:[^/?#\s]*@)?([^:/?#@\s][^/?#@\s]*(?:/\d*)?|/[^?#@\s]+)(?:\?[^#@\s]*)?")
-# One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play.
+_LOGS = ("musicrec:plays", "musicrec:impressions")
+_EXCLUDED = "musicrec:excluded"
+# Rows that are looked through for those of one user at a time.
+_ROWS_AT_ONCE = 1000
+# One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play. Ids of streams begin with
+# milliseconds.
 _PUT = """
+if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 1 then return 0 end
 local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local at = tonumber(ARGV[2])
 if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
 local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
+redis.call('XTRIM', KEYS[2], 'MINID', ARGV[6])
 """
 # A put for a user that does not exist, undone at once.
 _CHECK = _PUT + """
 redis.call('XDEL', KEYS[2], row)
 redis.call('DEL', KEYS[1])
+return 1
+"""
+_SHOW = """
+if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return end
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'user_id', ARGV[3], 'item_id', ARGV[4], 'source', ARGV[5], 'position', ARGV[6],
+           'shown_at', ARGV[7])
+redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
 """
 _TEST_USER = -1
 # Modes of Redis that cannot be used as the store, with the reason and what to do.
@@ -39,13 +53,14 @@ _UNSUPPORTED_MODES = {
 class RedisStore:
     """An EventStore in the Redis database `path` (redis://host:port/0): a sorted set a user and two streams as logs."""
 
-    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None:
         try:
             import redis
             import redis.asyncio
         except ImportError:
             raise EventStoreError("the redis store needs the package redis: run pip install redis.") from None
         self.address, self.per_user, self.max_age_s, self.log_rows, self.clock = _address(path), per_user, max_age_s, log_rows, clock
+        self.log_age_s = log_age_s
         self._redis_error: type[Exception] = redis.RedisError
         try:
             self._sync = redis.Redis.from_url(path, socket_timeout=5)
@@ -60,39 +75,63 @@ class RedisStore:
         if mode in _UNSUPPORTED_MODES:
             self._sync.close()
             raise EventStoreError(f"{self.address} {_UNSUPPORTED_MODES[mode]} in [events] path.")
-        self._put, self._check = self._client.register_script(_PUT), self._client.register_script(_CHECK)
+        self._put, self._check = self._client.register_script(_PUT + "return 1"), self._client.register_script(_CHECK)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Return when Redis has acknowledged the play."""
-        await self._run(self._put, user_id, item_id)
+        if not await self._run(self._put, user_id, item_id):
+            raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first."""
         oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{coded(user_id)}", "+inf", oldest, start=0, num=k))
+        if not found and await self._answered(self._client.hexists(_EXCLUDED, coded(user_id))):
+            raise ExcludedUserError
         return [decoded(item) for item in found]
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Append to the stream in one transaction."""
         async with self._client.pipeline(transaction=True) as pipeline:
             for row in impressions:
-                fields = {**row._asdict(), "user_id": coded(row.user_id), "item_id": coded(row.item_id)}
-                pipeline.xadd("musicrec:impressions", fields, maxlen=self.log_rows, approximate=True)
+                fields = (coded(row.user_id), coded(row.item_id), row.source, row.position, row.shown_at)
+                pipeline.eval(_SHOW, 2, _LOGS[1], _EXCLUDED, self.log_rows, self._oldest_row(), *fields)
             await self._answered(pipeline.execute())
 
     def plays(self) -> Iterator[Play]:
         """The logged plays, read in chunks."""
-        return (Play(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"])) for row in self._logged("musicrec:plays"))
+        return (Play(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"])) for row in self._logged(_LOGS[0]))
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
-        for row in self._logged("musicrec:impressions"):
+        for row in self._logged(_LOGS[1]):
             yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
                              int(row[b"shown_at"]))
 
+    async def delete(self, user_id: Key) -> int:
+        """Exclude the user and remove the latest plays in one transaction, then the rows of the logs, a thousand read at a time."""
+        user = coded(user_id)
+        latest = f"musicrec:latest:{user}"
+        async with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hsetnx(_EXCLUDED, user, int(self.clock() * 1e6)).zcard(latest).delete(latest)
+            removed: int = (await self._answered(pipeline.execute()))[1]
+        for log in _LOGS:
+            after = "-"
+            while rows := await self._answered(self._client.xrange(log, min=after, count=_ROWS_AT_ONCE)):
+                after = f"({rows[-1][0].decode()}"
+                if own := [row for row, fields in rows if fields[b"user_id"] == str(user).encode()]:
+                    removed += await self._answered(self._client.xdel(log, *own))
+        return removed
+
+    async def excluded(self) -> dict[Key, int]:
+        """One read of a hash."""
+        found = await self._answered(self._client.hgetall(_EXCLUDED))
+        return {decoded(user): int(at) for user, at in found.items()}
+
     async def check(self) -> None:
-        """Put and remove a play of a test user, and read as `latest` does."""
+        """Put and remove a play of a test user, remove old impressions, and read as `latest` does."""
         await self._run(self._check, _TEST_USER, 0)
+        await self._answered(self._client.xtrim(_LOGS[1], minid=self._oldest_row(), approximate=False))
         await self.latest(_TEST_USER, 1)
 
     async def close(self) -> None:
@@ -112,10 +151,13 @@ class RedisStore:
             after = f"({rows[-1][0].decode()}"
             yield from (row for _, row in rows)
 
-    async def _run(self, script: Any, user_id: Key, item_id: Key) -> None:
+    async def _run(self, script: Any, user_id: Key, item_id: Key) -> bool:
         user, item = coded(user_id), coded(item_id)
-        arguments = [item, int(self.clock() * 1e6), self.per_user, self.log_rows, user]
-        await self._answered(script(keys=[f"musicrec:latest:{user}", "musicrec:plays"], args=arguments))
+        arguments = [item, int(self.clock() * 1e6), self.per_user, self.log_rows, user, self._oldest_row()]
+        return bool(await self._answered(script(keys=[f"musicrec:latest:{user}", _LOGS[0], _EXCLUDED], args=arguments)))
+
+    def _oldest_row(self) -> int:
+        return 0 if self.log_age_s is None else int((self.clock() - self.log_age_s) * 1e3)
 
     async def _answered(self, answer: Awaitable[T]) -> T:
         try:

@@ -6,10 +6,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from musicrec.errors import EventStoreError
+from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.group_commit import GroupCommit
 from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
 
@@ -21,6 +22,7 @@ CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER 
                                         position INTEGER NOT NULL, shown_at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
                                    PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
 """
 # Each statement takes a whole batch as JSON rows [user_id, item_id, time, order], so that the GIL is released and taken a few times
 # per commit instead of per row, which would limit the rate of puts.
@@ -45,7 +47,13 @@ _LOG_IMPRESSIONS = """
 INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
 """
+_EXCLUDED = "SELECT user_id FROM exclusions WHERE user_id IN (SELECT value FROM json_each(?))"
+# Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
+_REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
+_TIMES = {"plays": "played_at", "impressions": "shown_at"}
 _CHUNK = 10_000
+# Rows that are looked through for those of one user in one transaction, which takes milliseconds.
+_ROWS_AT_ONCE = 100_000
 _LOCK_TIMEOUT_S = 2.0
 _TEST_USER = -1
 
@@ -53,12 +61,16 @@ _TEST_USER = -1
 class SqliteStore:
     """An EventStore in the SQLite file `path`, in WAL mode; a put returns after its commit is synced to the disk."""
 
-    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock) -> None:
+    def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None:
         if "://" in path:
             raise EventStoreError("[events] path is the address of a server, but store is sqlite; set store = redis, or path to a file.")
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
+        self.log_age_s, self._turn = log_age_s, self.path.with_name(f"{self.path.name}-turn")
         with self._store_errors("opened"), ExitStack() as opened:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives the files that it makes beside the first one the same mode.
+            for file in (self.path, self._turn):
+                file.touch(0o600)
             self._writer, self._reader = (opened.enter_context(closing(self._connection())) for _ in range(2))
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -70,13 +82,17 @@ class SqliteStore:
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Return after the commit that holds the play."""
+        self._refuse_excluded(user_id)
         await self._commits.add([Play(coded(user_id), coded(item_id), int(self.clock() * 1e6))])
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
-            return [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
+            found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
+        if not found:
+            self._refuse_excluded(user_id)
+        return found
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Return after the commit that holds them."""
@@ -89,6 +105,25 @@ class SqliteStore:
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
         return self._logged("impressions", "user_id, item_id, source, position, shown_at", Impression)
+
+    async def delete(self, user_id: Key) -> int:
+        """Exclude the user and remove the latest plays in one transaction, the rows of the logs in many short ones between the puts.
+
+        What is removed is overwritten with zeros in the file; in the -wal file as soon as no other process reads it.
+        """
+        user = coded(user_id)
+        removed = await self._commits.between(partial(self._exclude, user))
+        for log in _TIMES:
+            first, last = await self._commits.between(partial(self._ends, log))
+            for start in range(first, last + 1, _ROWS_AT_ONCE):
+                removed += await self._commits.between(partial(self._remove, log, start, user))
+        await self._commits.between(self._empty_wal)
+        return removed
+
+    async def excluded(self) -> dict[Key, int]:
+        """Read in the calling thread."""
+        with self._store_errors("read"):
+            return {decoded(user): at for user, at in self._reader.execute("SELECT user_id, deleted_at FROM exclusions")}
 
     async def check(self) -> None:
         """Write and remove a row in the tables of a put, synced to the disk, and read as `latest` does."""
@@ -105,9 +140,11 @@ class SqliteStore:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
     def _write(self, rows: Sequence[Play | Impression]) -> None:
-        plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
-        impressions = [row for row in rows if isinstance(row, Impression)]
         with self._transaction():
+            excluded = {user for user, in self._writer.execute(_EXCLUDED, (json.dumps([row.user_id for row in rows]),))}
+            rows = [row for row in rows if row.user_id not in excluded] if excluded else rows
+            plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
+            impressions = [row for row in rows if isinstance(row, Impression)]
             self._writer.execute(_LOG_PLAYS, (plays,))
             self._writer.execute(_MOVE_TO_FRONT, (plays,))
             self._writer.execute(_CAP, (plays, self.per_user))
@@ -122,6 +159,32 @@ class SqliteStore:
             self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
             self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_TEST_USER,))
             self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_TEST_USER,))
+            for log in _TIMES:
+                self._remove_oldest(log)
+
+    def _exclude(self, user: Key) -> int:
+        self._writer.execute("PRAGMA secure_delete = ON")
+        with self._transaction():
+            self._writer.execute("INSERT OR IGNORE INTO exclusions VALUES (?, ?)", (user, int(self.clock() * 1e6)))
+            return self._writer.execute("DELETE FROM latest WHERE user_id = ?", (user,)).rowcount
+
+    def _ends(self, log: str) -> tuple[int, int]:
+        first, last = self._writer.execute(f"SELECT min(id), max(id) FROM {log}").fetchone()
+        return first or 0, last or 0
+
+    def _remove(self, log: str, start: int, user: Key) -> int:
+        with self._transaction():
+            return self._writer.execute(f"DELETE FROM {log} WHERE id >= ? AND id < ? AND user_id = ?",
+                                        (start, start + _ROWS_AT_ONCE, user)).rowcount
+
+    def _empty_wal(self) -> None:
+        with self._store_errors("written"):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _refuse_excluded(self, user_id: Key) -> None:
+        with self._store_errors("read"):
+            if self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
+                raise ExcludedUserError
 
     def _ascending_time(self, time: int) -> int:
         self._latest_time = max(time, self._latest_time + 1)
@@ -129,6 +192,8 @@ class SqliteStore:
 
     def _remove_oldest(self, log: str) -> None:
         self._writer.execute(f"DELETE FROM {log} WHERE id <= (SELECT max(id) FROM {log}) - ?", (self.log_rows,))
+        if self.log_age_s is not None:
+            self._writer.execute(_REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
 
     def _logged(self, log: str, columns: str, row_of: Callable[..., Row]) -> Iterator[Row]:
         after = 0
@@ -156,7 +221,7 @@ class SqliteStore:
     def _write_lock(self) -> Iterator[None]:
         # SQLite waits for another worker's commit by sleeping up to 0.1 s at a time; a file lock is acquired at once when it is free,
         # and the kernel releases it when its holder is killed.
-        path = self.path.with_name(f"{self.path.name}-turn")
+        path = self._turn
         lock = path.open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from musicrec import engine, preprocess, registry
 from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES, FeatureGroup
-from musicrec.keys import KEY_FILES, RunKeys, identity_keys
+from musicrec.keys import KEY_FILES, RunKeys, identity_keys, read_key_lines
 from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
 from musicrec.ranking import Constraints, RankerSettings
@@ -122,9 +122,10 @@ def ranker_settings(settings: Settings) -> RankerSettings:
 
 
 def raw_tables(work: Workspace) -> RawTables:
-    """The logs that [data] names, read by its source and checked, with further_plays behind them; keys keep the ids of the current run.
+    """The logs that [data] names, read by its source and checked, with further_plays behind them and without excluded users.
 
-    The account of what was read is logged and written into the workspace. Raises DataError for bad logs.
+    Keys keep the ids of the current run. The account of what was read is logged and written into the workspace. Raises DataError for bad
+    logs.
     """
     data = work.settings.data
     kind: Any = SOURCES[data.source]
@@ -132,7 +133,9 @@ def raw_tables(work: Workspace) -> RawTables:
     shared = {name: getattr(data, name) for name in ("folder", "tracks", "catalog_names", "interactions", "max_bad_share")
               if name in own}
     source = work.settings.component(f"sources.{data.source}", kind, **shared)
-    raw: RawTables = source.read(work.connection, Earlier(current_keys(work), Path(data.further_plays) if data.further_plays else None))
+    excluded = read_key_lines(Path(data.excluded)) if data.excluded else frozenset[str]()
+    earlier = Earlier(current_keys(work), Path(data.further_plays) if data.further_plays else None, excluded)
+    raw: RawTables = source.read(work.connection, earlier)
     for sentence in raw.account.sentences():
         log.info(sentence)
     (work.folder / ACCOUNT).write_text(json.dumps(raw.account.record()))

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from musicrec.serving.client_address import client_address
 from musicrec.settings.addresses import Networks
+from musicrec.settings.sections import keys_in
 
 # What a load balancer must be able to ask without a key.
 HEALTH = ("/", "/health", "/healthy")
@@ -23,7 +24,7 @@ _LIMIT = "musicrec.rate_limit"
 
 
 class Auth:
-    """ASGI middleware: 401 without `key` in the header X-API-Key or Authorization: Bearer; health routes need none."""
+    """ASGI middleware: 401 without one of the keys `key` in the header X-API-Key or Authorization: Bearer; health routes need none."""
 
     def __init__(self, app: ASGIApp, key: SecretStr) -> None:
         self.app, self.key = app, key
@@ -135,7 +136,14 @@ def route_path(scope: Scope) -> str:
     return below if below.startswith("/") else path
 
 
-def has_key(headers: Headers, key: SecretStr, name: str = "x-api-key") -> bool:
-    """Whether the request carries `key` in the header `name` or as bearer; compared in constant time."""
-    given = headers.get(name) or headers.get("authorization", "").removeprefix("Bearer ")
-    return hmac.compare_digest(given.encode(), key.get_secret_value().encode())
+def has_key(headers: Headers, keys: SecretStr, name: str = "x-api-key") -> bool:
+    """Whether the request carries one of `keys` in the header `name` or as bearer; compared in constant time."""
+    given = (headers.get(name) or headers.get("authorization", "").removeprefix("Bearer ")).encode()
+    return any(hmac.compare_digest(given, key.encode()) for key in keys_in(keys))
+
+
+def not_administrator(headers: Headers, keys: SecretStr) -> str | None:
+    """Why a request may not administrate: `keys` are not set, or it carries none of them."""
+    if not keys_in(keys):
+        return "set reload_key in [service], the key for administration, to do this by request"
+    return None if has_key(headers, keys, "x-reload-key") else "send the key for administration in the header X-Reload-Key"

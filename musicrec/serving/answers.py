@@ -33,12 +33,13 @@ class AnswerOptions:
 @dataclass(frozen=True)
 class UserContext:
     """A user's latest plays, newest first; items similar to the newest of them; one sentence for each service that did not answer; how many
-    plays were left out because this run does not know their tracks."""
+    plays were left out because this run does not know their tracks; whether the user was deleted."""
 
     plays: Sequence[int] = ()
     similar: Sequence[SimilarItems] = ()
     missing: tuple[str, ...] = ()
     unknown: int = 0
+    blocked: bool = False
 
 
 NO_CONTEXT = UserContext()

@@ -15,7 +15,7 @@ from musicrec.serving.blending import ScoredItem, SimilarItems
 from musicrec.serving.keys import Key, KeyIndex
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import MAX_KEY
-from musicrec.settings.sections import ServiceSettings
+from musicrec.settings.sections import ServiceSettings, keys_in
 
 T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
@@ -83,8 +83,8 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, url: str, options: ServiceSettings, metrics: Metrics) -> None:
         self.session, self.url, self._failures = session, url.rstrip("/"), metrics.failures.labels(self.name)
         self.breaker = CircuitBreaker(options.breaker_failures, options.breaker_pause_s, asyncio.get_running_loop().time)
-        key = options.api_key.get_secret_value()
-        self.headers = {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})}
+        keys = keys_in(options.api_key)
+        self.headers = {"Content-Type": "application/json", **({"X-API-Key": keys[0]} if keys else {})}
 
     async def call(self, route: str, body: Mapping[str, Any], deadline: float, parse: Callable[[dict[str, Any]], T],
                    retry: bool = True) -> T:
@@ -140,21 +140,36 @@ class Client:
 
 
 class EventsClient(Client):
-    """Latest plays, and where impressions go."""
+    """Latest plays and excluded users, and where impressions go."""
 
     name = "events"
 
-    async def latest(self, users: Sequence[Key], k: int, deadline: float) -> list[list[Key]]:
-        """At most k items, newest first, for each user, in one call; raises ServiceError."""
-        def plays(answer: dict[str, Any]) -> list[list[Key]]:
-            found = [answer.get("events")] if len(users) == 1 else answer.get("events")
+    async def latest(self, users: Sequence[Key], k: int, deadline: float) -> list[list[Key] | None]:
+        """At most k items, newest first, for each user, None for an excluded one, in one call; raises ServiceError."""
+        def plays(answer: dict[str, Any]) -> list[list[Key] | None]:
+            found, blocked = answer.get("events"), answer.get("blocked", [])
+            if len(users) == 1:
+                found, blocked = [found], [0] if blocked is True else blocked
             if not isinstance(found, list) or len(found) != len(users) or not all(_keys(items, k) for items in found):
                 raise self.nonsense()
-            return found
+            if not _whole_numbers(blocked, len(users)):
+                raise self.nonsense()
+            return [None if at in blocked else items for at, items in enumerate(found)]
 
         if len(users) == 1:
             return await self.call("/get", {"user_id": users[0], "k": k}, deadline, plays)
         return await self.call("/get/batch", {"user_ids": list(users), "k": k}, deadline, plays)
+
+
+    async def excluded(self, deadline: float) -> set[Key]:
+        """The excluded users; raises ServiceError."""
+        def users(answer: dict[str, Any]) -> set[Key]:
+            found = answer.get("excluded")
+            if not _keys(found, _MAX_ANSWER):
+                raise self.nonsense()
+            return set(found)  # type: ignore[arg-type]
+
+        return await self.call("/users/excluded", {}, deadline, users)
 
 
 class FeaturesClient(Client):
@@ -193,15 +208,17 @@ async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsCli
         stored = await events.latest(users, plays, deadline)
     except ServiceError as cause:
         return [UserContext(missing=(str(cause),))] * len(users)
-    latest = [[found for key in keys if (found := items.id_of(key)) >= 0] for keys in stored]
-    unknown = [len(keys) - len(ids) for keys, ids in zip(stored, latest)]
+    latest = [[found for key in keys or () if (found := items.id_of(key)) >= 0] for keys in stored]
+    unknown = [len(keys or ()) - len(ids) for keys, ids in zip(stored, latest)]
     recent = list(dict.fromkeys(item for ids in latest for item in ids[:recent_items]))
     try:
         similar = await features.similar(recent, similar_per_play, deadline)
     except ServiceError as cause:
         missing = (str(cause),)
-        return [UserContext(ids, missing=missing if ids else (), unknown=left) for ids, left in zip(latest, unknown)]
-    return [UserContext(ids, [similar[one] for one in ids[:recent_items]], unknown=left) for ids, left in zip(latest, unknown)]
+        return [UserContext(ids, missing=missing if ids else (), unknown=left, blocked=keys is None)
+                for keys, ids, left in zip(stored, latest, unknown)]
+    return [UserContext(ids, [similar[one] for one in ids[:recent_items]], unknown=left, blocked=keys is None)
+            for keys, ids, left in zip(stored, latest, unknown)]
 
 
 class Impressions:

@@ -11,27 +11,31 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import EventStoreError, MusicRecError, StorageError
-from musicrec.events import EventStore, Impression, event_store
-from musicrec.serving.access_control import charge
+from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
+from musicrec.events import EventStore, Impression, configured_store
+from musicrec.serving.access_control import charge, not_administrator
 from musicrec.serving.app import Json, Operation, Readiness, application, background
 from musicrec.serving.keys import KEY_PARTS, TEXT, Key, RunKeyIndexes, run_key_indexes
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch
 from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import (
+    Deleted,
+    ExcludedUsers,
     ImpressionsRequest,
     LatestPlays,
     LatestPlaysBatch,
     LatestPlaysRequest,
+    OneUserRequest,
+    Parameters,
     PlayRequest,
     Stored,
     UsersRequest,
 )
 from musicrec.settings import Settings
+from musicrec.settings.sections import keys_in
 
 T = TypeVar("T")
-_DAY_S = 86_400
 _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
 # Longer than a folder or a healthy S3 takes, and short enough for a start.
@@ -128,19 +132,20 @@ class KeysOfRun:
 def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     """The app; it opens the event store that the settings name when it starts. `environment` holds the S3 secrets."""
     metrics = Metrics("events")
-    section = settings.events
     stores: list[EventStore] = []
     plays_model, batch_model = limited(LatestPlaysRequest, settings.blending.max_k), limited(UsersRequest, settings.blending.max_k)
     keys = KeysOfRun(settings, environment, metrics)
-    by_key: dict[Any, Any] = {model: keyed(model) for model in (PlayRequest, plays_model, batch_model, ImpressionsRequest)}
+    by_key: dict[Any, Any] = {model: keyed(model) for model in (PlayRequest, OneUserRequest, plays_model, batch_model, ImpressionsRequest)}
+    service = settings.service
+    # Without a key for administration, who has the key of the service may delete; that one has been checked before.
+    needs_key = bool(keys_in(service.reload_key) or not keys_in(service.api_key))
 
     async def asked_of(request: Request, model: type[P]) -> P:
         return await read(request, by_key[model] if keys.are_keys else model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stores.append(event_store(section.store, section.path.get_secret_value(), section.per_user, section.max_age_days * _DAY_S or None,
-                                  section.log_rows))
+        stores.append(configured_store(settings.events))
         try:
             known = asyncio.Event()
             async with background(keys.follow(known)):
@@ -164,9 +169,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         await health.watch("put", store().put(users.canonical(play.user_id), items.canonical(play.item_id)))
         return Json({"result": "ok"})
 
-    async def latest(user: Key, asked: LatestPlaysRequest | UsersRequest) -> list[Key]:
+    async def latest(user: Key, asked: LatestPlaysRequest | UsersRequest) -> list[Key] | None:
         users, items = keys.indexes
-        found = await health.watch("get", store().latest(users.canonical(user), asked.k))
+        try:
+            found = await health.watch("get", store().latest(users.canonical(user), asked.k))
+        except ExcludedUserError:
+            return None
         if items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str):
             return found
         return [item if (known := items.id_of(item)) < 0 else known for item in found]
@@ -174,7 +182,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
         asked = await asked_of(request, plays_model)
-        return Json({"events": await latest(asked.user_id, asked)})
+        found = await latest(asked.user_id, asked)
+        return Json({"events": [], "blocked": True} if found is None else {"events": found})
 
     async def get_batch(request: Request) -> Response:
         """The latest plays of many users, in one call."""
@@ -185,7 +194,19 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
             if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
             found.append(await latest(user, asked))
-        return Json({"events": found})
+        blocked = [at for at, items in enumerate(found) if items is None]
+        return Json({"events": [items or [] for items in found], **({"blocked": blocked} if blocked else {})})
+
+    async def delete(request: Request) -> Response:
+        """Delete a user and refuse what comes later; answers when it is on disk. Needs the key for administration."""
+        if needs_key and (refusal := not_administrator(request.headers, service.reload_key)):
+            return Json({"detail": refusal}, 403)
+        asked = await asked_of(request, OneUserRequest)
+        return Json({"result": "ok", "deleted": await store().delete(keys.indexes.users.canonical(asked.user_id))})
+
+    async def excluded(request: Request) -> Response:
+        """The users that were deleted."""
+        return Json({"excluded": list(await store().excluded())})
 
     async def impressions(request: Request) -> Response:
         """Store what was shown to whom; answers when it is on disk."""
@@ -199,6 +220,14 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
-                  Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",))]
-    return application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
-                       lambda: {"store": type(store()).__name__}, health.readiness)
+                  Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",)),
+                  Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
+                  Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",))]
+    app = application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
+                      lambda: {"store": type(store()).__name__}, health.readiness)
+    app.add_exception_handler(ExcludedUserError, _forbidden)
+    return app
+
+
+async def _forbidden(request: Request, cause: Exception) -> Response:
+    return Json({"detail": str(cause)}, 403)

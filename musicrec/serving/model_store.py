@@ -20,7 +20,7 @@ from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError, SchemaError, StorageError
 from musicrec.registry import Manifest
 from musicrec.serving import cache
-from musicrec.serving.access_control import has_key
+from musicrec.serving.access_control import not_administrator
 from musicrec.serving.access_log import log
 from musicrec.serving.app import Readiness
 from musicrec.serving.cache_space import ServedRun
@@ -215,9 +215,7 @@ def add_reload(app: FastAPI, watch: Watch, key: SecretStr) -> None:
     @app.post("/reload", response_model=Reloaded, responses={403: {"model": Failure}, 503: {"model": Failure}}, dependencies=[header])
     async def reload(request: Request) -> Any:
         """Load the current run now. A run that cannot be loaded is refused with 503, and the served one stays."""
-        if not key:
-            return JSONResponse({"detail": "set reload_key in [service] to reload by request"}, 403)
-        if not has_key(request.headers, key, "x-reload-key"):
-            return JSONResponse({"detail": "send the reload key in the header X-Reload-Key"}, 403)
+        if refusal := not_administrator(request.headers, key):
+            return JSONResponse({"detail": refusal}, 403)
         swapped = await watch.look(again=True)
         return {"run_id": watch.store.run and watch.store.run.run_id, "swapped": swapped}

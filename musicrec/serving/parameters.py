@@ -74,9 +74,9 @@ def documented(method: str, model: type[Parameters], in_path: tuple[str, ...] = 
     schemas = _properties(model)
     parameters = [{"name": name, "in": "path" if name in in_path else "query", "schema": schemas[name], "example": _example(field),
                    "description": field.description if name in in_path else _description(field),
-                   "required": name in in_path or (field.is_required() and method == "GET")}
+                   "required": name in in_path or (field.is_required() and method != "POST")}
                   for name, field in model.model_fields.items() if schemas[name]["type"] != "array"]
-    if method == "GET":
+    if method in ("GET", "DELETE"):
         return {"parameters": parameters}
     body = {"schema": {"type": "object", "properties": schemas},
             "example": {name: _example(field) for name, field in model.model_fields.items()}}

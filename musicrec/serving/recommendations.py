@@ -1,6 +1,7 @@
 """The recommendations service: offline, online, blended and default lists."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import SettingsError
+from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
@@ -39,6 +40,8 @@ PARTS = ("recommendations", "seen", "popular", "items", "user_keys", "item_keys"
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
+# Where poll_s is 0.
+_EXCLUDED_POLL_S = 10.0
 Strategy = Callable[[Answers, User, int], Awaitable[Answer]]
 
 
@@ -48,6 +51,7 @@ class Upstream:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self._one_at_a_time = asyncio.Lock()
+        self._excluded: set[Key] = set()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -59,7 +63,8 @@ class Upstream:
             # With a circuit breaker of its own: impressions that fail must not keep plays from being asked for.
             events = EventsClient(http, urls.events_store_url, service, metrics)
             self._impressions = Impressions(events, metrics, service.batch_timeout_ms / 1000)
-            async with background(self._impressions.send_for_ever()):
+            await self._look_at_excluded(events)
+            async with background(self._impressions.send_for_ever()), background(self._follow_excluded(events)):
                 yield
             await self._impressions.send_waiting()
 
@@ -86,15 +91,30 @@ class Upstream:
                 left -= time.perf_counter() - began
             yield list(zip(users, found))
 
+    def admitted(self, user: User) -> User:
+        """The user; of one who was deleted nothing is known."""
+        return user._replace(user_id=-1) if user.key in self._excluded else user
+
+    async def _follow_excluded(self, events: EventsClient) -> None:
+        while True:
+            await asyncio.sleep(self.settings.service.poll_s or _EXCLUDED_POLL_S)
+            await self._look_at_excluded(events)
+
+    async def _look_at_excluded(self, events: EventsClient) -> None:
+        with contextlib.suppress(ServiceError):  # those known before stay
+            self._excluded = await events.excluded(asyncio.get_running_loop().time() + self.settings.service.batch_timeout_ms / 1000)
+
     async def _contexts(self, users: Sequence[User], lookup: Lookup, timeout_s: float) -> list[UserContext]:
         blending = self.settings.blending
-        return await user_contexts([user.key for user in users], lookup.items, self._events, self._features, self.settings.events.per_user,
-                                   blending.recent_items, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
+        found = await user_contexts([user.key for user in users], lookup.items, self._events, self._features, self.settings.events.per_user,
+                                    blending.recent_items, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
+        self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
+        return found
 
     def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
         self.metrics.recommended(answer.strategy, (item.source for item in answer.items), answer.unknown)
-        if self.settings.service.impressions:
+        if self.settings.service.impressions and user.key not in self._excluded:
             self._impressions.add(user.key, answer.items, lookup.items)
 
 
@@ -142,13 +162,15 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
     async def offline(answers: Answers, user: User, k: int) -> Answer:
-        return answers.offline(user.user_id, k)
+        return answers.offline(upstream.admitted(user).user_id, k)
 
     async def online(answers: Answers, user: User, k: int) -> Answer:
-        return answers.online(user.user_id, k, await upstream.context(user, answers.lookup))
+        context = await upstream.context(user, answers.lookup)
+        return answers.online(upstream.admitted(user).user_id, k, context)
 
     async def blended(answers: Answers, user: User, k: int) -> Answer:
-        return answers.blended(user.user_id, k, await upstream.context(user, answers.lookup))
+        context = await upstream.context(user, answers.lookup)
+        return answers.blended(upstream.admitted(user).user_id, k, context)
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
@@ -165,7 +187,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
 
         def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
-            answer = answers.blended(user.user_id, asked.k, context)
+            answer = answers.blended(upstream.admitted(user).user_id, asked.k, context)
             upstream.shown(user, answer, mapped)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.

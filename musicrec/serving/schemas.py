@@ -115,6 +115,12 @@ class LatestPlaysRequest(Parameters):
     k: K = 10
 
 
+class OneUserRequest(Parameters):
+    """A user."""
+
+    user_id: UserId
+
+
 class PlayRequest(Parameters):
     """A play."""
 
@@ -205,17 +211,34 @@ class Stored(BaseModel):
     result: str
 
 
+class Deleted(BaseModel):
+    """How many rows of the user were removed."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"result": "ok", "deleted": 12}})
+    result: str
+    deleted: int
+
+
+class ExcludedUsers(BaseModel):
+    """The users that were deleted."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"excluded": [617032]}})
+    excluded: list[int | str]
+
+
 class LatestPlays(BaseModel):
-    """Items, the latest first, none twice."""
+    """Items, the latest first, none twice. `blocked` is there only for a user who was deleted."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"events": [597196, 590303, 99262]}})
     events: list[int | str]
+    blocked: bool = False
 
 
 class LatestPlaysBatch(BaseModel):
-    """One list for each user asked about, in the order of the request."""
+    """One list for each user asked about, in the order of the request. `blocked`: places of users who were deleted, where there are any."""
 
     events: list[list[int | str]]
+    blocked: list[int] = []
 
 
 class Health(BaseModel):

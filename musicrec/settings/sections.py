@@ -44,6 +44,15 @@ def bytes_of(size: Size) -> int:
     return int(float(size[:-2]) * _UNITS[size[-2:]])
 
 
+def keys_in(secret: SecretStr) -> tuple[str, ...]:
+    """The keys in a setting of one or more, separated by spaces or commas.
+
+    >>> keys_in(SecretStr("new, old"))
+    ('new', 'old')
+    """
+    return tuple(secret.get_secret_value().replace(",", " ").split())
+
+
 class Section(BaseModel):
     """One section of config.ini: frozen, every key required, no others allowed."""
 
@@ -67,6 +76,7 @@ class DataSettings(Section):
     catalog_names: str
     interactions: str
     further_plays: str
+    excluded: str
     work_folder: Path
     max_bad_share: Share
     max_orphan_share: Share
@@ -160,6 +170,7 @@ class EventSettings(Section):
     per_user: Count
     max_age_days: Annotated[float, Field(ge=0)]
     log_rows: Count
+    log_days: Annotated[float, Field(ge=0)]
 
 
 class BlendingSettings(Section):

@@ -8,6 +8,8 @@ from musicrec.errors import SourceError
 
 _LENGTH = 60
 _FILES_IN_RECORD = 100
+# Why plays of [data] excluded are left out.
+OF_EXCLUDED_USER = "the user was deleted"
 
 
 def shown(value: str | None) -> str:

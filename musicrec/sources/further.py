@@ -1,13 +1,14 @@
-"""Plays exported by the events service, appended to logs whose ids are the keys."""
+"""Plays that are appended to logs whose ids are the keys, and plays that are left out of them."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ibis
 
-from musicrec.schema import RAW_INTERACTIONS
-from musicrec.sources.account import Account
+from musicrec.schema import LARGEST_ID, RAW_INTERACTIONS
+from musicrec.sources.account import OF_EXCLUDED_USER
 from musicrec.sources.parquet import check_ranges, opened
 from musicrec.sources.raw import RawTables
 
@@ -29,4 +30,17 @@ def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTable
                "track_seq": (place + joined["last"].fill_null(0)).cast("int32"), "started_at": joined.started_at.cast("timestamp(6)")}
     columns |= {name: ibis.null(kind) for name, kind in (("played_share", "float32"), ("feedback", "string")) if name in logged.columns}
     rows = joined.select(**columns).select(*logged.columns)
-    return replace(raw, interactions=logged.union(rows), account=Account([*raw.account.files, table.count()]))
+    return replace(raw, interactions=logged.union(rows), account=replace(raw.account, files=[*raw.account.files, table.count()]))
+
+
+def without_users(raw: RawTables, excluded: Collection[str]) -> RawTables:
+    """`raw` without the plays of these users, which the account counts as left out of its last file. Cost: one pass over the users."""
+    ids = [int(key) for key in excluded if key.isascii() and key.isdecimal() and int(key) <= LARGEST_ID]
+    if not ids:
+        return raw
+    of_them = raw.interactions.user_id.isin(ids)
+    if rows := raw.interactions.filter(of_them).count().to_pyarrow().as_py():
+        file = raw.account.files[-1]
+        file.rows -= rows
+        raw.account.leave_out(OF_EXCLUDED_USER, rows, file.name, is_bad=False)
+    return replace(raw, interactions=raw.interactions.filter(~of_them))

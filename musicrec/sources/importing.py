@@ -18,7 +18,7 @@ import pyarrow as pa
 from musicrec.errors import SchemaError, StorageError
 from musicrec.files import writable
 from musicrec.progress import progress
-from musicrec.sources.account import Account, FileCount, place, shown
+from musicrec.sources.account import OF_EXCLUDED_USER, Account, FileCount, place, shown
 from musicrec.sources.delimited import Rows
 from musicrec.sources.files import FoundFiles
 from musicrec.sources.numbering import count, with_ids, write_tables
@@ -62,6 +62,8 @@ class Import:
             work.mkdir(parents=True, exist_ok=True)
         self.folder, self.work, self.keys, self.max_bad_share = folder, work, earlier.keys, max_bad_share
         self._further_plays = earlier.further_plays
+        # A key or, where it is none, an id of the current run.
+        excluded = pa.table({"k": earlier.keys.user.canonical(sorted(earlier.excluded))})
         self.account = Account()
         self._digests: dict[str, str] = {}
         self._bar: Any = None
@@ -71,6 +73,9 @@ class Import:
         self.engine = duckdb.connect(str(self._database), config={"memory_limit": _MEMORY, "temp_directory": str(work / "spill")})
         self.engine.execute("set timezone = 'UTC'")
         self.engine.execute(START)
+        self.engine.register("excluded", excluded)
+        self._ignored = (f"case when filled(\"user\") in (from excluded) then '{OF_EXCLUDED_USER}' else ignored end" if earlier.excluded
+                         else "ignored")
 
     def __enter__(self) -> "Import":
         return self
@@ -139,7 +144,7 @@ class Import:
         self.engine.register("block", piece.table.append_column("number", pa.array(piece.numbers)))
         self.engine.execute(f"""create or replace temp table parsed as select *, {problem(called, kind, self._latest)} as problem
             from (select * replace (filled("user") as "user", filled(track) as track, given(share) as share, given(ms) as ms,
-                lower(given(feedback)) as feedback), {moment_of} as started from ({query}))""")
+                lower(given(feedback)) as feedback, {self._ignored} as ignored), {moment_of} as started from ({query}))""")
         self.engine.unregister("block")
         for what, is_bad in (("problem", True), ("ignored", False)):
             left_out = self.engine.execute(f"""select {'problem.rule' if is_bad else 'ignored'}, count(*), min(number),

@@ -31,10 +31,12 @@ class RawTables:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an import goes on from: the keys of the current run, whose ids stay, and plays that the events service has stored since."""
+    """What an import goes on from: the keys of the current run, whose ids stay, plays that the events service has stored since, and keys of
+    users whose plays are left out."""
 
     keys: RunKeys = field(default_factory=RunKeys)
     further_plays: Path | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 FIRST_IMPORT = Earlier()

@@ -9,7 +9,7 @@ import ibis
 
 from musicrec.schema import RAW_INTERACTIONS, RAW_NAMES, RAW_TRACKS
 from musicrec.sources.account import Account
-from musicrec.sources.further import with_further_plays
+from musicrec.sources.further import with_further_plays, without_users
 from musicrec.sources.parquet import check_not_empty, check_ranges, check_unique, opened
 from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
 
@@ -49,9 +49,11 @@ class Yandex:
         check_ranges(tracks, ("track_id",))
         check_unique(tracks, "track_id")
         check_ranges(interactions, ("user_id", "track_id"), ("started_at",))
-        raw = RawTables(_tracks(connection.read_parquet(tracks.readable)), _names(connection.read_parquet(names.readable)),
-                        _interactions(connection.read_parquet(interactions.readable)), Account([interactions.count()]))
-        return with_further_plays(raw, earlier.further_plays, connection) if earlier.further_plays else raw
+        raw = without_users(RawTables(_tracks(connection.read_parquet(tracks.readable)), _names(connection.read_parquet(names.readable)),
+                        _interactions(connection.read_parquet(interactions.readable)), Account([interactions.count()])), earlier.excluded)
+        if earlier.further_plays is None:
+            return raw
+        return without_users(with_further_plays(raw, earlier.further_plays, connection), earlier.excluded)
 
 
 def _tracks(table: ibis.Table) -> ibis.Table:
