@@ -146,5 +146,5 @@ def _contents(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     else:
         with tarfile.open(path) as archive:
             for member in archive:
-                if member.isfile() and (content := archive.extractfile(member)):
-                    yield Path(member.name).name, content
+                if member.isfile() and (extracted := archive.extractfile(member)):
+                    yield Path(member.name).name, extracted
