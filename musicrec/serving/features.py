@@ -34,20 +34,21 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         async with background(watch.look_for_ever(settings.service.poll_s)):
             yield
 
-    def similar(item: int, k: int) -> dict[str, Any]:
-        items, scores = store.mapped.of(item)
+    def similar(run: Grouped, item: int, k: int) -> dict[str, Any]:
+        items, scores = run.of(item)
         return {"item_id_2": items[:k].tolist(), "score": scores[:k].tolist()}
 
     async def similar_items(request: Request) -> Response:
         """Items like this one, most similar first."""
         asked = await read(request, item_model)
-        return Json(similar(asked.item_id, asked.k))
+        return Json(similar(store.mapped, asked.item_id, asked.k))
 
     async def similar_items_batch(request: Request) -> Response:
         """Items like each of these, in one call."""
         asked = await read(request, batch_model)
         charge(request, len(asked.item_ids))
-        parts = await turns.each(lambda item: to_json(similar(item, asked.k)), asked.item_ids)
+        run = store.mapped  # one run for all, also when another is taken up between two turns
+        parts = await turns.each(lambda item: to_json(similar(run, item, asked.k)), asked.item_ids)
         return Json(b'{"similar":[' + b",".join(parts) + b"]}")
 
     operations = [Operation("/similar_items", similar_items, item_model, Similar, hot=True),
