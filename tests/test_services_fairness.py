@@ -21,6 +21,7 @@ from musicrec.serving.client_address import client_address
 from musicrec.serving.turns import Turns
 from musicrec.storage import storage
 from tests.service_world import published, running, services, write_run
+from tests.test_watch import wait_until
 
 CALLERS, USERS, K, SIMILAR = 10, 1000, 1000, 100
 
@@ -69,6 +70,17 @@ def test_large_batches_leave_single_answers_whole(tmp_path: Path) -> None:
             assert "degraded" not in content
             assert [one["user_id"] for one in content["answers"]] == list(range(USERS))
             assert {len(one["recs"]) for one in content["answers"]} == {K}
+
+
+@pytest.mark.slow
+def test_a_batch_that_nobody_waits_for_ends(tmp_path: Path) -> None:
+    """After its client has hung up, the rest of a batch is not worked on: its line in the log has status 499."""
+    published(tmp_path)
+    with running(tmp_path) as found:
+        body = {"user_ids": list(range(1000)), "k": 1000}
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(f"{found.url('recommendations')}/recommendations/batch", json=body, timeout=(5, 0.1))
+        wait_until(lambda: '"route": "/recommendations/batch", "status": 499' in found.log("recommendations"), "the batch went on")
 
 
 def test_long_work_leaves_the_loop_to_others() -> None:
