@@ -213,7 +213,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         now = int(time.time() * 1e6)
         shown = (await asked_of(request, ImpressionsRequest)).impressions
         charge(request, len(shown))
-        rows = [Impression(one.user_id, one.item_id, one.source, one.position, now) for one in shown]
+        users, items = keys.indexes
+        rows = [Impression(users.canonical(one.user_id), items.canonical(one.item_id), one.source, one.position, now) for one in shown]
         await health.watch("impressions", store().put_impressions(rows))
         return Json({"result": "ok"})
 
