@@ -353,6 +353,23 @@ def test_two_processes_share_one_file(tmp_path: Path) -> None:
     assert asyncio.run(steps()) == [5, 4, 3, 2, 1, 0]
 
 
+def test_another_worker_respects_a_deletion(tmp_path: Path) -> None:
+    """A user deleted through one store is refused by a second one that was open before and has stored plays of the user."""
+    path = str(tmp_path / "events.sqlite")
+    one, two = event_store("sqlite", path), event_store("sqlite", path)
+
+    async def steps() -> None:
+        await two.put("alice", 10)
+        assert await one.delete("alice") == 2
+        with pytest.raises(ExcludedUserError):
+            await two.latest("alice", 5)
+        outcomes = await asyncio.gather(two.put("alice", 20), two.put("bob", 20), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ExcludedUserError, type(None)]
+        assert [play.user_id for play in one.plays()] == ["bob"]
+        await asyncio.gather(one.close(), two.close())
+    asyncio.run(steps())
+
+
 def test_log_is_bounded(tmp_path: Path) -> None:
     """The oldest rows beyond log_rows are removed from the log."""
     store = event_store("sqlite", str(tmp_path / "events.sqlite"), log_rows=3)

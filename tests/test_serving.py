@@ -181,9 +181,10 @@ def test_one_call_for_all_seeds(three: Services, player: int) -> None:
 
 @pytest.mark.parametrize("name", ["recommendations", "features", "events"])
 def test_examples_in_the_docs(three: Services, name: str) -> None:
-    """Each parameter and JSON body of the OpenAPI text has an example, and the service answers 200 to a request made of them."""
+    """Each parameter and JSON body of the OpenAPI text has an example, and a service answers 200 to a request of them that needs no key."""
     paths = requests.get(three.url(name) + "/openapi.json", timeout=5).json()["paths"]
-    asked = [(path, method, said) for path, methods in paths.items() for method, said in methods.items() if path != "/reload"]
+    asked = [(path, method, said) for path, methods in paths.items() for method, said in methods.items()
+             if path != "/reload" and method != "delete"]
     assert len(asked) > 8
     for path, method, said in asked:
         inside = {p["name"]: p["example"] for p in said.get("parameters", ()) if p["in"] == "path"}

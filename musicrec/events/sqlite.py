@@ -47,7 +47,6 @@ _LOG_IMPRESSIONS = """
 INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
 """
-_EXCLUDED = "SELECT user_id FROM exclusions WHERE user_id IN (SELECT value FROM json_each(?))"
 # Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
 _REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
 _TIMES = {"plays": "played_at", "impressions": "shown_at"}
@@ -78,20 +77,24 @@ class SqliteStore:
             self._writer.executescript(_TABLES)
             opened.pop_all()
         self._latest_time = 0
+        # As the table held them at the latest commit; it only grows.
+        self._excluded: set[Key] = set()
         self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Return after the commit that holds the play."""
-        self._refuse_excluded(user_id)
-        await self._commits.add([Play(coded(user_id), coded(item_id), int(self.clock() * 1e6))])
+        user = coded(user_id)
+        await self._commits.add([Play(user, coded(item_id), int(self.clock() * 1e6))])
+        if user in self._excluded:
+            raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
             found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
-        if not found:
-            self._refuse_excluded(user_id)
+            if not found and self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
+                raise ExcludedUserError
         return found
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
@@ -141,8 +144,10 @@ class SqliteStore:
 
     def _write(self, rows: Sequence[Play | Impression]) -> None:
         with self._transaction():
-            excluded = {user for user, in self._writer.execute(_EXCLUDED, (json.dumps([row.user_id for row in rows]),))}
-            rows = [row for row in rows if row.user_id not in excluded] if excluded else rows
+            if self._writer.execute("SELECT count(*) FROM exclusions").fetchone()[0] != len(self._excluded):
+                self._excluded = {user for user, in self._writer.execute("SELECT user_id FROM exclusions")}
+            if self._excluded:
+                rows = [row for row in rows if row.user_id not in self._excluded]
             plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
             impressions = [row for row in rows if isinstance(row, Impression)]
             self._writer.execute(_LOG_PLAYS, (plays,))
@@ -180,11 +185,6 @@ class SqliteStore:
     def _empty_wal(self) -> None:
         with self._store_errors("written"):
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def _refuse_excluded(self, user_id: Key) -> None:
-        with self._store_errors("read"):
-            if self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
-                raise ExcludedUserError
 
     def _ascending_time(self, time: int) -> int:
         self._latest_time = max(time, self._latest_time + 1)

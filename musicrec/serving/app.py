@@ -43,7 +43,8 @@ class Readiness(NamedTuple):
 class Operation:
     """What a service does at a path: the endpoint, its parameters and answer, the methods, and the parameters that stand in the path.
 
-    A `hot` one is itself the ASGI app of a Starlette route, which costs a request a fraction of what FastAPI's own routes do.
+    A `hot` one is itself the ASGI app of a Starlette route, which costs a request a fraction of what FastAPI's own routes do. One that
+    `forbids` may answer 403.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Operation:
     methods: tuple[str, ...] = ("POST", "GET")
     in_path: tuple[str, ...] = ()
     hot: bool = False
+    forbids: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -62,7 +64,7 @@ class Operation:
     def add_to(self, router: APIRouter) -> None:
         """Add it to a router of FastAPI, once a method, documented."""
         responses: dict[int | str, dict[str, Any]] = {200: {"model": self.response_model}, 422: {"model": Refusal}}
-        responses |= {status: {"model": Failure} for status in (401, 429, 503)}
+        responses |= {status: {"model": Failure} for status in (401, *((403,) if self.forbids else ()), 429, 503)}
         for method in self.methods:
             extra = documented(method, self.request_model, self.in_path)
             router.add_api_route(self.path, self.endpoint, methods=[method], response_model=None, responses=responses,

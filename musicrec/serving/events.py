@@ -213,16 +213,17 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         now = int(time.time() * 1e6)
         shown = (await asked_of(request, ImpressionsRequest)).impressions
         charge(request, len(shown))
-        rows = [Impression(one.user_id, one.item_id, one.source, one.position, now) for one in shown]
+        users, items = keys.indexes
+        rows = [Impression(users.canonical(one.user_id), items.canonical(one.item_id), one.source, one.position, now) for one in shown]
         await health.watch("impressions", store().put_impressions(rows))
         return Json({"result": "ok"})
 
-    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True),
+    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True, forbids=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",)),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
-                  Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",))]
+                  Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), forbids=True)]
     app = application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
                       lambda: {"store": type(store()).__name__}, health.readiness)
     app.add_exception_handler(ExcludedUserError, _forbidden)
