@@ -51,7 +51,7 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
     last = int(made.fitted.train.last_played.max())
     told = {**measured, "trained_until": str(moment(last))}
     RunKeys.read(work.folder).check_extends(current_keys(work))
-    account = json.loads((work.folder / ACCOUNT).read_text())
+    account = json.loads((work.folder / ACCOUNT).read_text()) if (work.folder / ACCOUNT).is_file() else {}
     info = RunInfo(work.settings.model_dump(mode="json"), told, findings.to_dict("records"), __version__, account)
     return registry.publish(place, work.folder, info)
 

@@ -12,7 +12,7 @@ from musicrec.errors import ServiceError
 from musicrec.serving.access_log import REQUEST_ID
 from musicrec.serving.answers import UserContext
 from musicrec.serving.blending import ScoredItem, SimilarItems
-from musicrec.serving.keys import Key, KeyIndex
+from musicrec.serving.keys import IDS, Key, KeyIndex
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import MAX_KEY
 from musicrec.settings.sections import ServiceSettings, keys_in
@@ -144,13 +144,18 @@ class EventsClient(Client):
 
     name = "events"
 
-    async def latest(self, users: Sequence[Key], k: int, deadline: float) -> list[list[Key] | None]:
-        """At most k items, newest first, for each user, None for an excluded one, in one call; raises ServiceError."""
+    async def latest(self, users: Sequence[Key], k: int, deadline: float, are_ids: bool) -> list[list[Key] | None]:
+        """At most k items, newest first, for each user, None for an excluded one, in one call; raises ServiceError.
+
+        are_ids: whether items can be nothing but ids.
+        """
+        understood = _whole_numbers if are_ids else _keys
+
         def plays(answer: dict[str, Any]) -> list[list[Key] | None]:
             found, blocked = answer.get("events"), answer.get("blocked", [])
             if len(users) == 1:
                 found, blocked = [found], [0] if blocked is True else blocked
-            if not isinstance(found, list) or len(found) != len(users) or not all(_keys(items, k) for items in found):
+            if not isinstance(found, list) or len(found) != len(users) or not all(understood(items, k) for items in found):
                 raise self.nonsense()
             if not _whole_numbers(blocked, len(users)):
                 raise self.nonsense()
@@ -159,7 +164,6 @@ class EventsClient(Client):
         if len(users) == 1:
             return await self.call("/get", {"user_id": users[0], "k": k}, deadline, plays)
         return await self.call("/get/batch", {"user_ids": list(users), "k": k}, deadline, plays)
-
 
     async def excluded(self, deadline: float) -> set[Key]:
         """The excluded users; raises ServiceError."""
@@ -205,7 +209,7 @@ async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsCli
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:
-        stored = await events.latest(users, plays, deadline)
+        stored = await events.latest(users, plays, deadline, items.kind == IDS)
     except ServiceError as cause:
         return [UserContext(missing=(str(cause),))] * len(users)
     latest = [[found for key in keys or () if (found := items.id_of(key)) >= 0] for keys in stored]

@@ -101,7 +101,7 @@ class KeysOfRun:
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], metrics: Metrics) -> None:
-        self.poll_s, self._may_be_text = settings.service.poll_s, False
+        self.poll_s, self._may_be_text = settings.service.poll_s, True
         self._store: ModelStore[RunKeyIndexes] = ModelStore(settings.artifacts, environment, KEY_PARTS,
                                                             lambda run_id, folders: run_key_indexes(folders))
         self._watch = Watch(self._store, metrics)
@@ -111,9 +111,9 @@ class KeysOfRun:
         try:
             await self._watch.start()
         except StorageError:
-            self._may_be_text = True
-        except MusicRecError:
             pass
+        except MusicRecError:
+            self._may_be_text = False
         finally:
             known.set()
         await self._watch.look_for_ever(self.poll_s)
