@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from musicrec.datasets import is_generated
-from musicrec.datasets.generated import FILES
+from musicrec.datasets.generated import FILES, is_generated
 from musicrec.datasets.sample import write
 from musicrec.errors import SourceError
 from musicrec.sources.yandex import Yandex

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from benchmarks.synthetic_facts import facts
-from musicrec.datasets import is_generated
-from musicrec.datasets.generated import FILES, INDEX, origin, writers
+from musicrec.datasets.generated import FILES, INDEX, is_generated, origin, writers
 from musicrec.datasets.synthetic import figures, write
 from musicrec.datasets.synthetic.catalog import catalog, links
 from musicrec.datasets.synthetic.genres import genre_lists, genres

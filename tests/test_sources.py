@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.datasets import is_generated
+from musicrec.datasets.generated import is_generated
 from musicrec.errors import MusicRecError, SchemaError, SourceError
 from musicrec.sources import SOURCES, RawTables
 from musicrec.sources.yandex import Yandex
