@@ -200,19 +200,35 @@ def test_whatever_a_csv_writer_writes_is_read(values: list[tuple[str, str]], del
     assert found.account.bad == len(given) - len(wanted)
 
 
-BYTES = st.one_of(st.binary(max_size=400), st.text('ab,"\n\r;1', max_size=200).map(str.encode))
+BYTES = st.one_of(st.binary(max_size=400), st.text('ab,"\n\r;1\\', max_size=200).map(str.encode))
 
 
 @settings(deadline=None, max_examples=500)
-@given(body=BYTES, quote=st.sampled_from(['"', ""]))
-def test_every_line_of_any_bytes_is_accounted_for(body: bytes, quote: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(body=BYTES, quote=st.sampled_from(['"', ""]), escape=st.sampled_from(["", "\\"]))
+def test_every_line_of_any_bytes_is_accounted_for(body: bytes, quote: str, escape: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is in a file, each line is a row, part of one, blank, or named as unreadable."""
     path = tmp_path_factory.mktemp("lines", numbered=True) / "plays.csv"
     path.write_bytes(b"user,track,timestamp\n" + body)
-    file = DelimitedRows(path, Dialect(quote=quote))
+    file = DelimitedRows(path, Dialect(quote=quote, escape=escape))
     found = list(file.rows(["user", "track", "timestamp"]))
     assert file.lines == sum(one.table.num_rows + one.no_rows + len(one.broken) for one in found)
     assert all(one.table.num_rows == len(one.numbers) for one in found)
+
+
+def test_an_escaped_quote_at_the_end_of_a_value_closes_nothing(tmp_path: Path) -> None:
+    """With an escape character a line that leaves its quote open is text, and the lines behind it are rows."""
+    given = ['"x\\",110,2023-01-24 09:42:00', "5,110,2023-01-24 09:43:00", "6,111,2023-01-24 09:44:00"]
+    stored(tmp_path / "logs", {"plays.csv": "\n".join(["user,track,timestamp", *given]) + "\n"})
+    assert [user for user, *_ in plays(read("columns", tmp_path / "logs", escape="\\"))] == ["5", "6", '"x\\"']
+
+
+def test_a_replacement_character_is_a_character(tmp_path: Path) -> None:
+    """Beside a line that is not UTF-8, one with U+FFFD in it is read."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "plays.csv").write_bytes("user,track,timestamp\n\ufffd,1,2023-01-24\n".encode() + b"\xff,2,2023-01-24\n")
+    found = read("columns", tmp_path / "logs", max_bad_share=0.5)
+    assert [user for user, *_ in plays(found)] == ["\ufffd"]
+    assert found.account.bad == 1
 
 
 @settings(deadline=None, max_examples=40)

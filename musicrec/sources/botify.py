@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from musicrec.sources.files import found_files
 from musicrec.sources.importing import Import
+from musicrec.sources.parsing import OF_JSON_LINES
 from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
 from musicrec.sources.reading import TextLines
 
-_JSON = {"broken": "case when not json_valid(line) then 'is not JSON' end", "line": "line"}
-_PLAYS = {**_JSON, "user": "f[1]", "track": "f[2]", "moment": "f[3]", "share": "f[4]"}
-_TRACKS = {**_JSON, "track": "f[1]", "title": "f[2]", "artist": "f[3]", "album": "f[4]", "genres": "string_split(f[5], '|')"}
+_PLAYS = {**OF_JSON_LINES, "user": "f[1]", "track": "f[2]", "moment": "f[3]", "share": "f[4]"}
+_TRACKS = {**OF_JSON_LINES, "track": "f[1]", "title": "f[2]", "artist": "f[3]", "album": "f[4]", "genres": "string_split(f[5], '|')"}
 _OF_PLAY = "['$.user', '$.track', '$.timestamp', '$.time']"
 _OF_TRACK = "['$.track', '$.title', '$.artist', '$.album', '$.genre']"
 _NAMES = {"moment": "timestamp", "share": "time"}

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from musicrec.errors import SchemaError, SettingsError
-from musicrec.sources.delimited import DelimitedRows, Dialect
+from musicrec.sources.delimited import NAMED, DelimitedRows, Dialect
 from musicrec.sources.files import PACKED, found_files
 from musicrec.sources.importing import Import
-from musicrec.sources.parsing import quoted
+from musicrec.sources.parsing import OF_JSON_LINES, quoted
 from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
 from musicrec.sources.reading import ParquetRows, TextLines
 
@@ -81,7 +81,7 @@ ben,larks-noon,1674639960
         plain = path.with_suffix("") if path.suffix.lower() in PACKED else path
         if plain.suffix.lower() in _JSON:
             lines = TextLines(path, self.encoding)
-            fields = self._fields(called, path, None) | {"broken": "case when not json_valid(line) then 'is not JSON' end", "line": "line"}
+            fields = self._fields(called, path, None) | OF_JSON_LINES
             logs.add(path, lines, lines.rows(), fields, "(select *, try_cast(line as json) as j from block)", called, moment_of=moment_of)
             return
         is_parquet = plain.suffix.lower() == ".parquet"
@@ -100,7 +100,7 @@ ben,larks-noon,1674639960
     def _dialect(self) -> Dialect:
         for setting in ("delimiter", "quote", "escape"):
             value = getattr(self, setting)
-            if len(value) > 1 and value not in ("\\t", "tab", "space", "none"):
+            if len(value) > 1 and value not in (*NAMED, "none"):
                 raise SettingsError(f"[sources.columns] {setting} is {value!r}; expected one character (\\t for a tab, none for none).")
         quote, escape = ("" if value == "none" else value for value in (self.quote, self.escape))
         return Dialect(self.delimiter, quote, escape)

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.csv as pc
 from numpy.typing import NDArray
 
-from musicrec.sources.files import Block, LineReader
+from musicrec.sources.files import Block, LineReader, text_of
 
 # A quoted value may go on over so many lines; an open quote with more lines behind it is taken literally.
 _MOST_LINES = 1000
-_NAMED = {"\\t": "\t", "tab": "\t", "space": " "}
+NAMED = {"\\t": "\t", "tab": "\t", "space": " "}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Dialect:
     escape: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delimiter", _NAMED.get(self.delimiter, self.delimiter))
+        object.__setattr__(self, "delimiter", NAMED.get(self.delimiter, self.delimiter))
 
     def fields(self, line: str) -> list[str]:
         """The values of one line.
@@ -50,31 +50,26 @@ class Dialect:
         >>> Dialect().is_open('1,"a'), Dialect().is_open('b",c', inside=True), Dialect().is_open('12",x')
         (True, False, False)
         """
-        at = 0
-        while True:
-            if not inside:
-                if not line.startswith(self.quote, at):
-                    at = line.find(self.delimiter, at) + 1
-                    if not at:
-                        return False
-                    continue
-                inside, at = True, at + 1
-            at = line.find(self.quote, at) + 1
-            if not at:
-                return True
-            if self.escape and line[:at - 1].endswith(self.escape):
-                continue
-            if line.startswith(self.quote, at):
+        at, begins = 0, not inside
+        while at < len(line):
+            one = line[at]
+            at += 1
+            if one == self.escape:
                 at += 1
-                continue
-            inside, at = False, line.find(self.delimiter, at) + 1
-            if not at:
-                return False
+            elif inside and one == self.quote:
+                inside = line.startswith(self.quote, at)
+                at += inside
+            elif one == self.quote and begins:
+                inside = True
+            begins = one == self.delimiter and not inside
+        # An escape at the end takes the end of the line with it.
+        return inside or at > len(line)
 
     def literal(self, line: str) -> str:
         """The line with every value quoted, quotes that stand in it being part of the values."""
-        quote = self.quote
-        return self.delimiter.join(f"{quote}{value.replace(quote, quote * 2)}{quote}" for value in line.split(self.delimiter))
+        quote, escape = self.quote, self.escape
+        plain = line.replace(escape, escape * 2) if escape else line
+        return self.delimiter.join(f"{quote}{value.replace(quote, quote * 2)}{quote}" for value in plain.split(self.delimiter))
 
 
 @dataclass
@@ -150,17 +145,19 @@ class _Parser:
             broken.append((at, lines.text(at), "is not UTF-8; set encoding"))
             replaced[at] = b""
         after = 0
-        for line in map(int, lines.unclear(self.dialect) if self.dialect.quote else ()):
-            if line < after or line in replaced or not self.dialect.is_open(lines.text(line)):
+        for line in map(int, lines.unclear(self.dialect)):
+            text = lines.text(line)
+            if line < after or line in replaced or not self.dialect.is_open(text):
                 continue
-            close = self._close(lines, line)
+            is_escaped = self._ends_escaped(text)
+            close = None if is_escaped else self._close(lines, line)
             if close is not None:
                 starts[line + 1:close + 1], after = False, close + 1
                 continue
-            if not is_last and end - line <= _MOST_LINES and not any(self._is_row(lines.text(at)) for at in range(line + 1, end)):
+            may_go_on = not is_escaped and not is_last and end - line <= _MOST_LINES
+            if may_go_on and not any(self._is_row(lines.text(at)) for at in range(line + 1, end)):
                 end = line
                 break
-            text = lines.text(line)
             replaced[line] = self.dialect.literal(text).encode() if self._is_row(text) else b""
             if not replaced[line]:
                 broken.append((line, text, "has a quote that never closes"))
@@ -174,11 +171,15 @@ class _Parser:
         for at in range(opened + 1, min(opened + _MOST_LINES, len(lines))):
             text = lines.text(at)
             is_open = self.dialect.is_open(text, inside=True)
-            if self._is_row(text) and (is_open or is_row):
+            if (self._is_row(text) and (is_open or is_row)) or self._ends_escaped(text):
                 return None
             if not is_open:
                 return at
         return None
+
+    def _ends_escaped(self, line: str) -> bool:
+        escape = self.dialect.escape
+        return bool(escape) and (len(line) - len(line.rstrip(escape))) % 2 == 1
 
     def _is_row(self, line: str) -> bool:
         if line.count(self.dialect.delimiter) < len(self.names) - 1:
@@ -236,10 +237,11 @@ class _Lines:
 
     def unclear(self, dialect: Dialect) -> NDArray[np.int64]:
         """The lines in which quotes do not simply open and close values by turns."""
-        quotes = np.flatnonzero(self.bytes == ord(dialect.quote))
-        if not len(quotes):
-            return np.empty(0, np.int64)
+        found = [np.flatnonzero(self.bytes == ord(one)) for one in dialect.quote + dialect.escape]
+        quotes = np.concatenate([np.empty(0, np.int64), *found])
         line = np.searchsorted(self.ends, quotes)
+        if dialect.escape or not len(quotes):
+            return np.unique(line)
         borders = [ord(dialect.delimiter), 10]
         opens = (quotes == 0) | np.isin(self.bytes[quotes - 1], borders)
         closes = np.isin(self.bytes[np.minimum(quotes + 1, len(self.bytes) - 1)], borders)
@@ -250,11 +252,9 @@ class _Lines:
         return np.unique(np.concatenate((line[wrong], line[first][counts % 2 == 1])))
 
     def not_utf8(self) -> list[int]:
-        try:
-            self.data.decode()
-        except UnicodeDecodeError:
-            return [at for at in range(len(self)) if "\ufffd" in self.text(at)]
-        return []
+        if text_of(self.data) is not None:
+            return []
+        return [at for at in range(len(self)) if text_of(self.data[self.starts[at]:self.ends[at]]) is None]
 
     def replaced(self, lines: dict[int, bytes], end: int) -> bytes:
         """The bytes of the lines before `end`, some of them replaced."""

@@ -175,6 +175,14 @@ class LineReader:
             raise SourceError(f"{self.path} is damaged or truncated after line {self.lines:,} ({what}); download it again.") from cause
 
 
+def text_of(line: bytes) -> str | None:
+    """A line as text, None where it is not UTF-8."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def opened(path: Path, packed: BinaryIO) -> Any:
     """The content of the open file `packed`, decompressed where it is gzip, bzip2, xz or zstandard, whatever its name says."""
     start = packed.read(6)

@@ -119,8 +119,7 @@ class Import:
                     self._add(file, piece, query, called, kind, moment_of)
                     if describes:
                         self._describe()
-            self._show(counted, file.lines + piece.table.num_rows)
-            file.lines += piece.table.num_rows
+            self._show(counted)
         file.lines = counted.lines
         # The path may say whose plays they are: the query has it.
         if (same := self._digests.setdefault(counted.digest + query, file.name)) != file.name:
@@ -146,13 +145,10 @@ class Import:
             from (select * replace (filled("user") as "user", filled(track) as track, given(share) as share, given(ms) as ms,
                 lower(given(feedback)) as feedback, {self._ignored} as ignored), {moment_of} as started from ({query}))""")
         self.engine.unregister("block")
-        for what, is_bad in (("problem", True), ("ignored", False)):
-            left_out = self.engine.execute(f"""select {'problem.rule' if is_bad else 'ignored'}, count(*), min(number),
-                {'arg_min(problem.value, number)' if is_bad else 'null'} from parsed where {what} is not null
-                {'and ignored is null' if is_bad else ''} group by 1""").fetchall()
-            for rule, rows, number, value in left_out:
-                example = f"{file.name} line {number:,}" + (f": {shown(value)}" if is_bad else "")
-                self.account.leave_out(rule, rows, example, is_bad)
+        left_out = self.engine.execute("""select coalesce(problem.rule, ignored), problem is not null, count(*), min(number),
+            arg_min(problem.value, number) from parsed where problem is not null or ignored is not null group by 1, 2""").fetchall()
+        for rule, is_bad, rows, number, value in left_out:
+            self.account.leave_out(rule, rows, f"{file.name} line {number:,}" + f": {shown(value)}" * is_bad, is_bad)
         self.engine.execute("delete from parsed where problem is not null or ignored is not null")
         self._number("items", "track")
         rows = count(self.engine, "select count(*) from parsed")
@@ -200,13 +196,13 @@ class Import:
         file.rows = 0
         self.account.passed_over[file.name] = f"with the same content as {same}"
 
-    def _show(self, counted: Counted, lines: int) -> None:
+    def _show(self, counted: Counted) -> None:
         if self._bar is None:
             return
         self._bar.update(self._done + counted.position - self._bar.n)
         seconds = time.monotonic() - self._begun
         if seconds > 1:
-            read = sum(file.lines for file in self.account.files[:-1]) + lines
+            read = sum(file.lines for file in self.account.files[:-1]) + counted.lines
             self._bar.set_postfix_str(f"{read / seconds:,.0f} lines/s", refresh=False)
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from musicrec.sources.files import found_files
 from musicrec.sources.importing import Import
-from musicrec.sources.parsing import quoted
+from musicrec.sources.parsing import OF_JSON_LINES, quoted
 from musicrec.sources.raw import FIRST_IMPORT, Earlier, Example, RawTables
 from musicrec.sources.reading import TextLines
 
@@ -17,7 +17,7 @@ _FIELDS = {
     "moment": "coalesce(f[3], f[10])", "artist": "f[4]", "title": "f[5]", "album": "f[6]",
     "track": "coalesce(f[7], normal(f[4]) || chr(9) || normal(f[5]))",
     "duration": "coalesce(try_cast(f[8] as double), 1000 * try_cast(f[9] as double))::varchar",
-    "broken": "case when not json_valid(line) then 'is not JSON' end", "line": "line",
+    **OF_JSON_LINES,
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import SourceError
 from musicrec.sources.delimited import Rows
-from musicrec.sources.files import LineReader
+from musicrec.sources.files import LineReader, text_of
 
 _ROWS = 1 << 17
 
@@ -25,19 +25,12 @@ class TextLines(LineReader):
         for block in self:
             texts = block.data.split(b"\n")[:-1]
             places = [at for at, text in enumerate(texts) if text.strip()]
-            decoded = [_text(texts[at]) for at in places]
+            decoded = [text_of(texts[at]) for at in places]
             kept = [at for at, text in zip(places, decoded) if text is not None]
             broken = [(at + block.first, texts[at].decode("utf-8", "replace"), "is not UTF-8; set encoding")
                       for at, text in zip(places, decoded) if text is None]
             table = pa.table({"line": pa.array([text for text in decoded if text is not None], pa.string())})
             yield Rows(table, np.array(kept, np.int64) + block.first, len(texts) - len(places), broken)
-
-
-def _text(line: bytes) -> str | None:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 class JsonArray:
