@@ -31,12 +31,13 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
     musicrec predict --out lists.parquet
     musicrec predict --out lists.parquet --users 617032 --users 99 -k 10
     """
-    from musicrec import settings
+    from musicrec import registry, settings
 
     chosen = settings.load(config)
     asked = [*(users or []), *(_lines(users_file) if users_file else [])]
     with stoppable("an earlier file is untouched."):
-        made, known = published_recommender(chosen, run), run_keys(chosen, run)
+        made = published_recommender(chosen, run)
+        known = registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder, run)
         rows = write_lists(chosen, made, _ids(asked, known.user) if asked else None, k, out)
         if keys:
             add_keys(out, known)
@@ -58,24 +59,13 @@ def published_recommender(chosen: "Settings", run_id: str | None = None) -> "Two
     return TwoStageRecommender.load(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
 
 
-def run_keys(chosen: "Settings", run_id: str | None = None) -> "RunKeys":
-    """The keys of a published run, None for the current one; empty tables for a run without."""
-    from musicrec import registry
-    from musicrec.keys import KEY_FILES, RunKeys
-
-    place = artifacts_storage(chosen)
-    run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
-    names = [name for name in KEY_FILES.values() if name in run.files]
-    return RunKeys.read(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder)) if names else RunKeys()
-
-
 def add_keys(path: Path, keys: "RunKeys") -> None:
     """Put user_key and item_key before the columns of a file of lists, a part of it at a time."""
     import pyarrow.parquet as pq
 
     from musicrec.files import replaced
 
-    with pq.ParquetFile(path) as lists, replaced(path.with_name(f"{path.name}.keyed")) as partial:
+    with pq.ParquetFile(path) as lists, replaced(path) as partial:
         writer = None
         for group in range(lists.num_row_groups):
             table = lists.read_row_group(group)
@@ -85,7 +75,6 @@ def add_keys(path: Path, keys: "RunKeys") -> None:
             writer.write_table(table)
         if writer is not None:
             writer.close()
-    path.with_name(f"{path.name}.keyed").replace(path)
 
 
 def write_lists(chosen: "Settings", made: "TwoStageRecommender", users: Sequence[int] | None, k: int, path: Path) -> int:

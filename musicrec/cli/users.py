@@ -84,11 +84,9 @@ def stored_key(text: str, users: "KeyTable") -> int | str:
 
 def _keys(chosen: Settings) -> "RunKeys":
     """The keys of the current run; none while nothing is published."""
-    from musicrec.cli.predict import run_keys
-    from musicrec.keys import RunKeys
-    from musicrec.registry import CURRENT
+    from musicrec import registry
 
-    return run_keys(chosen) if artifacts_storage(chosen).exists(CURRENT) else RunKeys()
+    return registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder)
 
 
 def _personal_list(chosen: Settings, keys: "RunKeys", key: str) -> list[dict[str, Any]]:

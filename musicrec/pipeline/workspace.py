@@ -16,7 +16,7 @@ from musicrec import engine, preprocess, registry
 from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES, FeatureGroup
-from musicrec.keys import KEY_FILES, RunKeys, identity_keys, read_key_lines
+from musicrec.keys import RunKeys, identity_keys, read_key_lines
 from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
 from musicrec.ranking import Constraints, RankerSettings
@@ -144,12 +144,7 @@ def raw_tables(work: Workspace) -> RawTables:
 
 def current_keys(work: Workspace) -> RunKeys:
     """The keys of the run that services load; none where nothing is published. Raises ArtifactError for a damaged run."""
-    place = artifacts_storage(work.settings)
-    if not place.exists(registry.CURRENT):
-        return RunKeys()
-    run = registry.current(place)
-    names = [name for name in KEY_FILES.values() if name in run.files]
-    return RunKeys.read(registry.fetch(place, run.run_id, names, work.folder / "current")) if names else RunKeys()
+    return registry.run_keys(artifacts_storage(work.settings), work.folder / "current")
 
 
 def preprocessed_tables(work: Workspace, raw: RawTables) -> Tables:

@@ -8,7 +8,7 @@ So a reader always sees a complete run, the earlier or the new one, also when pu
 """
 
 from musicrec.registry.checking import OPTIONAL, RECOMMENDER, REQUIRED
-from musicrec.registry.fetching import fetch
+from musicrec.registry.fetching import fetch, run_keys
 from musicrec.registry.publishing import prune, publish, rollback
 from musicrec.registry.record import (
     CURRENT,
@@ -28,5 +28,5 @@ from musicrec.registry.record import (
 
 __all__ = [
     "CURRENT", "FORMAT", "MANIFEST", "OPTIONAL", "RECOMMENDER", "REQUIRED", "File", "Manifest", "RunInfo", "complete_runs", "current",
-    "current_id", "fetch", "manifest", "manifest_text", "prune", "publish", "rollback", "runs", "stored_manifest",
+    "current_id", "fetch", "manifest", "manifest_text", "prune", "publish", "rollback", "run_keys", "runs", "stored_manifest",
 ]

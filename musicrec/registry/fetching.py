@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from musicrec.errors import ArtifactError
+from musicrec.keys import KEY_FILES, RunKeys
 from musicrec.progress import progress
 from musicrec.registry.checking import sha256
-from musicrec.registry.record import MANIFEST, File, Manifest, current, key, manifest
+from musicrec.registry.record import CURRENT, MANIFEST, File, Manifest, current, key, manifest
 from musicrec.storage import Storage
 
 
@@ -29,6 +30,18 @@ def fetch(storage: Storage, run_id: str | None, names: Iterable[str], into: Path
         _fetch_one(storage, run, name, cache)
     own = storage.file(key(run.run_id, MANIFEST))
     return own.parent if own else cache
+
+
+def run_keys(storage: Storage, into: Path, run_id: str | None = None) -> RunKeys:
+    """The keys of a run, None for the current one; empty tables for a run without, and while nothing is published.
+
+    Raises what `fetch` raises, and ArtifactError for a damaged table.
+    """
+    if run_id is None and not storage.exists(CURRENT):
+        return RunKeys()
+    run = current(storage) if run_id is None else manifest(storage, run_id)
+    names = [name for name in KEY_FILES.values() if name in run.files]
+    return RunKeys.read(fetch(storage, run.run_id, names, into)) if names else RunKeys()
 
 
 def _fetch_one(storage: Storage, run: Manifest, name: str, cache: Path) -> None:

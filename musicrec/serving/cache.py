@@ -22,6 +22,7 @@ from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError, StorageError
 from musicrec.registry import Manifest
 from musicrec.serving import cache_space, checksums
+from musicrec.serving.keys import KEY_PARTS
 from musicrec.storage import storage
 
 log = logging.getLogger("musicrec.serving")
@@ -37,7 +38,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "item_keys": ("item_keys.parquet",),
 }
 # A run without them has ids for keys.
-OPTIONAL = ("user_keys", "item_keys")
+OPTIONAL = KEY_PARTS
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:

@@ -55,10 +55,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
     def similar(mapped: Features, item: Key, k: int, keys: bool, ids: bool = False) -> dict[str, Any]:
         items, scores = mapped.similar.of(item if ids and isinstance(item, int) else mapped.items.id_of(item))
-        found: list[Any] = items[:k].tolist()
-        if mapped.items.kind and not ids:
-            found = [mapped.items.shown(one, keys or isinstance(item, str)) for one in found]
-        return {"item_id_2": found, "score": scores[:k].tolist()}
+        found = items[:k].tolist()
+        return {"item_id_2": found if ids else mapped.items.all_shown(found, keys or isinstance(item, str)), "score": scores[:k].tolist()}
 
     async def similar_items(request: Request) -> Response:
         """Items like this one, most similar first."""

@@ -68,6 +68,10 @@ class KeyIndex:
         """What an answer calls an id: its key where `by_key` or where keys are whole numbers, else the id."""
         return self.key_of(item_id) if self.kind == NUMBERS or (by_key and self.kind == TEXT) else item_id
 
+    def all_shown(self, item_ids: list[int], by_key: bool) -> list[int] | list[Key]:
+        """What an answer calls each of these ids; the list itself where keys are ids."""
+        return [self.shown(item, by_key) for item in item_ids] if self.kind else item_ids
+
     @property
     def _ids(self) -> Int32:
         return self.arrays["ids"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.serving.arrays import Float32, Int32, arrays, place
-from musicrec.serving.keys import Key, KeyIndex, User, key_index
+from musicrec.serving.keys import Key, KeyIndex, User, run_key_indexes
 
 # Between the names of one list; no name holds this control character.
 SEPARATOR = "\x1f"
@@ -120,4 +120,4 @@ def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
-                  key_index(folders.get("user_keys")), key_index(folders.get("item_keys")))
+                  *run_key_indexes(folders))

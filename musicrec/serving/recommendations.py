@@ -19,7 +19,7 @@ from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.arrays import Int32
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
-from musicrec.serving.keys import Key, User
+from musicrec.serving.keys import KEY_PARTS, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
@@ -36,7 +36,7 @@ from musicrec.serving.schemas import (
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", "user_keys", "item_keys")
+PARTS = ("recommendations", "seen", "popular", "items", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
@@ -51,7 +51,7 @@ class Upstream:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self._one_at_a_time = asyncio.Lock()
-        self._excluded: set[Key] = set()
+        self._excluded: set[int | str] = set()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -191,7 +191,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             upstream.shown(user, answer, mapped)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            return to_json({"user_id": user.asked, "recs": _recs(answers, answer, user.by_key), "strategy": answer.strategy})
+            return to_json({"user_id": user.asked, "recs": _recs(mapped, answer, user.by_key), "strategy": answer.strategy})
 
         async for known in upstream.contexts(users, mapped):
             if await request.is_disconnected():
@@ -219,13 +219,12 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     ]
 
 
-def _recs(answers: Answers, answer: Answer, by_key: bool) -> list[Key]:
-    items = answers.lookup.items
-    return [items.shown(item.item_id, by_key) for item in answer.items] if items.kind else [item.item_id for item in answer.items]
+def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> list[int] | list[int | str]:
+    return mapped.items.all_shown([item.item_id for item in answer.items], by_key)
 
 
 def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
-    content: dict[str, Any] = {"recs": _recs(answers, answer, by_key)}
+    content: dict[str, Any] = {"recs": _recs(answers.lookup, answer, by_key)}
     if answer.degraded:
         content["degraded"] = answer.degraded
     if verbose:
