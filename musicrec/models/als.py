@@ -1,4 +1,4 @@
-"""ALS: matrix factorization of implicit feedback by alternating least squares (Hu, Koren, Volinsky, 2008), trained by `implicit`.
+"""ALS: matrix factorization of implicit feedback by alternating least squares (Hu, Koren, Volinsky, 2008).
 
 A played pair has preference 1 and confidence 1 + alpha x weight, every other pair preference 0 and confidence 1. Genres and artists can be
 added as rows of the matrix that have "played" their tracks with confidence 1 + the weight of their kind (collective matrix factorization,
@@ -6,35 +6,29 @@ Singh and Gordon, 2008; with implicit feedback, Fang and Si, 2011): tracks of th
 that nobody has played get factors at all.
 """
 
-import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
-from tqdm import TqdmWarning
 
 from musicrec.dataset import Float32, Int32, TrainSet, index_of
 from musicrec.errors import ArtifactError, ModelError
 from musicrec.files import replaced
+from musicrec.models.als_kernel import improve
 from musicrec.models.mips import MipsIndex
 from musicrec.models.protocols import Arrays
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_rows
 from musicrec.progress import progress
 
-with warnings.catch_warnings():
-    # Without ipywidgets the import warns in a notebook about a progress bar that is never shown.
-    warnings.simplefilter("ignore", TqdmWarning)
-    from implicit.cpu.als import AlternatingLeastSquares
-
-# With fewer pairs than this, threads cost more time than they save.
-SMALL = 200_000
+# Steps of conjugate gradients per row and half-iteration. More of them make iterations dearer, but hardly fewer.
+STEPS = 3
 # With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known item factors.
 LARGE = 20_000_000
+TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -43,15 +37,14 @@ class ALS:
 
     genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
     half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
-    refit_iterations: iterations of a warm start, which is used for train sets with at least LARGE pairs.
-    verbose: show the loss beside the progress bar, which costs another pass over the plays per iteration.
+    Training ends after so many iterations, or when one changes the item factors by a share of less than `tolerance`.
     """
 
     lists_file: ClassVar[str] = "personal_als.parquet"
     model_file: ClassVar[str] = "als_model.npz"
     factors: int = 64
     iterations: int = 10
-    refit_iterations: int = 3
+    tolerance: float = 0.05
     regularization: float = 3.0
     alpha: float = 2.0
     genre_weight: float = 10.0
@@ -59,7 +52,6 @@ class ALS:
     half_life_days: float = 0.0
     min_weight: float = 0.1
     seed: int = 0
-    verbose: bool = False
 
     def fit(self, train: TrainSet) -> "FittedALS":
         """The trained factors. O(iterations x (nnz x factors + (n_users + n_items) x factors^2)).
@@ -70,7 +62,7 @@ class ALS:
         return self.fit_from(None, train)
 
     def fit_from(self, item_factors: Float32 | None, train: TrainSet) -> "FittedALS":
-        """As fit, in refit_iterations iterations that start from these item factors (n_items, factors); from random ones when None."""
+        """As fit, with iterations that start from these item factors (n_items, factors); from random ones when None."""
         self._check()
         users, items = self._factors(sparse.vstack([self._confidence(train), *self._rows_of_names(train)], format="csr"), item_factors)
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
@@ -79,9 +71,9 @@ class ALS:
         return FittedALS(train, users[: len(train.user_ids)], items, self)
 
     def _check(self) -> None:
-        if min(self.factors, self.iterations, self.refit_iterations) < 1:
-            raise ModelError(f"als needs factors, iterations and refit_iterations of at least 1, not {self.factors}, {self.iterations} and "
-                             f"{self.refit_iterations}.")
+        if min(self.factors, self.iterations) < 1 or not self.tolerance >= 0:
+            raise ModelError(f"als needs factors and iterations of at least 1 and tolerance of at least 0, not {self.factors}, "
+                             f"{self.iterations} and {self.tolerance}.")
         check_recency(self.half_life_days, self.min_weight)
         if not (self.genre_weight >= 0 and self.artist_weight >= 0 and np.isfinite(self.genre_weight + self.artist_weight)):
             raise ModelError(f"als needs genre_weight and artist_weight of at least 0, not {self.genre_weight} and {self.artist_weight}.")
@@ -94,7 +86,7 @@ class ALS:
         values += 1
         confidence = sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
         if not weights.all():
-            # implicit treats a stored 0 as less confidence than that of a pair that was never played.
+            # A stored pair has preference 1, whatever its confidence.
             confidence = confidence.copy()
             confidence.data[weights == 0] = 0
             confidence.eliminate_zeros()
@@ -107,25 +99,22 @@ class ALS:
     def _factors(self, confidence: sparse.csr_matrix, start: Float32 | None) -> tuple[Float32, Float32]:
         if confidence.nnz == 0:
             return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
-        iterations = self.iterations if start is None else self.refit_iterations
-        # BLAS threads within the threads of implicit make training ten times slower.
-        with threadpool_limits(1, user_api="blas"), progress(title="als", total=iterations) as bar:
-            model = AlternatingLeastSquares(self.factors, self.regularization, iterations=iterations, dtype=np.float32,
-                                            random_state=self.seed, calculate_training_loss=self.verbose,
-                                            num_threads=1 if confidence.nnz < SMALL else 0)
-            # An iteration begins with the user factors, so a start needs item factors only.
-            model.item_factors = None if start is None else start.copy()
-
-            def step(_: int, __: float, loss: float | None) -> None:
-                bar.set_postfix({} if loss is None else {"loss": f"{loss:.5f}"}, refresh=False)
+        rng = np.random.default_rng(self.seed)
+        users = np.zeros((confidence.shape[0], self.factors), np.float32)
+        items = rng.uniform(0, 0.01, (confidence.shape[1], self.factors)).astype(np.float32) if start is None else start.copy()
+        by_item = confidence.T.tocsr()
+        # BLAS threads within the threads of the kernel make training ten times slower.
+        with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"), progress(title="als", total=self.iterations) as bar:
+            for _ in range(self.iterations):
+                before = items.copy()
+                improve(users, confidence, items, self.regularization, STEPS)
+                improve(items, by_item, users, self.regularization, STEPS)
+                change = float(np.linalg.norm(items - before) / max(np.linalg.norm(items), TINY))
+                bar.set_postfix_str(f"change {change:.3f}", refresh=False)
                 bar.update()
-
-            try:
-                model.fit(confidence, show_progress=False, callback=step)
-            except Exception as cause:
-                raise ModelError(f"als could not be trained with regularization {self.regularization} and alpha {self.alpha}: "
-                                 f"{cause}.") from cause
-        return model.user_factors, model.item_factors
+                if change < self.tolerance:
+                    break
+        return users, items
 
 
 class FittedALS:
@@ -165,15 +154,10 @@ class FittedALS:
         rows = decayed_rows(self.train, self.train.matrix, user_index, settings.half_life_days, settings.min_weight)
         rows.eliminate_zeros()
         rows.data = 1 + np.float32(settings.alpha) * rows.data
+        factors = np.zeros((len(user_index), self.item_factors.shape[1]), np.float32)
         with threadpool_limits(1, user_api="blas"):
-            factors: Float32 = self._model.recalculate_user(np.arange(len(user_index)), rows)
+            improve(factors, rows, self.item_factors, settings.regularization, settings.factors)
         return factors
-
-    @cached_property
-    def _model(self) -> AlternatingLeastSquares:
-        model = AlternatingLeastSquares(self.settings.factors, self.settings.regularization, dtype=np.float32)
-        model.item_factors = self.item_factors
-        return model
 
     def arrays(self) -> Arrays:
         """The factors of users and items."""
@@ -207,7 +191,7 @@ class WarmALS:
     item_factors: Float32
 
     def fit(self, train: TrainSet) -> FittedALS:
-        """With at least LARGE pairs refit_iterations from the known factors, else the same as ALS.fit. Raises as ALS.fit does.
+        """With at least LARGE pairs training goes on from the known factors, else the same as ALS.fit. Raises as ALS.fit does.
 
         Items that are new since then start near zero, at random.
         """
