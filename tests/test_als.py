@@ -78,7 +78,7 @@ def test_confidence_is_one_plus_alpha_times_weight() -> None:
 
 @pytest.mark.parametrize("n_items", [30, 3 * BLOCK])
 def test_half_an_iteration_solves_the_normal_equations(n_items: int) -> None:
-    """With as many steps as factors each row is the dense solution, also where a row has more pairs than a block; one without pairs is 0."""
+    """With enough steps each row is the dense solution, also where it has more pairs than a block; one without pairs is 0."""
     rng = np.random.default_rng(0)
     confidence = sparse.random(12, n_items, 0.7, format="csr", random_state=1, dtype=np.float32)
     confidence.data = 1 + 4 * confidence.data
@@ -132,7 +132,8 @@ def test_weights_that_are_no_numbers_are_refused(bad: float) -> None:
         SMALL.fit(world)
 
 
-@pytest.mark.parametrize("fields", [{"factors": 0}, {"iterations": 0}, {"tolerance": -1}, {"alpha": 0}, {"regularization": -1}, {"alpha": np.inf}])
+@pytest.mark.parametrize("fields", [{"factors": 0}, {"iterations": 0}, {"tolerance": -1}, {"alpha": 0}, {"regularization": -1},
+                                    {"alpha": np.inf}])
 def test_settings_out_of_range_are_refused(fields: dict[str, float]) -> None:
     """No factor, no iteration, no confidence, negative regularization."""
     with pytest.raises(ModelError, match="als needs"):

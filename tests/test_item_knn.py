@@ -4,13 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from scipy import sparse
 
 from musicrec.dataset import TrainSet
 from musicrec.errors import ModelError
 from musicrec.models.item_knn import ItemKNN
-from musicrec.models.pruning import pruned
+from musicrec.models.pruning import affordable_items, pruned
 from tests.worlds import random_world, train_set
 
 ORACLES = {
@@ -90,6 +92,22 @@ def test_users_with_many_items_count_by_their_latest_items() -> None:
     world = train_set([(1, 0, 5), (1, 1, 3), (1, 2, 4), (2, 0, 1), (2, 3, 1)], 4)
     kept = pruned(world, world.matrix, 1, 2)
     assert kept.toarray().astype(bool).tolist() == [[True, False, True, False], [True, False, False, True]]
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 50), st.integers(0, 5000))
+def test_fewer_items_of_a_user_count_where_pairs_are_too_many(sizes: list[int], most: int, max_pairs: int) -> None:
+    """The bound is the largest one up to `most` with at most max_pairs pairs, but never below 1."""
+    lengths = np.array(sizes, np.int32)
+    affordable = [bound for bound in range(1, most + 1) if (np.minimum(lengths, bound).astype(int) ** 2).sum() <= max_pairs]
+    assert affordable_items(lengths, most, max_pairs) == max(affordable, default=1)
+
+
+def test_similarities_are_those_of_the_counted_items() -> None:
+    """With max_pairs for two items of each user the neighbors are those of a model that counts two items."""
+    world = random_world()
+    pairs = int((np.minimum(world.n_items_of_user, 2) ** 2).sum())
+    bounded, two = ItemKNN(max_pairs=pairs).fit(world), ItemKNN(max_items_of_user=2).fit(world)
+    assert (bounded.similarity != two.similarity).nnz == 0
 
 
 def test_nothing_is_learned_from_a_weight_of_zero_and_the_item_stays_seen() -> None:

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from musicrec.dataset import DAY, Float32, Int32, TrainSet
-from musicrec.features.tables import UserTable, columns, first_and_last, with_cold_row
+from musicrec.features.tables import UserTable, first_and_last, with_cold_row
+from musicrec.models.top_k import parallel_for
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,23 @@ class UserTaste:
         is_hit = np.zeros(len(listeners), np.float32)
         is_hit[order[: int(np.ceil(self.hits * (listeners > 0).sum()))]] = 1
         first, _ = first_and_last(train)
-        means = _means(matrix.indptr, matrix.indices, train.last_played, is_hit, np.log1p(listeners).astype(np.float32), first)
-        size = np.maximum(train.n_items_of_user, 1)
-        links = (train.catalog.artists, train.catalog.albums, train.catalog.genres)
-        breadth = [_distinct(matrix.indptr, matrix.indices, link.indptr, link.indices, link.shape[1]) / size for link in links]
-        return UserTable(self.names, with_cold_row(np.concatenate([means, columns(*breadth)], axis=1)))
+        log_listeners = np.log1p(listeners).astype(np.float32)
+        links = [(of.indptr, of.indices, of.shape[1]) for of in (train.catalog.artists, train.catalog.albums, train.catalog.genres)]
+        table = np.empty((len(train.user_ids), len(self.names)), np.float32)
+
+        def fill(start: int, stop: int) -> None:
+            _fill_means(matrix.indptr, matrix.indices, train.last_played, is_hit, log_listeners, first, table, start, stop)
+            for column, (link_ptr, names, n_names) in enumerate(links, start=4):
+                _fill_breadth(matrix.indptr, matrix.indices, link_ptr, names, n_names, table[:, column], start, stop)
+
+        parallel_for(len(table), fill)
+        return UserTable(self.names, with_cold_row(table))
 
 
 @njit(cache=True, nogil=True)
-def _means(indptr: Int32, indices: Int32, times: Int32, is_hit: Float32, log_listeners: Float32, first: Int32) -> Float32:
-    means = np.zeros((len(indptr) - 1, 4), np.float32)
-    for user in range(len(indptr) - 1):
+def _fill_means(indptr: Int32, indices: Int32, times: Int32, is_hit: Float32, log_listeners: Float32, first: Int32, table: Float32,
+                start: int, stop: int) -> None:
+    for user in range(start, stop):
         hits = popularity = early = days = 0.0
         for play in range(indptr[user], indptr[user + 1]):
             item = indices[play]
@@ -52,18 +58,19 @@ def _means(indptr: Int32, indices: Int32, times: Int32, is_hit: Float32, log_lis
             early += delay <= 7
             days += delay
         size = max(indptr[user + 1] - indptr[user], 1)
-        means[user] = np.array([hits / size, popularity / size, early / size, days / size])
-    return means
+        table[user, 0], table[user, 1], table[user, 2], table[user, 3] = hits / size, popularity / size, early / size, days / size
 
 
 @njit(cache=True, nogil=True)
-def _distinct(indptr: Int32, indices: Int32, link_ptr: Int32, links: Int32, n_names: int) -> NDArray[np.int64]:
-    counts = np.zeros(len(indptr) - 1, np.int64)
+def _fill_breadth(indptr: Int32, indices: Int32, link_ptr: Int32, links: Int32, n_names: int, breadth: Float32, start: int,
+                  stop: int) -> None:
+    """Distinct names divided by tracks, for each user."""
     seen_by = np.full(n_names, -1, np.int32)
-    for user in range(len(indptr) - 1):
+    for user in range(start, stop):
+        distinct = 0
         for play in range(indptr[user], indptr[user + 1]):
             for link in range(link_ptr[indices[play]], link_ptr[indices[play] + 1]):
                 if seen_by[links[link]] != user:
                     seen_by[links[link]] = user
-                    counts[user] += 1
-    return counts
+                    distinct += 1
+        breadth[user] = distinct / max(indptr[user + 1] - indptr[user], 1)

@@ -22,9 +22,9 @@ SOLVED = 1e-20
 def improve(factors: Float32, confidence: sparse.csr_matrix, others: Float32, regularization: float, steps: int) -> None:
     """Move each row of `factors` (n, f) in place towards the minimum of its loss, in so many steps from where it is.
 
-    confidence: CSR float32 (n, m), at least 1 for a pair with preference 1; all other pairs have preference 0 and confidence 1. The loss of
-    row x is the sum over all pairs of confidence x (preference - x y)^2, plus regularization x |x|^2. With f steps the minimum is reached up
-    to rounding. A row without pairs becomes 0. O(steps x (nnz x f + n x f^2)) on all cores; call it with one BLAS thread.
+    confidence: CSR float32 (n, m), at least 1 for a pair with preference 1; all other pairs have preference 0 and confidence 1. The loss
+    of row x is the sum over all pairs of confidence x (preference - x y)^2, plus regularization x |x|^2. With f steps the minimum is
+    reached up to rounding. A row without pairs becomes 0. O(steps x (nnz x f + n x f^2)) on all cores; call it with one BLAS thread.
 
     >>> x = np.zeros((1, 1), np.float32)
     >>> improve(x, sparse.csr_matrix(np.array([[3, 0]], np.float32)), np.array([[2], [1]], np.float32), 1.0, 1)

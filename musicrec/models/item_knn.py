@@ -9,7 +9,7 @@ from scipy import sparse
 from musicrec.dataset import Float32, TrainSet, chunks
 from musicrec.errors import ModelError
 from musicrec.models.item_similarity import ItemSimilarity
-from musicrec.models.pruning import pruned
+from musicrec.models.pruning import affordable_items, pruned
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.weights import check_recency, checked_weights
 
@@ -20,7 +20,7 @@ class ItemKNN:
 
     Similarity is the inner product of two items' vectors of weights by user: weighting "bm25" (with k1 and b), "tfidf" or "cosine".
     neighbors: the most similar items that are kept per item. min_listeners: items with fewer listeners neither have nor are neighbors.
-    max_items_of_user: only a user's latest items count, which bounds the cost by n_users x max_items_of_user^2.
+    max_items_of_user: only a user's latest items count; fewer where all users would have more than max_pairs pairs of items with them.
     half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
     """
 
@@ -30,11 +30,12 @@ class ItemKNN:
     b: float = 0.1
     min_listeners: int = 1
     max_items_of_user: int = 300
+    max_pairs: int = 6_000_000_000
     half_life_days: float = 720
     min_weight: float = 0.1
 
     def fit(self, train: TrainSet) -> ItemSimilarity:
-        """The neighbors of all items. O(sum over users of the square of their counted items); memory O(nnz + n_items x neighbors).
+        """The neighbors of all items. O(pairs of a user's counted items); memory O(nnz + n_items x neighbors).
 
         Nothing is learned from pairs of weight 0. Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
@@ -43,7 +44,8 @@ class ItemKNN:
             raise ModelError(f"item_knn has neighbors {self.neighbors} and weighting {self.weighting!r}; give at least 1 and one of "
                              f"{', '.join(WEIGHTINGS)}.")
         checked_weights(train)
-        weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, self.max_items_of_user)
+        counted = affordable_items(train.n_items_of_user, self.max_items_of_user, self.max_pairs)
+        weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, counted)
         n_items = weighted.shape[1]
         neighbors = sparse_top_k(weighted.T.tocsr(), weighted, diagonal(n_items), self.neighbors, title="item_knn")
         return ItemSimilarity(train, csr_of(*neighbors, n_items), self.half_life_days, self.min_weight)

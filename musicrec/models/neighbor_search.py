@@ -13,6 +13,8 @@ from musicrec.models.top_k import heap_push, parallel_for, sort_heap
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
+# A power of two of bytes, a quarter of a usual first-level cache.
+FLAGS = 1 << 13
 
 
 def rarest_items(rows: sparse.csr_matrix, n_listeners: Int32, budget: int) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
@@ -60,23 +62,28 @@ def _truncate(indptr: Int64, items: Int32, n_listeners: Int32, budget: int, data
 def _rescore(rows: Csr, others: Csr, candidates: Int32, row_norms: Float64, norms: Float64, shrinkage: float, width: int,
              items: Int32, best: Float32, start: int, stop: int) -> None:
     (l_indptr, l_indices, l_data), (o_indptr, o_indices, o_data) = rows, others
-    sums = accumulator(width)
+    sums, may_be_own = accumulator(width), np.zeros(FLAGS, np.bool_)
     for row in range(start, stop):
         own = slice(l_indptr[row], l_indptr[row + 1])
-        # Twice the usual size: most look-ups are of columns that are not in the table, and are faster the emptier it is.
-        mask = hash_mask(2 * (own.stop - own.start), width)
+        mask = hash_mask(own.stop - own.start, width)
         used = add_scaled(sums, mask, 0, l_indices[own], 1.0, l_data[own])
+        for item in l_indices[own]:
+            may_be_own[item & FLAGS - 1] = True
         size = 0
         for other in candidates[row]:
             if other < 0:
                 break
             dot = 0.0
             for entry in range(o_indptr[other], o_indptr[other + 1]):
-                slot = slot_of(sums.keys, mask, o_indices[entry])
-                if sums.keys[slot] >= 0:
-                    dot += sums.values[slot] * o_data[entry]
+                # Most items of others are not among the row's own, which one flag in the first-level cache tells for most of them.
+                if may_be_own[o_indices[entry] & FLAGS - 1]:
+                    slot = slot_of(sums.keys, mask, o_indices[entry])
+                    if sums.keys[slot] >= 0:
+                        dot += sums.values[slot] * o_data[entry]
             score = np.float32(dot / (row_norms[row] * norms[other] + shrinkage))
             if score > 0:
                 size = heap_push(items[row], best[row], size, other, score)
         sort_heap(items[row], best[row], size)
         clear(sums, used)
+        for item in l_indices[own]:
+            may_be_own[item & FLAGS - 1] = False

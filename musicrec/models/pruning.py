@@ -3,7 +3,22 @@
 import numpy as np
 from scipy import sparse
 
-from musicrec.dataset import TrainSet, counts_by_row
+from musicrec.dataset import Int32, TrainSet, counts_by_row
+
+
+def affordable_items(n_items_of_user: Int32, most: int, max_pairs: int) -> int:
+    """The largest number of items of a user, at most `most` and at least 1, with which all users have at most max_pairs pairs of items.
+
+    A user with n items has n x n of them, each with itself included, which is what comparing items costs.
+
+    >>> affordable_items(np.array([2, 5], np.int32), 300, 4 + 16)
+    4
+    """
+    users = np.bincount(np.minimum(n_items_of_user, most), minlength=most + 1)
+    sizes = np.arange(most + 1)
+    shorter, longer = np.cumsum(users * sizes * sizes), users[::-1].cumsum()[::-1]
+    pairs = shorter + (longer - users) * sizes * sizes
+    return max(int(np.searchsorted(pairs, max_pairs, side="right")) - 1, 1)
 
 
 def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int) -> sparse.csr_matrix:
