@@ -109,7 +109,7 @@ class ALS:
                 before = items.copy()
                 improve(users, confidence, items, self.regularization, STEPS)
                 improve(items, by_item, users, self.regularization, STEPS)
-                change = float(np.linalg.norm(items - before) / max(np.linalg.norm(items), TINY))
+                change = float(np.linalg.norm(items - before)) / max(float(np.linalg.norm(items)), TINY)
                 bar.set_postfix_str(f"change {change:.3f}", refresh=False)
                 bar.update()
                 if change < self.tolerance:

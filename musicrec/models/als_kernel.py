@@ -39,7 +39,7 @@ def improve(factors: Float32, confidence: sparse.csr_matrix, others: Float32, re
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _dot(one: Float32, other: Float32) -> float:
+def _dot(one: Float32, other: Float32) -> np.float32:
     total = np.float32(0)
     for factor in range(len(one)):
         total += one[factor] * other[factor]
