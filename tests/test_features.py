@@ -65,8 +65,6 @@ def column(world: TrainSet, group: str, name: str, user: int, item: int) -> floa
     ("artist_affinity", "artist_days", 2, 3, np.nan),
     ("album_affinity", "album_share_seen", 0, 4, 2 / 3),
     ("genre_affinity", "genre_affinity", 1, 4, 0.5),
-    ("order_in_catalog", "id_above_last", 0, 4, 0.4),
-    ("order_in_catalog", "id_above_mean", 0, 4, 0.6),
 ])
 def test_values_worked_out_by_hand(group: str, name: str, user: int, item: int, expected: float) -> None:
     """On a small train set each value equals its description."""

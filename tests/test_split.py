@@ -88,12 +88,6 @@ def test_a_table_and_its_file_give_the_same_train_set(events: Path) -> None:
     assert from_table.cutoff == from_file.cutoff == from_file.last_played.max() + 1
 
 
-def test_played_shares_are_summed_and_a_missing_share_counts_one() -> None:
-    """The weight of a pair is the sum of its shares."""
-    made = Dataset(ibis.memtable(_events(played_share=[0.5, 1.0, 0.25, 0.5, None])), WORLD).train_set()
-    assert made.matrix.toarray().tolist() == [[0.5, 1.0, 0.0], [0.0, 0.0, 0.75], [1.0, 0.0, 0.0]]
-
-
 def test_an_empty_train_set_is_refused_with_the_span_of_the_log(events: Path) -> None:
     """The message has the first and the last time of the log."""
     with pytest.raises(SplitError, match=r"2022-01-01 00:00:00, so .* \(from 2022-01-01 00:00:00 to 2022-01-03 00:01:00\)\."):

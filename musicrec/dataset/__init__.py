@@ -8,6 +8,7 @@ from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_ro
 from musicrec.dataset.building import Builder, EventBatch, interactions, interactions_from_batches
 from musicrec.dataset.catalog import Catalog, catalog
 from musicrec.dataset.cutoffs import Fold, Timeline, cutoff, folds_before, folds_of_days, latest_folds
+from musicrec.dataset.feedback import centered
 from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.split import Dataset, of_users, random_holdout, train_set_of_users
 from musicrec.dataset.times import DAY, moment, second
@@ -27,6 +28,7 @@ __all__ = [
     "Timeline",
     "TrainSet",
     "catalog",
+    "centered",
     "chunks",
     "counts_by_row",
     "cutoff",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from musicrec.dataset.arrays import Float32, Int32
 from musicrec.dataset.building import EventBatch
+from musicrec.dataset.feedback import strengths
 from musicrec.dataset.times import SINCE_1970
 
 _MICROSECONDS = 1_000_000
@@ -35,6 +36,7 @@ class UserEvents:
     """All plays of some users, as aligned arrays.
 
     logged: int64, seconds since 2000-01-01 UTC as in the log. times: int64, the same with the plays of a user at least one second apart.
+    weights: see feedback.strengths.
     """
 
     user_ids: Int32
@@ -45,16 +47,14 @@ class UserEvents:
 
     @staticmethod
     def of(table: pa.Table) -> "UserEvents":
-        """The plays of a table with columns user_id, item_id, started_at and optionally played_share."""
+        """The plays of a table with columns user_id, item_id, started_at and optionally played_share and feedback."""
         users, items = (table.column(name).to_numpy().astype(np.int32, copy=False) for name in ("user_id", "item_id"))
         micros = table.column("started_at").cast(pa.timestamp("us")).to_numpy().view(np.int64)
         # A time that int32 cannot hold becomes the nearest one that it can.
         logged = np.clip(micros // _MICROSECONDS - SINCE_1970, *_BOUNDS)
-        times, weights = logged.copy(), None
+        times = logged.copy()
         _separate(users, times)
-        if "played_share" in table.column_names:
-            weights = table.column("played_share").fill_null(1.0).to_numpy().astype(np.float32, copy=False)
-        return UserEvents(users, items, logged, times, weights)
+        return UserEvents(users, items, logged, times, strengths(table))
 
     def between(self, start: int | None, end: int | None) -> EventBatch:
         """The plays logged from `start` to before `end`, with times in the same period."""

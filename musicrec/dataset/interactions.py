@@ -8,8 +8,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset.arrays import Int32, chunks, index_of
+from musicrec.dataset.arrays import Float32, Int32, chunks, index_of
 from musicrec.dataset.catalog import Catalog
+from musicrec.dataset.feedback import RELEVANT
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,17 @@ class Interactions:
     """Who played what: one row per user, one column per item, one entry per (user, item) pair.
 
     user_ids: ascending int32 (n_users,). matrix: CSR float32 (n_users, n_items), item indices ascending within a row; a value is the
-    weight of the pair (number of plays, or sum of played shares). last_played: int32 (nnz,), aligned with matrix.data, seconds since
-    2000-01-01 UTC of the latest play of the pair. repeats: its earlier plays. At most 12 bytes per play, besides 8 per user.
+    weight of the pair: its number of plays, in a train set with feedback see feedback.learned_weights. last_played: int32 (nnz,), aligned
+    with matrix.data, seconds since 2000-01-01 UTC of the latest play of the pair. repeats: its earlier plays. strength: float32 (nnz,),
+    the mean feedback strength of its plays; None where all plays count alike. At most 12 bytes per play, 16 with feedback, besides 8 per
+    user.
     """
 
     user_ids: Int32
     matrix: sparse.csr_matrix
     last_played: Int32
     repeats: Repeats = field(default_factory=Repeats)
+    strength: Float32 | None = None
 
     def user_index(self, user_ids: NDArray[np.integer]) -> Int32:
         """Rows of these users; -1 for cold users."""
@@ -73,6 +77,11 @@ class Interactions:
         counts = np.ones(len(self.last_played), np.int32)
         counts[self.repeats.pairs] += np.diff(self.repeats.starts)
         return counts
+
+    @property
+    def relevant(self) -> NDArray[np.bool_]:
+        """Whether each pair is relevant, bool (nnz,): its strength is at least feedback.RELEVANT. All are where plays count alike."""
+        return np.ones(len(self.last_played), bool) if self.strength is None else self.strength >= RELEVANT
 
     def sequences(self, rows: Int32) -> tuple[NDArray[np.int64], Int32, Int32]:
         """All plays of these users in order of time: indptr int64 (n + 1,), item indices and times int32 (plays,).

@@ -4,6 +4,7 @@ The items of a train set are those that existed at its cutoff: items with a play
 A test set has the same columns first, then the items that came later, which nobody can recommend.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,17 @@ from ibis.expr.types import Table
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset.arrays import Int32, chunks, counts_by_row
+from musicrec.dataset.arrays import Float32, Int32, chunks, counts_by_row
 from musicrec.dataset.building import Builder
 from musicrec.dataset.catalog import Catalog
 from musicrec.dataset.events import UserEvents, whole_users
+from musicrec.dataset.feedback import learned_weights
 from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.times import moment
 from musicrec.errors import SourceError, SplitError
 from musicrec.progress import progress
 
-_COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share"]
+_COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share", "feedback"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Dataset:
     """All plays and the whole catalog.
 
     events: the path of events.parquet, which is streamed, or a table with its columns, which is loaded into memory.
-    The weight of a pair is its number of plays, or the sum of played_share where the events have it (a missing share counts 1).
+    The weight of a pair is its number of plays; with played_share or feedback the weight that feedback.learned_weights gives it.
     Plays of a user in the same second are kept one second apart, in the order of events.parquet, and never reach the cutoff.
     """
 
@@ -56,18 +58,20 @@ class Dataset:
         expected, batches = self._stream()
         before, after = Builder(self.catalog.item_ids, expected), Builder(self.catalog.item_ids, 1 << 20)
         stop = np.iinfo(np.int32).max if cutoff is None else cutoff
+        has_feedback = False
         for table in whole_users(batches):
             events = UserEvents.of(table)
+            has_feedback |= events.weights is not None
             before.add(events.between(None, stop))
             if cutoff is not None and end != cutoff:
                 after.add(events.between(cutoff, end))
-        past = before.interactions()
+        past, future = (_with_strength(one.interactions()) if has_feedback else one.interactions() for one in (before, after))
         if not len(past.user_ids):
             raise SplitError(f"no play is before {moment(stop)}, so there is nothing to learn from; leave [split] test_start empty, "
                              f"or choose a time within the logs ({self.span()}).")
         last = int(past.last_played.max()) + 1 if cutoff is None else cutoff
         existing = np.ones(len(self.catalog), bool) if new_items else existing_items(self.catalog, past, last)
-        return _train_set(past, self.catalog, existing, last), _existing_columns_first(after.interactions(), existing)
+        return _train_set(past, self.catalog, existing, last), _existing_columns_first(future, existing)
 
     def span(self) -> str:
         """The times of the first and the last play as text, for messages."""
@@ -116,7 +120,7 @@ def with_all_items(train: TrainSet, catalog: Catalog) -> TrainSet:
     column = np.searchsorted(catalog.item_ids, train.item_ids).astype(np.int32)
     shape = (len(train.user_ids), len(catalog))
     matrix = sparse.csr_matrix((train.matrix.data, column[train.matrix.indices], train.matrix.indptr), shape=shape)
-    return TrainSet(train.user_ids, matrix, train.last_played, train.repeats, catalog=catalog, cutoff=train.cutoff)
+    return TrainSet(train.user_ids, matrix, train.last_played, train.repeats, train.strength, catalog=catalog, cutoff=train.cutoff)
 
 
 def random_holdout(whole: TrainSet, fraction: float = 0.2, seed: int = 0) -> tuple[TrainSet, Interactions]:
@@ -139,10 +143,11 @@ def random_holdout(whole: TrainSet, fraction: float = 0.2, seed: int = 0) -> tup
     return _train_set(kept, whole.catalog, existing, whole.cutoff), _existing_columns_first(out, existing)
 
 
-def _rows(whole: Interactions, rows: NDArray[np.intp]) -> tuple[Int32, sparse.csr_matrix, Int32, Repeats]:
+def _rows(whole: Interactions, rows: NDArray[np.intp]) -> tuple[Int32, sparse.csr_matrix, Int32, Repeats, Float32 | None]:
     starts, sizes = whole.matrix.indptr[rows].astype(np.int64), whole.n_items_of_user[rows]
     entries = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
-    return whole.user_ids[rows], whole.matrix[rows], whole.last_played[entries], _repeats_of(whole.repeats, entries)
+    strength = None if whole.strength is None else whole.strength[entries]
+    return whole.user_ids[rows], whole.matrix[rows], whole.last_played[entries], _repeats_of(whole.repeats, entries), strength
 
 
 def _where(whole: Interactions, entries: NDArray[np.bool_]) -> Interactions:
@@ -151,7 +156,8 @@ def _where(whole: Interactions, entries: NDArray[np.bool_]) -> Interactions:
     filled = counts > 0
     indptr = np.concatenate([[0], np.cumsum(counts[filled])])
     chosen = sparse.csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=(int(filled.sum()), matrix.shape[1]))
-    return Interactions(whole.user_ids[filled], chosen, whole.last_played[entries], _repeats_of(whole.repeats, np.flatnonzero(entries)))
+    return Interactions(whole.user_ids[filled], chosen, whole.last_played[entries], _repeats_of(whole.repeats, np.flatnonzero(entries)),
+                        None if whole.strength is None else whole.strength[entries])
 
 
 def _repeats_of(repeats: Repeats, entries: NDArray[np.int64]) -> Repeats:
@@ -168,14 +174,28 @@ def _repeats_of(repeats: Repeats, entries: NDArray[np.int64]) -> Repeats:
 
 
 def _train_set(past: Interactions, catalog: Catalog, existing: NDArray[np.bool_], cutoff: int) -> TrainSet:
-    """`past` with the existing items as its only columns; the matrix is changed in place."""
+    """`past` with the existing items as its only columns and the weights that are learned from; the matrix is changed in place."""
     matrix = past.matrix
+    if past.strength is not None:
+        matrix.data[:] = learned_weights(past.strength, past.n_plays, matrix.indptr)
     if not existing.all():
         column = (np.cumsum(existing) - 1).astype(np.int32)
         for chunk in chunks(matrix.nnz):
             matrix.indices[chunk] = column[matrix.indices[chunk]]
         matrix = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], int(existing.sum())))
-    return TrainSet(past.user_ids, matrix, past.last_played, past.repeats, catalog=catalog.where(existing), cutoff=cutoff)
+    return TrainSet(past.user_ids, matrix, past.last_played, past.repeats, past.strength, catalog=catalog.where(existing), cutoff=cutoff)
+
+
+def _with_strength(raw: Interactions) -> Interactions:
+    """The interactions with the mean strength of each pair, whose sum is its weight so far, and plays as weights; as they are where all
+    plays count alike.
+    """
+    plays = raw.n_plays
+    if (raw.matrix.data == plays).all():
+        return raw
+    strength = raw.matrix.data / plays
+    raw.matrix.data[:] = plays
+    return dataclasses.replace(raw, strength=strength)
 
 
 def _existing_columns_first(later: Interactions, existing: NDArray[np.bool_]) -> Interactions:
@@ -186,7 +206,8 @@ def _existing_columns_first(later: Interactions, existing: NDArray[np.bool_]) ->
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((column, rows))
     moved = sparse.csr_matrix((matrix.data[order], column[order], matrix.indptr), shape=matrix.shape)
-    return Interactions(later.user_ids, moved, later.last_played[order], _repeats_of(later.repeats, order))
+    return Interactions(later.user_ids, moved, later.last_played[order], _repeats_of(later.repeats, order),
+                        None if later.strength is None else later.strength[order])
 
 
 def _with_progress(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

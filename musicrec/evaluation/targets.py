@@ -19,16 +19,18 @@ class TargetRules:
     """What counts as a target and who is evaluated. The defaults are those of discovery.
 
     repeats_count: pairs of the test set that are also in the train set are targets. unplayed_items_count: items without a play in the
-    train set are targets. users_without_targets: users of the test set without a target are evaluated, and score 0.
+    train set are targets. users_without_targets: users of the test set without a target are evaluated, and score 0. relevant_only: pairs
+    that are not relevant (see Interactions.relevant), such as skips, are no targets.
     """
 
     repeats_count: bool = False
     unplayed_items_count: bool = True
     users_without_targets: bool = False
+    relevant_only: bool = True
 
 
 DISCOVERY = TargetRules()
-REFERENCE = TargetRules(repeats_count=True, unplayed_items_count=False, users_without_targets=True)
+REFERENCE = TargetRules(repeats_count=True, unplayed_items_count=False, users_without_targets=True, relevant_only=False)
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,11 @@ def targets(train: TrainSet, test: Interactions, rules: TargetRules = DISCOVERY)
         raise SplitError(f"the test set has {test.matrix.shape[1]} items and the train set {train.matrix.shape[1]}; "
                          "cut both from one dataset.")
     rows = train.user_index(test.user_ids)
-    kept = np.ones(len(test.matrix.indices), bool)
+    kept = test.relevant if rules.relevant_only else np.ones(len(test.matrix.indices), bool)
     if not rules.repeats_count:
-        _mark_unseen(*csr(test.matrix), rows, *csr(train.matrix), kept)
+        unseen = np.ones(len(kept), bool)
+        _mark_unseen(*csr(test.matrix), rows, *csr(train.matrix), unseen)
+        kept = kept & unseen
     if not rules.unplayed_items_count:
         played = np.zeros(test.matrix.shape[1], bool)
         played[:train.matrix.shape[1]] = train.n_listeners > 0
@@ -94,8 +98,8 @@ def csr(matrix: Any) -> tuple[Int64, Int32]:
 
 
 @njit(cache=True, nogil=True)
-def _mark_unseen(indptr, indices, rows, seen_indptr, seen_indices, kept):  # type: ignore[no-untyped-def]
-    """Set kept[p] to whether the pair stored at p is absent from the user's row of the train set."""
+def _mark_unseen(indptr, indices, rows, seen_indptr, seen_indices, unseen):  # type: ignore[no-untyped-def]
+    """Set unseen[p] to whether the pair stored at p is absent from the user's row of the train set."""
     for user in range(len(rows)):
         row = rows[user]
         if row < 0:
@@ -103,4 +107,4 @@ def _mark_unseen(indptr, indices, rows, seen_indptr, seen_indices, kept):  # typ
         seen = seen_indices[seen_indptr[row]:seen_indptr[row + 1]]
         for place in range(indptr[user], indptr[user + 1]):
             at = np.searchsorted(seen, indices[place])
-            kept[place] = at == len(seen) or seen[at] != indices[place]
+            unseen[place] = at == len(seen) or seen[at] != indices[place]

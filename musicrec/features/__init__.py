@@ -12,11 +12,11 @@ from typing import ClassVar, Protocol
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.features.affinity import UserAlbumAffinity, UserArtistAffinity, UserGenreAffinity
+from musicrec.features.feedback import Feedback
 from musicrec.features.item_age import ItemAge
 from musicrec.features.item_catalog import ItemCatalog
 from musicrec.features.item_popularity import ItemPopularity
 from musicrec.features.name_popularity import AlbumPopularity, ArtistPopularity
-from musicrec.features.order_in_catalog import OrderInCatalog
 from musicrec.features.user_activity import UserActivity
 from musicrec.features.user_taste import UserTaste
 from musicrec.plugins import WithPlugins
@@ -57,5 +57,5 @@ FEATURES: Mapping[str, type[FeatureGroup]] = WithPlugins("musicrec.features", {
     "artist_affinity": UserArtistAffinity,
     "album_affinity": UserAlbumAffinity,
     "genre_affinity": UserGenreAffinity,
-    "order_in_catalog": OrderInCatalog,
+    "feedback": Feedback,
 })

@@ -18,16 +18,16 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.protocols import Arrays
 from musicrec.models.top_k import contains, parallel_for
-from musicrec.models.weights import checked_weights, decayed_listeners
+from musicrec.models.weights import checked_weights, decayed_listeners, fans
 
 
 @dataclass(frozen=True)
 class Popular:
-    """Items by number of listeners in the whole train set."""
+    """Items by number of listeners in the whole train set, in logs with feedback by those who liked them, see weights.fans."""
 
     def fit(self, train: TrainSet) -> "FittedPopularity":
         """Scores are listeners. O(nnz + n_items log n_items)."""
-        return _one_ranking(train, train.n_listeners, train.n_listeners)
+        return _one_ranking(train, fans(train), train.n_listeners)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PopularRecent:
 
     def fit(self, train: TrainSet) -> "FittedPopularity":
         """Scores are listeners of these days, 0 for items without any. O(nnz + n_items log n_items)."""
-        recent = train.last_played >= train.cutoff - self.days * DAY
+        recent = (train.last_played >= train.cutoff - self.days * DAY) & (train.matrix.data > 0)
         listeners = np.bincount(train.matrix.indices[recent], minlength=len(train.catalog)).astype(np.int32)
         return _one_ranking(train, listeners, listeners)
 
@@ -86,10 +86,10 @@ class PopularByGenre:
         rows = np.flatnonzero(group >= 0)
         member = sparse.csr_matrix((np.ones(len(rows), np.float32), (group[rows], rows)), shape=(n_groups, len(train.user_ids)))
         matrix = train.matrix
-        seen = sparse.csr_matrix((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), matrix.shape)
+        seen = sparse.csr_matrix(((matrix.data > 0).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
         listeners = sparse.csr_matrix(member @ seen)
         sizes = np.bincount(group[rows], minlength=n_groups)
-        shares = (train.n_listeners / max(len(train.user_ids), 1)).astype(np.float32)
+        shares = (fans(train) / max(len(train.user_ids), 1)).astype(np.float32)
         return FittedPopularity(train, shares, train.n_listeners, group, listeners, sizes, self.shrinkage)
 
 

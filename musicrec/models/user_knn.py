@@ -28,8 +28,8 @@ class UserKNN:
     mode "nearest": the `neighbors` most similar users with positive similarity, dot / (norm x norm + shrinkage), where weights are
     multiplied by ln(n_users / listeners of the item) ** idf_power. mode "all": the formula of the reference notebook, the sum over all
     other users v, also those with negative similarity, of cos(u, v) x w(v, i); without idf_power, shrinkage and recency.
-    weights "centered": weight minus the user's mean weight; "binary": 1 for every seen item; "auto": centered where the weights are not
-    whole numbers, that is where the source has played_share, else binary.
+    weights "centered": feedback strength minus the user's mean, in logs without feedback weight minus mean weight; "binary": 1 for every
+    pair of weight above 0; "auto": centered in logs with feedback and where weights are not whole numbers, else binary.
     half_life_days, min_weight: recency of the user's and of the neighbors' plays (0: no decay), see weights.recency.
     search_budget: the sum of listeners of the items that are used to find one user's neighbors. Where the user's items have more, only the
     rarest ones are used, and the CANDIDATES x neighbors most similar candidates are rescored with all items.
@@ -64,7 +64,9 @@ class FittedUserKNN:
 
     def __init__(self, train: TrainSet, settings: UserKNN) -> None:
         self.train, self.settings = train, settings
-        weights = user_vectors(train.matrix, settings.weights)
+        kind = "centered" if settings.weights == "auto" and train.strength is not None else settings.weights
+        compared = train.matrix if kind == "binary" or train.strength is None else _with_data(train.matrix, train.strength)
+        weights = user_vectors(compared, kind)
         if settings.mode == "all":
             self.vectors = _divided(weights, _norms(weights))
             self.norms, self.ratings = np.ones(weights.shape[0]), weights

@@ -69,10 +69,22 @@ def decayed_rows(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, 
     return rows
 
 
+def fans(train: TrainSet) -> Int32:
+    """The number of users of each item from whom something is learned, int32 (n_items,): pairs of weight above 0. O(nnz).
+
+    In logs without feedback these are its listeners.
+    """
+    if train.strength is None:
+        return train.n_listeners
+    return np.bincount(train.matrix.indices[train.matrix.data > 0], minlength=len(train.catalog)).astype(np.int32)
+
+
 def decayed_listeners(train: TrainSet, half_life_days: float) -> NDArray[np.float64]:
-    """Sum of the recency of each item's listeners, float64 (n_items,); their age is that of their latest play of the item. O(nnz)."""
+    """Sum of the recency of each item's fans, float64 (n_items,); their age is that of their latest play of the item. O(nnz)."""
     counts = np.zeros(len(train.catalog))
     for chunk in chunks(train.matrix.nnz):
         weight = recency(train.last_played[chunk], train.cutoff, half_life_days)
+        if train.strength is not None:
+            weight *= train.matrix.data[chunk] > 0
         counts += np.bincount(train.matrix.indices[chunk], weight, minlength=len(counts))
     return counts

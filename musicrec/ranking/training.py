@@ -67,11 +67,11 @@ def sampled_users(test: Interactions, most: int, seed: int) -> Int32:
 
 
 def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[np.int8]:
-    """1 for candidates that the user played in the test set, int8 (m,). user_ids (n,): the users of `found`, in its order."""
+    """1 for candidates whose play in the test set is relevant, int8 (m,). user_ids (n,): the users of `found`, in its order."""
     rows = test.user_index(user_ids)
     width = test.matrix.shape[1]
     owners = np.repeat(np.arange(len(test.user_ids), dtype=np.int64), test.n_items_of_user)
-    known = owners * width + test.matrix.indices
+    known = (owners * width + test.matrix.indices)[test.relevant]
     users = np.repeat(rows.astype(np.int64), np.diff(found.indptr))
     hit: NDArray[np.int8] = (np.isin(users * width + found.item_index, known) & (users >= 0)).astype(np.int8)
     return hit

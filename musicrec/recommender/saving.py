@@ -90,9 +90,9 @@ def _replaced(folder: Path) -> Iterator[Path]:
 def _arrays_of(train: TrainSet) -> dict[str, NDArray[Any] | sparse.csr_matrix]:
     links = {"genres": train.catalog.genres, "artists": train.catalog.artists, "albums": train.catalog.albums}
     repeats = {f"repeats_{name}": getattr(train.repeats, name) for name in ("pairs", "starts", "times")}
-    added = {} if train.catalog.added_at is None else {"added_at": train.catalog.added_at}
+    optional = {"added_at": train.catalog.added_at, "strength": train.strength}
     return {"user_ids": train.user_ids, "item_ids": train.item_ids, "matrix": train.matrix, "last_played": train.last_played,
-            **repeats, **links, **added}
+            **repeats, **links, **{name: array for name, array in optional.items() if array is not None}}
 
 
 def _train_set(arrays: Mapping[str, Any], cutoff: int) -> TrainSet:
@@ -100,7 +100,8 @@ def _train_set(arrays: Mapping[str, Any], cutoff: int) -> TrainSet:
     if arrays["matrix"].shape != (len(arrays["user_ids"]), len(catalog)) or len(arrays["last_played"]) != arrays["matrix"].nnz:
         raise ValueError("its arrays do not belong together")
     repeats = Repeats(*(arrays[f"repeats_{name}"] for name in ("pairs", "starts", "times")))
-    return TrainSet(arrays["user_ids"], arrays["matrix"], arrays["last_played"], repeats, catalog=catalog, cutoff=cutoff)
+    return TrainSet(arrays["user_ids"], arrays["matrix"], arrays["last_played"], repeats, arrays.get("strength"), catalog=catalog,
+                    cutoff=cutoff)
 
 
 def _save_components(folder: Path, kind: str, settings: Mapping[str, Any], fitted: Mapping[str, Any],

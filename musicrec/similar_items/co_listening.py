@@ -8,6 +8,7 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
 from musicrec.models.sparse_top_k import diagonal, sparse_top_k
+from musicrec.models.weights import fans
 from musicrec.progress import progress
 
 ROWS_PER_STEP = 1 << 16
@@ -17,12 +18,16 @@ def co_listening(train: TrainSet, k: int, shrinkage: float, *,
                  max_listeners: int = 300, max_tracks: int = 200) -> tuple[Int32, Float32]:
     """The k items most similar to each item by shared listeners / (sqrt(listeners x listeners of the other item) + shrinkage), 0..1.
 
-    Items with more listeners than max_listeners, and users with more items than max_tracks, are sampled down to these numbers.
-    O(min(listeners, max_listeners) x max_tracks) per item.
+    Pairs of weight 0 do not count. Items with more listeners than max_listeners, and users with more items than max_tracks, are sampled
+    down to these numbers. O(min(listeners, max_listeners) x max_tracks) per item.
     """
-    tracks = _sampled(train.matrix, max_tracks)
-    listeners = _sampled(sparse.csr_matrix(train.matrix.T), max_listeners)
-    whole, part = train.n_listeners, np.diff(listeners.indptr)
+    matrix = train.matrix
+    if train.strength is not None:
+        matrix = matrix.copy()
+        matrix.eliminate_zeros()
+    tracks = _sampled(matrix, max_tracks)
+    listeners = _sampled(sparse.csr_matrix(matrix.T), max_listeners)
+    whole, part = fans(train), np.diff(listeners.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
     tracks.data /= column_norms[tracks.indices].astype(np.float32)
