@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-from musicrec import settings
+from musicrec import registry, settings
 from musicrec.cli.options import Config
+from musicrec.files import replaced
 from musicrec.project import add_missing
 from musicrec.settings import Settings
+from musicrec.settings.pinning import with_values
 from musicrec.storage import artifacts_storage
 
 app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the files of a new project folder.", rich_markup_mode=None)
@@ -47,6 +49,24 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] 
     """Write config.ini, the notebook, the services and the client into a folder; what is there stays."""
     added = add_missing(folder)
     print(f"Added to {folder.resolve().name}: {', '.join(added)}." if added else "Every file is there already; nothing was changed.")
+
+
+@app.command()
+def pin(run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Default: the current run.")] = None,
+        config: Config = None) -> None:
+    """Write what a run has tuned into config.ini, where it then stays; with [tuning] trials = 0 nothing else is tried."""
+    chosen = settings.load(config)
+    place = artifacts_storage(chosen)
+    run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
+    adopted = {one["section"]: one["values"] for one in run.info.metrics.get("tuned", []) if one["adopted"]}
+    if adopted:
+        file = chosen.path
+        text = with_values(file.read_text(encoding="utf-8") if file.is_file() else "", adopted)
+        with replaced(file) as partial:
+            partial.write_text(text, encoding="utf-8")
+    for section, values in adopted.items():
+        print(f"{chosen.path} [{section}] {', '.join(f'{key} = {value:.4g}' for key, value in values.items())}")
+    print(f"Pinned what run {run.run_id} has tuned." if adopted else f"Run {run.run_id} has tuned nothing; {chosen.path} stays as it is.")
 
 
 def _sections(chosen: Settings) -> dict[str, dict[str, str]]:

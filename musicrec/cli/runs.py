@@ -119,7 +119,7 @@ def summary(run: Manifest, rows: int | None) -> str:
     evaluated = metrics.get("evaluated_on", {})
     lines = [f"Run {run.run_id}, published {run.created_at}: {metrics.get('reason', 'nothing is told about it')}",
              f"Trained until {metrics.get('trained_until', '-')}; evaluated on plays of {evaluated.get('users', 0):,} users "
-             f"from {evaluated.get('from', '-')} on.", *run.info.account.get("sentences", ())]
+             f"from {evaluated.get('from', '-')} on.", *run.info.account.get("sentences", ()), *_tuned(metrics.get("tuned", []))]
     warm = metrics.get("warm", [])
     shown = [row for place, row in enumerate(warm) if rows is None or place < rows or row["model"] == metrics.get("published")]
     if shown:
@@ -129,6 +129,16 @@ def summary(run: Manifest, rows: int | None) -> str:
         if len(shown) < len(warm):
             lines.append(f"and {len(warm) - len(shown)} more (--verbose)")
     return "\n".join(lines)
+
+
+def _tuned(found: list[Mapping[str, Any]]) -> list[str]:
+    adopted = [f"{one['section'].removeprefix('candidates.')} {one['ndcg_before']:.4f} -> {one['ndcg']:.4f}"
+               for one in found if one["adopted"]]
+    kept = len(found) - len(adopted)
+    if not found:
+        return []
+    gains = f"better settings by ndcg@10 of {found[0]['users']:,} users for {', '.join(adopted)}" if adopted else "no better settings"
+    return [f"Tuned on the folds before: {gains}{f'; {kept} models keep theirs' if kept else ''}."]
 
 
 def _run(place: Storage, run_id: str | None) -> Manifest:

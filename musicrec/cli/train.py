@@ -26,7 +26,7 @@ def train(data: Data = None,
     \b
     musicrec train
     musicrec train --data data/my_logs --source lastfm --test-start 2010-06-01
-    musicrec train --data data/my_logs --preset fast --out artifacts/try
+    musicrec train --data data/my_logs --preset quick --out artifacts/try
     """
     from tqdm.contrib.logging import logging_redirect_tqdm
 

@@ -1,7 +1,6 @@
 """`musicrec tune`: better settings for models and ranker, found on the folds before the cutoff."""
 
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +10,6 @@ from musicrec.errors import SettingsError
 
 if TYPE_CHECKING:
     from musicrec.pipeline.workspace import Workspace
-    from musicrec.tuning import Tuned
-    from musicrec.tuning.objectives import Evaluated
 
 
 def tune(data: Data = None,
@@ -22,8 +19,8 @@ def tune(data: Data = None,
          config: Config = None) -> None:
     """Search better settings and print them as lines for config.ini.
 
-    The latest fold before the cutoff is searched; a paired test on the folds before it says whether the gain holds there. The test set
-    is never read. Trials are kept in tuning.sqlite in the work folder, and the next call goes on with them.
+    All folds before the cutoff are searched, and a paired test over their users says whether a gain may be chance. The test set is never
+    read. Trials are kept in tuning.sqlite in the work folder, and the next call goes on with them.
 
     \b
     musicrec tune --data data/sample --minutes 30
@@ -38,27 +35,20 @@ def tune(data: Data = None,
 
 def _search(work: "Workspace", minutes: float, trials: int | None, only: list[str] | None) -> None:
     from musicrec.pipeline.plan import plan
-    from musicrec.pipeline.workspace import preprocessed_tables, raw_tables
-    from musicrec.tuning import SPACES, confirmation, draw, model_evaluated, ranker_evaluated, slices, tuned
+    from musicrec.pipeline.training import backtest
+    from musicrec.pipeline.workspace import model, preprocessed_tables, raw_tables, recommender
+    from musicrec.tuning import SPACES, model_evaluated, ranker_evaluated, searched, slices
 
-    sections = _sections(work, only)
+    sections, limits, file = _sections(work, only), work.settings.tuning, work.folder / "tuning.sqlite"
     raw = raw_tables(work)
     chosen = plan(work, raw.interactions)
-    folds, file = slices(preprocessed_tables(work, raw), chosen), work.folder / "tuning.sqlite"
+    folds = slices(preprocessed_tables(work, raw).dataset, chosen.folds)
     for section in sections:
-        name = section.removeprefix("candidates.")
-        present, evaluated = ranker_evaluated(work, folds) if section == "ranking" else model_evaluated(work, name, folds)
-        found = tuned(section, SPACES[section], present, partial(_on_the_latest, evaluated, len(folds)), file,
-                      minutes * 60 / len(sections), trials, work.settings.ranking.seed)
-        confirmed = confirmation(evaluated, found.best, {key: present[key] for key in SPACES[section]}, len(folds))
-        values = found.lines(refuted=confirmed is not None and confirmed.refuted)
-        print("\n".join([values, *([confirmed.line()] if confirmed else []), _importances(found)]), flush=True)
-    draw(sections, file, work.folder / "tuning.png")
-    print(f"# Plot of the trials: {work.folder / 'tuning.png'}; trials: {file}.")
-
-
-def _on_the_latest(evaluated: "Evaluated", folds: int, values: dict[str, Any]) -> float:
-    return float(evaluated(values, folds - 1).mean())
+        present, evaluated = ranker_evaluated(recommender(work.settings), backtest(work, chosen), folds) if section == "ranking" else \
+            model_evaluated(model(work.settings, section.removeprefix("candidates.")), folds, limits.max_users, limits.seed)
+        found = searched(section, SPACES[section], present, evaluated, len(folds), trials or 1, limits.seed, file=file,
+                         seconds=None if trials else minutes * 60 / len(sections))
+        print(found.lines(), flush=True)
 
 
 def _sections(work: "Workspace", only: list[str] | None) -> list[str]:
@@ -69,8 +59,3 @@ def _sections(work: "Workspace", only: list[str] | None) -> list[str]:
         raise SettingsError(f"--only names {unknown[0]!r}, which has nothing to tune; there are {', '.join(SPACES)}.")
     running = {f"candidates.{name}" for name in work.settings.candidates.models} | {"ranking"}
     return only or [section for section in SPACES if section in running]
-
-
-def _importances(found: "Tuned") -> str:
-    shares = ", ".join(f"{key} {share:.0%}" for key, share in found.importances.items())
-    return f"# What mattered: {shares}.\n" if shares else "# Nothing tells what mattered: few trials, or all alike.\n"

@@ -14,7 +14,7 @@ from musicrec.models.content import Content
 from musicrec.models.covisitation import Covisitation
 from musicrec.models.item_knn import ItemKNN
 from musicrec.models.popularity import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
-from musicrec.models.protocols import FittedModel, ItemFactors, Model, Storable, WarmStarting, WithSeenItems
+from musicrec.models.protocols import FittedModel, ItemFactors, Model, Range, SearchSpace, Storable, WarmStarting, WithSeenItems
 from musicrec.models.random import Random
 from musicrec.models.slim import SLIM
 from musicrec.models.user_knn import UserKNN
@@ -38,5 +38,6 @@ MODELS: Mapping[str, type[Model]] = WithPlugins("musicrec.models", {
 
 __all__ = [
     "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "Popular",
-    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Storable", "UserKNN", "WarmStarting", "WithSeenItems",
+    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Range", "SearchSpace", "Storable", "UserKNN",
+    "WarmStarting", "WithSeenItems",
 ]

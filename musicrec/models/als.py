@@ -19,7 +19,7 @@ from musicrec.errors import ArtifactError, ModelError
 from musicrec.files import replaced
 from musicrec.models.als_kernel import improve
 from musicrec.models.mips import MipsIndex
-from musicrec.models.protocols import Arrays
+from musicrec.models.protocols import Arrays, Range, SearchSpace
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_rows
 from musicrec.progress import progress
@@ -42,6 +42,9 @@ class ALS:
 
     lists_file: ClassVar[str] = "personal_als.parquet"
     model_file: ClassVar[str] = "als_model.npz"
+    search_space: ClassVar[SearchSpace] = {
+        "factors": Range(12, 128, log=True), "regularization": Range(0.1, 100.0, log=True), "alpha": Range(0.5, 40.0, log=True),
+        "genre_weight": Range(1.0, 40.0, log=True), "artist_weight": Range(1.0, 40.0, log=True)}
     factors: int = 64
     iterations: int = 10
     tolerance: float = 0.05

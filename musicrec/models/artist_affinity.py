@@ -1,12 +1,14 @@
 """Artist affinity: unseen tracks of the artists and albums that a user has played."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
+from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.sparse_top_k import chained_top_k
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_rows
@@ -21,6 +23,7 @@ class ArtistAffinity:
     weights.recency.
     """
 
+    search_space: ClassVar[SearchSpace] = {"album_weight": Range(0.0, 3.0), "half_life_days": Range(20.0, 3000.0, log=True)}
     album_weight: float = 0.5
     half_life_days: float = 0.0
     min_weight: float = 0.1

@@ -10,6 +10,7 @@ from musicrec.dataset import Catalog, Float32, Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
+from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.top_k import parallel_for, rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_listeners, decayed_rows, presence
 
@@ -27,6 +28,8 @@ class Content:
     """
 
     lists_file: ClassVar[str] = "content_recommendations.parquet"
+    search_space: ClassVar[SearchSpace] = {
+        "artists": Range(0.0, 3.0), "albums": Range(0.0, 3.0), "popularity_half_life_days": Range(7.0, 365.0, log=True)}
     genres: float = 1.0
     artists: float = 1.0
     albums: float = 0

@@ -1,7 +1,7 @@
 """Item-kNN: items that share listeners with the items that a user has seen (Sarwar et al., 2001; BM25 weights as in implicit)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +9,7 @@ from scipy import sparse
 from musicrec.dataset import Float32, TrainSet, chunks
 from musicrec.errors import ModelError
 from musicrec.models.item_similarity import ItemSimilarity
+from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import affordable_items, pruned
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.weights import check_recency, checked_weights
@@ -24,6 +25,9 @@ class ItemKNN:
     half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
     """
 
+    search_space: ClassVar[SearchSpace] = {
+        "neighbors": Range(10, 400, log=True), "k1": Range(0.05, 5.0, log=True), "b": Range(0.0, 1.0),
+        "half_life_days": Range(20.0, 3000.0, log=True)}
     weighting: Literal["bm25", "tfidf", "cosine"] = "bm25"
     neighbors: int = 100
     k1: float = 0.2

@@ -6,7 +6,7 @@ scaled plays, or listeners among the users with the same favorite genre.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,7 @@ from scipy import sparse
 from musicrec.dataset import DAY, Float32, Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
-from musicrec.models.protocols import Arrays
+from musicrec.models.protocols import Arrays, Range, SearchSpace
 from musicrec.models.top_k import contains, parallel_for
 from musicrec.models.weights import checked_weights, decayed_listeners, fans
 
@@ -47,6 +47,7 @@ class PopularRecent:
 class PopularDecayed:
     """Items by listeners, each weighted by 2 ** (-age in days of their latest play / half_life_days)."""
 
+    search_space: ClassVar[SearchSpace] = {"half_life_days": Range(7.0, 720.0, log=True)}
     half_life_days: float = 90.0
 
     def fit(self, train: TrainSet) -> "FittedPopularity":

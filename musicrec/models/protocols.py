@@ -1,6 +1,7 @@
 """The interface of all models, and further interfaces that some models have."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
@@ -9,15 +10,27 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import FittedModel
 
-__all__ = ["Arrays", "FittedModel", "ItemFactors", "Model", "Storable", "WarmStarting", "WithSeenItems"]
+__all__ = ["Arrays", "FittedModel", "ItemFactors", "Model", "Range", "SearchSpace", "Storable", "WarmStarting", "WithSeenItems"]
 Arrays = Mapping[str, NDArray[Any] | sparse.csr_matrix]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of one setting that a search tries: integers when both ends are integers; log: on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SearchSpace = Mapping[str, Range]
 
 
 class Model(Protocol):
     """The settings of a method.
 
     A class whose lists are published as a table of their own has a class attribute `lists_file`, the name of the file (.parquet, or
-    .json for JSON lines).
+    .json for JSON lines). A class with a class attribute `search_space` is tuned: Ranges by the names of its fields.
     """
 
     def fit(self, train: TrainSet) -> FittedModel:

@@ -1,6 +1,7 @@
 """SLIM: sparse linear methods, non-negative item weights that predict each item from a user's other items (Ning and Karypis, 2011)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +10,7 @@ from musicrec.dataset import Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.item_similarity import ItemSimilarity
+from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import pruned
 from musicrec.models.slim_kernel import fill_regressions
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
@@ -28,6 +30,8 @@ class SLIM:
     latest items count. half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
     """
 
+    search_space: ClassVar[SearchSpace] = {
+        "l1": Range(0.05, 20.0, log=True), "l2": Range(1.0, 3000.0, log=True), "half_life_days": Range(20.0, 3000.0, log=True)}
     l1: float = 0.5
     l2: float = 100
     candidates: int = 200

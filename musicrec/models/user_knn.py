@@ -12,6 +12,7 @@ from musicrec.dataset import Float32, Int32, TrainSet, chunks
 from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.neighbor_search import rarest_items, rescored
+from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.sparse_top_k import chained_top_k, csr_of, sparse_top_k
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_recency, checked_weights, decayed_rows, presence, recency
@@ -36,6 +37,9 @@ class UserKNN:
     """
 
     lists_file: ClassVar[str] = "recommendations_ub.json"
+    search_space: ClassVar[SearchSpace] = {
+        "neighbors": Range(10, 400, log=True), "shrinkage": Range(0.1, 100.0, log=True), "idf_power": Range(0.0, 2.0),
+        "half_life_days": Range(20.0, 3000.0, log=True)}
     mode: Literal["nearest", "all"] = "nearest"
     neighbors: int = 100
     search_budget: int = 30_000

@@ -1,11 +1,12 @@
 """The stages in order, and the only module that knows the order.
 
-    raw_tables -> validation findings -> plan -> preprocessed_tables -> backtested (folds) -> learned -> evaluated on the test set
+    raw_tables -> validation findings -> plan -> preprocessed_tables -> tuned -> backtested (folds) -> learned -> evaluated on the test set
     -> refit on everything -> tables for services -> published
 
 The notebook walks through the same functions, one a chapter. `musicrec train` runs them without plots.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,6 +19,7 @@ from musicrec.pipeline.costs import model_report
 from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
 from musicrec.pipeline.reference_protocol import reference_figures
+from musicrec.pipeline.self_tuning import tuned
 from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
 from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, learned, refitted
 from musicrec.pipeline.workspace import Tables, Workspace, model, preprocessed_tables, ranker_settings, raw_tables, recommender, workspace
@@ -27,8 +29,8 @@ from musicrec.settings import Settings
 __all__ = [
     "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "current_manifest", "evaluated", "evaluated_with_new_items",
     "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
-    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "validation_split", "workspace", "write_lists",
-    "write_models", "write_similar_items", "write_top_popular",
+    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "validation_split", "workspace",
+    "write_lists", "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
@@ -53,9 +55,11 @@ def run(settings: Settings) -> Result:
         findings = validation.findings(raw.tracks, raw.catalog_names, raw.interactions, chosen.test_start)
     with stage("preprocess"):
         tables = preprocessed_tables(work, raw)
+    work, found = tuned(work, tables, chosen)
     result = backtested(work, tables, chosen)
     made = learned(work, result)
     made, warm_starts, measured = _evaluated(work, tables, chosen, made, result)
+    measured["tuned"] = [dataclasses.asdict(one) | {"adopted": one.adopted} for one in found]
     if settings.split.refit:
         made = made.unfitted
         made = refitted(work, tables, made, warm_starts)

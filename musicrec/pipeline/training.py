@@ -20,12 +20,16 @@ from musicrec.runners import recommended
 
 def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
     """The backtest over the folds of the plan, of the recommender that the settings describe."""
-    settings, described = work.settings, recommender(work.settings)
-    backtest = Backtest(
-        chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
-        settings.ranking.negatives, settings.ranking.seed, settings.batch_memory, ranker_settings(settings))
-    with _steps(work, "backtest", len(chosen.folds) * backtest.steps(described)) as measured:
-        return backtest.run(tables.dataset, described, measured)
+    described, made = recommender(work.settings), backtest(work, chosen)
+    with _steps(work, "backtest", len(chosen.folds) * made.steps(described)) as measured:
+        return made.run(tables.dataset, described, measured)
+
+
+def backtest(work: Workspace, chosen: Plan) -> Backtest:
+    """The backtest that the settings describe, over the folds of the plan."""
+    settings = work.settings
+    return Backtest(chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
+                    settings.ranking.negatives, settings.ranking.seed, settings.batch_memory, ranker_settings(settings))
 
 
 def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:

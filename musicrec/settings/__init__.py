@@ -33,6 +33,7 @@ from musicrec.settings.sections import (
     ServiceSettings,
     SimilarItemSettings,
     SplitSettings,
+    TuningSettings,
     UrlSettings,
     bytes_of,
 )
@@ -57,6 +58,7 @@ class Settings(Section):
     engine: EngineSettings
     split: SplitSettings
     candidates: CandidateSettings
+    tuning: TuningSettings
     similar_items: SimilarItemSettings
     ranking: RankingSettings
     evaluation: EvaluationSettings

@@ -124,6 +124,15 @@ class SimilarItemSettings(Section):
     k: Count
 
 
+class TuningSettings(Section):
+    """Section [tuning]."""
+
+    trials: Annotated[int, Field(ge=0)]
+    max_pairs: Count
+    max_users: Count
+    seed: int
+
+
 class RankingSettings(Section):
     """Training of the ranker and length of the published lists."""
 

@@ -1,9 +1,7 @@
-"""Hyperparameter tuning of models and ranker on the folds before the cutoff; the test set is never read."""
+"""Hyperparameter search for models and ranker on the folds before the cutoff; the test set is never read."""
 
-from musicrec.tuning.confirming import Confirmation, confirmation
-from musicrec.tuning.objectives import model_evaluated, ranker_evaluated, slices
-from musicrec.tuning.picture import draw
+from musicrec.tuning.objectives import Slice, model_evaluated, ranker_evaluated, slices
+from musicrec.tuning.search import Found, searched
 from musicrec.tuning.spaces import SPACES
-from musicrec.tuning.study import Tuned, tuned
 
-__all__ = ["SPACES", "Confirmation", "Tuned", "confirmation", "draw", "model_evaluated", "ranker_evaluated", "slices", "tuned"]
+__all__ = ["SPACES", "Found", "Slice", "model_evaluated", "ranker_evaluated", "searched", "slices"]

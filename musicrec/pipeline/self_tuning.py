@@ -1,0 +1,46 @@
+"""Models that fit themselves to the log: a short search on the folds before the backtest, where the log is small enough."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from musicrec.errors import SplitError
+from musicrec.pipeline.plan import Plan
+from musicrec.pipeline.workspace import Tables, Workspace, model
+from musicrec.settings import Settings
+from musicrec.tuning import SPACES, Found, model_evaluated, searched, slices
+
+# With fewer trials than these a search finds next to nothing, so large logs keep the settings that they have.
+FEWEST_TRIALS = 6
+
+
+def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, list[Found]]:
+    """The workspace with the settings that a search on the folds of the plan adopts, and what it found for each model.
+
+    Each model of [candidates] models that declares a search space gets [tuning] trials, fewer where the train set before the latest fold
+    has many pairs, and none where these would be fewer than FEWEST_TRIALS. The test set takes no part. Equal logs and settings give equal
+    results.
+    """
+    limits, found = work.settings.tuning, list[Found]()
+    names = [name for name in work.settings.candidates.models if f"candidates.{name}" in SPACES]
+    if limits.trials < FEWEST_TRIALS or not names:
+        return work, found
+    with work.stages.measured("tune"):
+        try:
+            folds = slices(tables.dataset, chosen.folds)
+        except SplitError:
+            return work, found
+        trials = min(limits.trials, limits.max_pairs // max(folds[-1].train.matrix.nnz, 1))
+        for name in names if trials >= FEWEST_TRIALS else []:
+            section = f"candidates.{name}"
+            present, evaluated = model_evaluated(model(work.settings, name), folds, limits.max_users, limits.seed)
+            found.append(searched(section, SPACES[section], present, evaluated, len(folds), trials, limits.seed))
+    return dataclasses.replace(work, settings=with_found(work.settings, found)), found
+
+
+def with_found(settings: Settings, found: Sequence[Found]) -> Settings:
+    """The settings with the values that are adopted."""
+    components = {name: dict(values) for name, values in settings.components.items()}
+    for one in found:
+        if one.adopted:
+            components.setdefault(one.section, {}).update({key: repr(value) for key, value in one.values.items()})
+    return settings.model_copy(update={"components": components})
