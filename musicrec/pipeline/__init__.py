@@ -6,7 +6,7 @@
 The notebook walks through the same functions, one a chapter. `musicrec train` runs them without plots.
 """
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,18 +19,19 @@ from musicrec.pipeline.costs import model_report
 from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
 from musicrec.pipeline.reference_protocol import reference_figures
-from musicrec.pipeline.self_tuning import tuned
+from musicrec.pipeline.self_tuning import tuned, tuning_table
 from musicrec.pipeline.serving_tables import needed_last, write_lists, write_models, write_similar_items, write_top_popular
 from musicrec.pipeline.training import backtested, evaluated, evaluated_with_new_items, fitted, learned, refitted
 from musicrec.pipeline.workspace import Tables, Workspace, model, preprocessed_tables, ranker_settings, raw_tables, recommender, workspace
 from musicrec.recommender import TwoStageRecommender
 from musicrec.settings import Settings
+from musicrec.tuning import Found
 
 __all__ = [
     "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "current_manifest", "evaluated", "evaluated_with_new_items",
     "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
-    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "validation_split", "workspace",
-    "write_lists", "write_models", "write_similar_items", "write_top_popular",
+    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "tuning_table", "validation_split",
+    "workspace", "write_lists", "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
@@ -58,8 +59,7 @@ def run(settings: Settings) -> Result:
     work, found = tuned(work, tables, chosen)
     result = backtested(work, tables, chosen)
     made = learned(work, result)
-    made, warm_starts, measured = _evaluated(work, tables, chosen, made, result)
-    measured["tuned"] = [dataclasses.asdict(one) | {"adopted": one.adopted} for one in found]
+    made, warm_starts, measured = _evaluated(work, tables, chosen, made, result, found)
     if settings.split.refit:
         made = made.unfitted
         made = refitted(work, tables, made, warm_starts)
@@ -75,8 +75,8 @@ def run(settings: Settings) -> Result:
     return Result(run_id, pd.DataFrame(measured["comparison"]), str(measured["reason"]), work.stages.table())
 
 
-def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageRecommender,
-               result: BacktestResult) -> tuple[TwoStageRecommender, dict[str, Model], dict[str, object]]:
+def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageRecommender, result: BacktestResult,
+               found: Sequence[Found]) -> tuple[TwoStageRecommender, dict[str, Model], dict[str, object]]:
     # A function of its own, so that train set and evaluator are freed before everything is fitted again.
     with work.stages.measured("split"):
         train, test = tables.dataset.split(chosen.cutoff)
@@ -84,5 +84,5 @@ def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageReco
     evaluator = evaluated(work, made, test)
     with work.stages.measured("compare"):
         others = evaluated_with_new_items(work, tables, chosen, made) if work.settings.candidates.new_items else None
-        measured = metrics(work, chosen, result, evaluator, made.order, others)
+        measured = metrics(work, chosen, result, evaluator, made.order, others, found)
     return made, made.warm_starts, measured

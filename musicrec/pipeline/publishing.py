@@ -1,6 +1,7 @@
 """The last stage: what the workspace holds becomes a run, and what is published says how it was made and how good it is."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,12 @@ from musicrec.dataset import moment
 from musicrec.evaluation import BacktestResult, Evaluator, comparison
 from musicrec.keys import RunKeys
 from musicrec.pipeline.plan import Plan
+from musicrec.pipeline.self_tuning import tuning_table
 from musicrec.pipeline.workspace import ACCOUNT, Workspace, current_keys
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.registry import Manifest, RunInfo
 from musicrec.storage import artifacts_storage
+from musicrec.tuning import Found
 
 
 def singles(evaluator: Evaluator) -> tuple[str, ...]:
@@ -22,10 +25,10 @@ def singles(evaluator: Evaluator) -> tuple[str, ...]:
 
 
 def metrics(work: Workspace, chosen: Plan, result: BacktestResult, evaluator: Evaluator, published: str,
-            with_new_items: Evaluator | None = None) -> dict[str, object]:
+            with_new_items: Evaluator | None = None, found: Sequence[Found] = ()) -> dict[str, object]:
     """What the manifest tells about quality: the comparison over all, warm and cold users of the test set, what is published and why,
     what the other lists would have gained or lost, and what was evaluated on what; with_new_items: warm users again, with lists that may
-    hold items nobody had played before the cutoff.
+    hold items nobody had played before the cutoff. found: what tuning found.
     """
     settings, decision = work.settings.evaluation, result.decision()
     groups = {"comparison": "all", "warm": "warm", "cold": "cold"}
@@ -36,7 +39,8 @@ def metrics(work: Workspace, chosen: Plan, result: BacktestResult, evaluator: Ev
                                               seed=settings.seed)
     folds = [{"start": str(moment(one.fold.start)), "end": str(moment(one.fold.end))} for one in result.folds]
     return {**{key: table.to_dict("records") for key, table in tables.items()}, "published": published, "reason": decision.reason,
-            "promotion": decision.others.to_dict("records"), "top_popular": work.settings.candidates.top_popular,
+            "promotion": decision.others.to_dict("records"), "tuned": tuning_table(found).to_dict("records"),
+            "top_popular": work.settings.candidates.top_popular,
             "evaluated_on": {"from": str(chosen.test_start), "users": len(evaluator.user_ids), "backtest": folds}}
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+import pandas as pd
+
 from musicrec.errors import SplitError
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, model
@@ -35,6 +37,12 @@ def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, lis
             present, evaluated = model_evaluated(model(work.settings, name), folds, limits.max_users, limits.seed)
             found.append(searched(section, SPACES[section], present, evaluated, len(folds), trials, limits.seed))
     return dataclasses.replace(work, settings=with_found(work.settings, found)), found
+
+
+def tuning_table(found: Sequence[Found]) -> pd.DataFrame:
+    """One row per model: section, ndcg_before, ndcg, p, users, trials, adopted, and the values as a dictionary."""
+    columns = ["section", "ndcg_before", "ndcg", "p", "users", "trials", "adopted", "values"]
+    return pd.DataFrame([dataclasses.asdict(one) | {"adopted": one.adopted} for one in found], columns=columns)
 
 
 def with_found(settings: Settings, found: Sequence[Found]) -> Settings:
