@@ -45,3 +45,10 @@ def test_settings_out_of_range_are_refused(bad: SLIM) -> None:
     """The message has all values."""
     with pytest.raises(ModelError, match="slim has l1"):
         bad.fit(random_world())
+
+
+def test_nothing_is_learned_from_a_log_that_is_too_large() -> None:
+    """Above max_interactions the model recommends nothing, and below it the bound changes nothing."""
+    world, users = random_world(), np.arange(5, dtype=np.int32)
+    assert (SLIM(max_interactions=world.matrix.nnz - 1).fit(world).recommend(users, 3)[0] == -1).all()
+    assert (SLIM(max_interactions=world.matrix.nnz).fit(world).similarity != SLIM().fit(world).similarity).nnz == 0

@@ -11,7 +11,7 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
-from musicrec.models.pruning import pruned
+from musicrec.models.pruning import affordable_items, pruned
 from musicrec.models.slim_kernel import fill_regressions
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.top_k import parallel_for
@@ -27,17 +27,21 @@ class SLIM:
     candidates: the items most often seen together with j, which enter its regression (feature selection, section 4.4 of the paper);
     co-occurrences outside each item's candidates count as 0. The solution is exact with n_items candidates. min_listeners, max_items: only
     the max_items items with most listeners, and at least min_listeners, are used; this bounds the time. max_items_of_user: only a user's
-    latest items count. half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
+    latest items count; fewer where all users would have more than max_pairs pairs of items with them. From a train set of more than
+    max_interactions nothing is learned and nothing recommended. half_life_days, min_weight: recency of the user's plays (0: no decay), see
+    weights.recency.
     """
 
     search_space: ClassVar[SearchSpace] = {
-        "l1": Range(0.05, 20.0, log=True), "l2": Range(1.0, 3000.0, log=True), "half_life_days": Range(20.0, 3000.0, log=True)}
+        "l1": Range(0.05, 20.0, log=True), "l2": Range(10.0, 3000.0, log=True), "half_life_days": Range(20.0, 3000.0, log=True)}
     l1: float = 0.5
     l2: float = 100
     candidates: int = 200
     min_listeners: int = 2
     max_items: int = 50_000
-    max_items_of_user: int = 300
+    max_items_of_user: int = 1000
+    max_pairs: int = 2_000_000_000
+    max_interactions: int = 5_000_000
     half_life_days: float = 720
     min_weight: float = 0.1
 
@@ -51,8 +55,12 @@ class SLIM:
             raise ModelError(f"slim has l1 {self.l1}, l2 {self.l2}, candidates {self.candidates}, max_items {self.max_items}; give "
                              "penalties of at least 0, one of them above 0, and numbers of at least 1.")
         checked_weights(train)
+        n_items = len(train.catalog)
+        if train.matrix.nnz > self.max_interactions:
+            return ItemSimilarity(train, sparse.csr_matrix((n_items, n_items), dtype=np.float32), self.half_life_days, self.min_weight)
         chosen = most_seen(train, self.min_listeners, self.max_items)
-        n_items, binary = len(train.catalog), pruned(train, presence(train.matrix), 1, self.max_items_of_user)[:, chosen]
+        counted = affordable_items(train.n_items_of_user, self.max_items_of_user, self.max_pairs)
+        binary = pruned(train, presence(train.matrix), 1, counted)[:, chosen]
         local = _weights(binary, self)
         lengths = np.zeros(n_items, np.int64)
         lengths[chosen] = np.diff(local.indptr)
