@@ -82,9 +82,10 @@ def test_combined_by_hand() -> None:
 
 
 def test_backfill_limits_artists() -> None:
-    """No artist has more items than allowed; items of unknown artists are not limited."""
+    """No artist has more items than allowed while there are others, which fill up; items of unknown artists are not limited."""
     artists = {1: [5], 2: [5], 3: [5, 6], 4: [6], 5: [], 6: []}
-    assert ids(backfill(scored_items("x", [1, 2, 3, 4, 5, 6]), 6, artists.__getitem__, 1)) == [1, 4, 5, 6]
+    for k, wanted in ((3, [1, 4, 5]), (4, [1, 4, 5, 6]), (5, [1, 4, 5, 6, 2]), (9, [1, 4, 5, 6, 2, 3])):
+        assert ids(backfill(scored_items("x", [1, 2, 3, 4, 5, 6]), k, artists.__getitem__, 1)) == wanted
 
 
 @settings(deadline=None)

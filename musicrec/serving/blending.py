@@ -114,9 +114,13 @@ def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
 
 
 def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int) -> list[ScoredItem]:
-    """The first k different items, at most `max_per_artist` of an artist (0: any number); k is at least 1."""
+    """The first k different items, at most `max_per_artist` of an artist (0: any number); k is at least 1.
+
+    Where that leaves fewer than k, the items that were passed over come last, in their order.
+    """
     count: Counter[int] = Counter()
     found: dict[int, ScoredItem] = {}
+    passed_over: dict[int, ScoredItem] = {}
     for scored_item in items:
         item = scored_item[0]
         if item in found:
@@ -124,13 +128,14 @@ def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Se
         if max_per_artist:
             artists = artists_of(item)
             if any(count[artist] >= max_per_artist for artist in artists):
+                passed_over[item] = scored_item
                 continue
             count.update(artists)
         found[item] = scored_item
         # Asked only now: `items` may be a generator that works for each further item.
         if len(found) == k:
-            break
-    return list(found.values())
+            return list(found.values())
+    return list({**found, **passed_over}.values())[:k]
 
 
 def _scaled(items: ScoredItems) -> list[float]:
