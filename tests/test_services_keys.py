@@ -54,6 +54,17 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield found
 
 
+def test_blocked_and_allowed_items_are_keys_or_ids(tmp_path: Path) -> None:
+    """Lines of both files may be keys, also 007 with its zeros, or ids; a line that the run does not know says nothing."""
+    keyed_run(tmp_path, items={"spotify:track:150": 150, "007": 151, "7": 152} | {f"t{item}": item for item in ITEMS if item > 152})
+    (tmp_path / "blocked.txt").write_text("spotify:track:150\n007\n156\nnobody\n99999999999\n")
+    (tmp_path / "allowed.txt").write_text("\n".join(["7", "007", "t154", "155", "156", "spotify:track:150"]))
+    rules = {"BLOCKED_ITEMS": "blocked.txt", "ALLOWED_ITEMS": "allowed.txt"}
+    environ = {f"MUSICREC_BLENDING_{key}": str(tmp_path / file) for key, file in rules.items()}
+    with running(tmp_path, "recommendations", **environ) as found:
+        assert found.recs("/recommendations_offline", user_id=USER, k=10) == [152, 154, 155]
+
+
 KEYS = st.lists(st.one_of(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), st.integers(0, 2**63 - 1).map(str)), unique=True)
 
 

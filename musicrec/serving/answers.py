@@ -4,7 +4,7 @@ Always k items while the catalog has them (online: while there are similar ones)
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -20,14 +20,12 @@ _NONE: Int32 = np.empty(0, np.int32)
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """How answers are put together. blocked and allowed are ascending ids; allowed None means that every item is."""
+    """How answers are put together."""
 
     method: str = "alternate"
     offline_first: bool = True
     decay: float = 0.8
     max_per_artist: int = 0
-    blocked: Int32 = field(default_factory=lambda: _NONE)
-    allowed: Int32 | None = None
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,9 @@ class Answers:
 
     def _free(self, items: Int32, seen: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         free = without(items, seen)
-        if len(self.options.blocked):
-            free &= without(items, self.options.blocked)
-        return free if self.options.allowed is None else free & ~without(items, self.options.allowed)
+        if len(self.lookup.blocked):
+            free &= without(items, self.lookup.blocked)
+        return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
     def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""

@@ -13,14 +13,17 @@ Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 # Indices and names are small enough to be read at once, so that the first request after a swap does not wait for the disk.
 _WARM_BYTES, _PAGE = 64 << 20, 4096
+_LARGEST = 2**31 - 1
 
 
 def place(sorted_ids: Int32, key: int) -> int:
-    """Where `key` stands in ascending ids, or -1.
+    """Where `key` stands in ascending ids, or -1, also for a key that no int32 can hold.
 
     >>> place(np.array([2, 5, 9], np.int32), 5), place(np.array([2, 5, 9], np.int32), 6)
     (1, -1)
     """
+    if not -_LARGEST <= key <= _LARGEST:
+        return -1
     # The key must have the type of the array: numpy would otherwise convert the whole array on every call.
     at = int(sorted_ids.searchsorted(np.int32(key)))
     return at if at < len(sorted_ids) and sorted_ids[at] == key else -1

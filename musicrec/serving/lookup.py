@@ -1,6 +1,7 @@
 """What services look up in one run, one question being one binary search."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ class ItemNames:
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the recommendations service knows of one run."""
+    """What the recommendations service knows of one run. blocked: ascending ids that are never recommended; allowed: ascending ids that
+    alone are, None for all items.
+    """
 
     run_id: str
     personal: Grouped
@@ -96,6 +99,8 @@ class Lookup:
     catalog: ItemNames
     users: KeyIndex = field(default_factory=KeyIndex)
     items: KeyIndex = field(default_factory=KeyIndex)
+    blocked: Int32 = field(default_factory=lambda: _NOTHING)
+    allowed: Int32 | None = None
 
     @property
     def has_keys(self) -> bool:
@@ -106,6 +111,15 @@ class Lookup:
         """The user that `asked` means; the request may ask for keys in the answer, and a key in text does."""
         by_key = getattr(request, "keys", False) or isinstance(asked, str)
         return User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
+
+
+    def ruled(self, blocked: Sequence[Key], allowed: Sequence[Key] | None) -> "Lookup":
+        """The same run with these keys, or ids, blocked and allowed; those that it does not know are ignored."""
+        return replace(self, blocked=self._known(blocked), allowed=None if allowed is None else self._known(allowed))
+
+    def _known(self, keys: Sequence[Key]) -> Int32:
+        ids = {self.items.id_of(key) for key in keys}
+        return np.array(sorted(item for item in ids if 0 <= item < 2**31), np.int32)
 
 
 def grouped(folder: Path, items: str) -> Grouped:

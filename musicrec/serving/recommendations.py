@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -17,9 +17,8 @@ from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
-from musicrec.serving.arrays import Int32
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
-from musicrec.serving.keys import KEY_PARTS, User
+from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, add_reload
@@ -40,6 +39,7 @@ PARTS = ("recommendations", "seen", "popular", "items", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
+_NUMBER = re.compile("0|[1-9][0-9]*")
 # Where poll_s is 0.
 _EXCLUDED_POLL_S = 10.0
 Strategy = Callable[[Answers, User, int], Awaitable[Answer]]
@@ -120,8 +120,12 @@ class Upstream:
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
-    metrics, options = Metrics("recommendations"), _options(settings)
-    store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS, lookup)
+    metrics, blending = Metrics("recommendations"), settings.blending
+    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist)
+    blocked = _keys(blending.blocked_items, "blocked_items") if blending.blocked_items else []
+    allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
+    store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
+                                           lambda run_id, folders: lookup(run_id, folders).ruled(blocked, allowed))
     watch, upstream = Watch(store, metrics), Upstream(settings, metrics)
 
     @asynccontextmanager
@@ -134,7 +138,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         return {"users": len(store.mapped.personal.keys), "items": len(store.mapped.catalog.item_ids),
                 "unknown_items": metrics.n_unknown, **watch.state()}
 
-    operations = _operations(store, upstream, options, settings.blending.max_k)
+    operations = _operations(store, upstream, options, blending.max_k)
     app = application(metrics, "Offline, online and blended recommendations of tracks.", settings.service, operations, lifespan, state,
                       watch.readiness)
     add_reload(app, watch, settings.service.reload_key)
@@ -232,16 +236,11 @@ def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> 
     return Json(content, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": answer.strategy})
 
 
-def _options(settings: Settings) -> AnswerOptions:
-    blending = settings.blending
-    blocked = _ids(blending.blocked_items, "blocked_items") if blending.blocked_items else np.empty(0, np.int32)
-    allowed = _ids(blending.allowed_items, "allowed_items") if blending.allowed_items else None
-    return AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist, blocked, allowed)
-
-
-def _ids(path: str, key: str) -> Int32:
+def _keys(path: str, setting: str) -> list[Key]:
     try:
         with open(path, encoding="utf-8") as lines:
-            return np.unique(np.array([int(line) for line in lines if line.strip()], np.int32))
-    except (OSError, ValueError, OverflowError) as cause:
-        raise SettingsError(f"[blending] {key}: {path} cannot be read as one item id a line ({cause}).") from None
+            texts = [line.strip() for line in lines if line.strip()]
+        # 007 is text, not the number 7.
+        return [int(text) if _NUMBER.fullmatch(text) else text for text in texts]
+    except (OSError, ValueError) as cause:
+        raise SettingsError(f"[blending] {setting}: {path} cannot be read as one key or id of an item a line ({cause}).") from None
