@@ -24,7 +24,7 @@ from tests.chaos.load import CLIENTS, OFFLINE, PAUSE_S, PLAYED, WHOLE, FailedErr
 from tests.redis_server import redis_server
 from tests.s3_server import s3_server
 from tests.service_world import POPULAR, USER, Services, free_port, published, running, write_run
-from tests.test_services_durability import ENDLESS, workers
+from tests.test_services_durability import ENDLESS, fill, workers
 from tests.test_watch import swap
 
 CALM_S, DOWN_S = 0.5, 1.0
@@ -211,12 +211,8 @@ def disk_full(root: Path, seconds: float) -> Outcome:
 
 @contextlib.contextmanager
 def _filled(folder: Path) -> Iterator[None]:
-    filler, free = folder / "filler", os.statvfs(folder)
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail - 64) * free.f_frsize)
-        while True:
-            file.seek(0, os.SEEK_END)
-            file.write(b"0" * 4096)
+    filler = folder / "filler"
+    fill(filler)
     try:
         yield
     finally:
