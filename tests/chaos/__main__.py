@@ -31,9 +31,14 @@ def main() -> int:
             except pytest.skip.Exception as reason:
                 print(row(name), f"skipped: {reason}", flush=True)
                 continue
+            except AssertionError as cause:
+                broken.append(f"{name}: {cause}")
+                print(row(name), "did not come to an end", flush=True)
+                continue
         print(row(name, f"{outcome.requests:,}", outcome.lost, outcome.wrong, outcome.failed, f"{outcome.recovered_s:.2f} s"), flush=True)
-        broken += [f"{name}: {sentence}; {'; '.join(outcome.notes)}" for sentence in attack.broken(outcome)]
-    print(*broken, sep="\n", file=sys.stderr)
+        broken += [f"{name}: {problem}; {'; '.join(outcome.notes)}" for problem in attack.broken(outcome)]
+    for sentence in broken:
+        print(sentence, file=sys.stderr)
     return bool(broken)
 
 

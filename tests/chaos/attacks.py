@@ -41,7 +41,8 @@ def events_killed(root: Path, seconds: float) -> Outcome:
                 time.sleep(CALM_S)
                 began = time.monotonic()
                 found.stop("events", signal.SIGKILL)
-                outcome.recovered(lambda: found.start("events") is None and puts.work())
+                found.start("events")
+                outcome.recovered(puts.work, since=began)
                 outcome.outage_s += time.monotonic() - began
         puts.check()
     return outcome
@@ -51,9 +52,9 @@ def worker_killed(root: Path, seconds: float) -> Outcome:
     """One of two workers of the recommendations service is killed under questions; whole again is two workers."""
     outcome = Outcome()
     with _world(root, ("events", "features")) as found:
-        found.start("recommendations", options=("--workers", "2"))
         questions = Questions(found, outcome)
         try:
+            found.start("recommendations", options=("--workers", "2"))
             with load(outcome, *[questions] * CLIENTS):
                 for fault in outcome.each_fault(seconds):
                     time.sleep(CALM_S)
@@ -230,7 +231,7 @@ def _writing_nothing(pid: int) -> Iterator[None]:
 
 def slow_clients(root: Path, seconds: float) -> Outcome:
     """Half-sent bodies that stay open, bodies without end and bodies of 64 MB beside normal questions."""
-    outcome = Outcome()
+    outcome, oversize = Outcome(), list[int]()
     with _world(root) as found:
         questions, address = Questions(found, outcome), ("127.0.0.1", found.ports["recommendations"])
         with load(outcome, *[questions] * CLIENTS):
@@ -247,17 +248,17 @@ def slow_clients(root: Path, seconds: float) -> Outcome:
                             for _ in range(300):
                                 endless.sendall(b"%x\r\n%b\r\n" % (65_000, b"a" * 65_000))
                     with contextlib.suppress(requests.ConnectionError):
-                        answer = requests.post(questions.url, data=b" " * (64 << 20), timeout=30)
-                        outcome.wrong += answer.status_code not in (413, 422)
+                        oversize.append(requests.post(questions.url, data=b" " * (64 << 20), timeout=30).status_code)
                     time.sleep(DOWN_S)
                 outcome.recovered(questions.whole)
         questions.check()
+    outcome.wrong += sum(status != 422 for status in oversize)
     return outcome
 
 
 def batches(root: Path, seconds: float) -> Outcome:
     """Batches of 1,000 users, two at a time and then six, beside questions for one user: every list of every answer is the known one."""
-    outcome = Outcome()
+    outcome, beside = Outcome(), Outcome()
     with _world(root, MUSICREC_SERVICE_BATCH_TIMEOUT_MS="20000") as found:
         questions, users = Questions(found, outcome), [USER, *range(1000, 1999)]
         known = [WHOLE, *[list(POPULAR[:K])] * 999]
@@ -273,10 +274,11 @@ def batches(root: Path, seconds: float) -> Outcome:
         with load(outcome, *[questions] * CLIENTS):
             for fault in outcome.each_fault(seconds):
                 time.sleep(CALM_S)
-                with load(outcome, *[batch] * (6 if fault % 2 else 2)):
+                with load(beside, *[batch] * (6 if fault % 2 else 2)):
                     time.sleep(2 * DOWN_S)
                 outcome.recovered(questions.whole)
         questions.check()
+    outcome.add(beside)
     return outcome
 
 
