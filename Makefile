@@ -27,6 +27,9 @@ test: $(VENV)/dev.stamp ## [PYTHONS="3.12 3.13"]: lint, types, import rules and 
 fast: $(VENV)/dev.stamp ## the tests that need neither services nor notebook
 	@$(PY) -m pytest -n auto --dist loadfile -m "not slow"
 
+chaos: $(VENV)/dev.stamp ## [MINUTES=30]: attack real services under load; one table of what was lost, wrong or failed, and when it was whole again
+	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),30)
+
 check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
@@ -94,5 +97,5 @@ echo "Packages installed in $$((`date +%s` - began)) s."; \
 touch $@
 endef
 
-.PHONY: help demo test fast check notebook lab services sample data tune docs wheel clean
+.PHONY: help demo test fast chaos check notebook lab services sample data tune docs wheel clean
 .DELETE_ON_ERROR:

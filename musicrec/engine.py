@@ -11,6 +11,7 @@ from typing import Any
 import ibis
 
 from musicrec.errors import SettingsError, StorageError
+from musicrec.files import make_folder
 
 
 def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) -> Any:
@@ -27,7 +28,7 @@ def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) ->
     if name not in ENGINES:
         raise SettingsError(f"section [engine], key 'name', value {name!r}: expected one of {', '.join(ENGINES)}.")
     try:
-        temp_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(temp_folder)
     except OSError as cause:
         raise StorageError(f"{temp_folder} cannot be created: {cause.strerror}; choose another [engine] temp_folder.") from None
     return ENGINES[name](memory_limit, threads, temp_folder)

@@ -9,24 +9,34 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import StorageError
 
+# Lists, plays and keys are personal: nobody but the owner and the group of a file reads them, whatever the umask.
+FILE_MODE, FOLDER_MODE = 0o640, 0o750
+
 
 @contextmanager
 def replaced(path: Path, private: bool = False) -> Iterator[Path]:
     """The path of a partial file beside `path`, which is renamed to `path` when the block ends without an error.
 
-    Otherwise, also after Ctrl-C, the partial file is removed and an earlier file stays. private: the file is for its owner alone (0600).
+    Otherwise, also after Ctrl-C, the partial file is removed and an earlier file stays. private: the file is for its owner alone (0600),
+    else for the group to read as well (0640).
     Raises StorageError when the file cannot be written.
     """
     partial = path.with_name(path.name + ".part")
     try:
         with writable(path):
-            if private:
-                partial.touch(0o600)
+            partial.touch(0o600 if private else FILE_MODE)
             yield partial
             partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and the parents that it lacks, for the owner and the group (0750)."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None, private: bool = False) -> None:

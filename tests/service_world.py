@@ -34,27 +34,28 @@ PERSONAL = range(150, 180)
 POPULAR = range(100, 140)
 
 
-def write_run(folder: Path, personal: range = PERSONAL) -> Path:
-    """The artifacts of the little world in `folder`."""
+def write_run(folder: Path, personal: range = PERSONAL, shift: int = 0) -> Path:
+    """The artifacts of the little world in `folder`, with every item that much higher."""
     folder.mkdir(parents=True, exist_ok=True)
-    n = len(ITEMS)
+    n, all_items, heard, popular, personal = len(ITEMS), *(range(one.start + shift, one.stop + shift)
+                                                           for one in (ITEMS, HEARD, POPULAR, personal))
     write(folder, schema.ITEMS, {
-        "item_id": list(ITEMS), "name": [f"Track {i}" for i in ITEMS], "albums": [["Album"]] * n,
-        "artists": [[f"Artist {i % 7}"] for i in ITEMS], "genres": [["rock"] if i % 2 else [] for i in ITEMS],
-        "num_users": [1000 - i for i in ITEMS], "num_users_norm": [0.5] * n, "num_albums": [1] * n, "genre_score_mean": [0.5] * n,
-        "album_ids": [[1]] * n, "artist_ids": [[i % 7] for i in ITEMS], "genre_ids": [[1]] * n})
-    events = [(user, item) for user in (16, USER) for item in HEARD]
+        "item_id": list(all_items), "name": [f"Track {i}" for i in all_items], "albums": [["Album"]] * n,
+        "artists": [[f"Artist {i % 7}"] for i in all_items], "genres": [["rock"] if i % 2 else [] for i in all_items],
+        "num_users": [1000 - i for i in all_items], "num_users_norm": [0.5] * n, "num_albums": [1] * n, "genre_score_mean": [0.5] * n,
+        "album_ids": [[1]] * n, "artist_ids": [[i % 7] for i in all_items], "genre_ids": [[1]] * n})
+    events = [(user, item) for user in (16, USER) for item in heard]
     write(folder, schema.EVENTS, {
         "user_id": [user for user, _ in events], "item_id": [item for _, item in events], "track_seq": [1] * len(events),
         "started_at": [datetime(2022, 1, 1)] * len(events), "listened": [1] * len(events), "played_share": [1.0] * len(events)})
     write(folder, schema.GENRES, {"genre_id": [1], "name": ["rock"], "items_count": [n], "score": [1.0]})
     write(folder, schema.TOP_POPULAR, {
-        "rank": range(1, len(POPULAR) + 1), "item_id": list(POPULAR), "users": [5] * len(POPULAR),
-        "score": [float(-i) for i in POPULAR], "name": ["x"] * len(POPULAR), "genres": [[]] * len(POPULAR),
-        "artists": [[]] * len(POPULAR), "albums": [[]] * len(POPULAR)})
+        "rank": range(1, len(popular) + 1), "item_id": list(popular), "users": [5] * len(popular),
+        "score": [float(-i) for i in popular], "name": ["x"] * len(popular), "genres": [[]] * len(popular),
+        "artists": [[]] * len(popular), "albums": [[]] * len(popular)})
     lists = [(user, item, 1 - rank / 100, rank) for user in (16, USER) for rank, item in enumerate(personal, 1)]
     write(folder, schema.RECOMMENDATIONS, dict(zip(schema.RECOMMENDATIONS.names, zip(*lists))))
-    similar = [(i, i + d, 1 - d / 10) for i in ITEMS for d in range(1, 6) if i + d in ITEMS]
+    similar = [(i, i + d, 1 - d / 10) for i in all_items for d in range(1, 6) if i + d in all_items]
     write(folder, schema.SIMILAR, dict(zip(schema.SIMILAR.names, zip(*similar))))
     return folder
 

@@ -224,6 +224,26 @@ def test_nothing_of_an_excluded_user_is_stored(make: Make) -> None:
     asyncio.run(steps())
 
 
+def test_a_readmitted_user_is_stored_again(make: Make) -> None:
+    """After the exclusion has ended plays are stored and found, earlier ones stay deleted; there is nothing to end a second time."""
+    store = make()
+
+    async def steps() -> None:
+        await store.put("alice", 10)
+        await store.put_impressions([Impression("alice", 10, "personal", 0, 5)])
+        assert await store.delete("alice") == 3
+        assert await store.readmit("alice")
+        assert not await store.readmit("alice")
+        assert await store.excluded() == {}
+        assert await store.latest("alice", 5) == []
+        await store.put("alice", 20)
+        await store.put_impressions([Impression("alice", 20, "personal", 0, 5)])
+        assert await store.latest("alice", 5) == [20]
+        assert [row.item_id for row in store.impressions()] == [20]
+        await store.close()
+    asyncio.run(steps())
+
+
 def test_old_rows_leave_the_logs(make: Make) -> None:
     """Rows older than log_age_s are removed by the next write or check, younger ones stay; latest plays do not age with the logs."""
     store = make(log_age_s=0.5)
@@ -354,7 +374,7 @@ def test_two_processes_share_one_file(tmp_path: Path) -> None:
 
 
 def test_another_worker_respects_a_deletion(tmp_path: Path) -> None:
-    """A user deleted through one store is refused by a second one that was open before and has stored plays of the user."""
+    """A user deleted through one store is refused by a second one that was open before, and a readmitted one stored."""
     path = str(tmp_path / "events.sqlite")
     one, two = event_store("sqlite", path), event_store("sqlite", path)
 
@@ -366,6 +386,11 @@ def test_another_worker_respects_a_deletion(tmp_path: Path) -> None:
         outcomes = await asyncio.gather(two.put("alice", 20), two.put("bob", 20), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ExcludedUserError, type(None)]
         assert [play.user_id for play in one.plays()] == ["bob"]
+        # As many are excluded afterwards as before, but not the same.
+        assert await one.readmit("alice")
+        await one.delete("carol")
+        outcomes = await asyncio.gather(two.put("alice", 30), two.put("carol", 30), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [type(None), ExcludedUserError]
         await asyncio.gather(one.close(), two.close())
     asyncio.run(steps())
 

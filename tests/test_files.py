@@ -1,6 +1,8 @@
 """Files appear complete or not at all; a full disk is one sentence that names the file."""
 
-from collections.abc import Callable
+import os
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,13 @@ from catboost import CatBoost, Pool
 from musicrec import lists, similar_items
 from musicrec.errors import StorageError
 from musicrec.events import export
-from musicrec.files import replaced, write_parquet
+from musicrec.files import make_folder, replaced, write_parquet
 from musicrec.models.als import ALS, FittedALS
 from musicrec.ranking import Blender, FeatureColumns
 from musicrec.ranking.ranker import Ranker
+from musicrec.registry import RunInfo, fetch, publish
+from musicrec.storage import storage
+from tests.service_world import write_run
 from tests.worlds import random_world
 
 ROWS = pa.table({"number": np.arange(1000)})
@@ -68,6 +73,40 @@ def test_a_whole_file_takes_the_place_of_the_earlier_one(name: str, tmp_path: Pa
     WRITERS[name](tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() != b"earlier"
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """The umask of a machine that lets everybody read."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_is_for_its_owner_and_group(name: str, tmp_path: Path, open_umask: None) -> None:
+    """Mode 0640, exported plays 0600, whatever the umask."""
+    WRITERS[name](tmp_path / name)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == (0o600 if name == "plays.parquet" else 0o640)
+
+
+def test_a_folder_and_its_parents_are_for_owner_and_group(tmp_path: Path, open_umask: None) -> None:
+    """Those that are made have mode 0750, one that is there keeps its own, and a file in the way is refused."""
+    (tmp_path / "there").mkdir(0o777)
+    for _ in range(2):
+        make_folder(tmp_path / "there" / "new" / "newer")
+    assert [stat.S_IMODE((tmp_path / path).stat().st_mode) for path in ("there", "there/new", "there/new/newer")] == [0o777, 0o750, 0o750]
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "file")
+
+
+def test_a_published_run_is_for_its_owner_and_group(tmp_path: Path, open_umask: None) -> None:
+    """Every file of a run has mode 0640 and every folder 0750, also where it was made for everybody; so has a cache."""
+    place = storage(str(tmp_path / "artifacts"), {})
+    fetch(place, publish(place, write_run(tmp_path / "run"), RunInfo({})), ["items.parquet"], tmp_path / "cache")
+    found = [tmp_path / "cache", tmp_path / "artifacts", *(tmp_path / "artifacts").rglob("*")]
+    assert {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in found} == {(True, 0o750), (False, 0o640)}
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])

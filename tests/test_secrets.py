@@ -23,8 +23,8 @@ from tests.redis_server import redis_server
 from tests.service_world import APPS, PROJECT, USER, Services, free_port, services, write_run
 from tests.worlds import train_set
 
-API, RELOAD, REDIS = "planted-api-key", "planted-reload-key", "planted-redis-password"
-PLANTED = (API, RELOAD, REDIS, s3_server.SECRET, s3_server.KEY)
+API, READ, RELOAD, REDIS = "planted-api-key", "planted-read-key", "planted-reload-key", "planted-redis-password"
+PLANTED = (API, READ, RELOAD, REDIS, s3_server.SECRET, s3_server.KEY)
 
 
 @pytest.mark.slow
@@ -35,6 +35,7 @@ def test_no_secret_is_in_anything_that_is_written(tmp_path: Path) -> None:
         with redis_server(tmp_path, password=REDIS) as redis_url:
             found = services(tmp_path, **bucket.environment(), MUSICREC_ARTIFACTS_LOCATION="s3://music/app", MUSICREC_EVENTS_STORE="redis",
                              MUSICREC_EVENTS_PATH=redis_url, MUSICREC_SERVICE_API_KEY=API, MUSICREC_SERVICE_RELOAD_KEY=RELOAD,
+                             MUSICREC_SERVICE_READ_KEY=READ,
                              MUSICREC_DATA_WORK_FOLDER=str(tmp_path / "run"), MUSICREC_SERVICE_POLL_S="1",
                              MUSICREC_ARTIFACTS_CACHE_FOLDER=str(tmp_path / "cache"))
             work = pipeline.workspace(settings.load(PROJECT / "config.ini", found.environment))
@@ -117,7 +118,7 @@ def test_a_key_that_may_hold_a_secret_is_typed_as_such() -> None:
     named = {(section, key) for section, kind in Settings.model_fields.items() if hasattr(kind.annotation, "model_fields")
              for key, field in kind.annotation.model_fields.items()  # type: ignore[union-attr]
              if field.annotation is SecretStr}
-    assert named == {("service", "api_key"), ("service", "reload_key"), ("events", "path")}
+    assert named == {("service", "api_key"), ("service", "read_key"), ("service", "reload_key"), ("events", "path")}
     found = settings.load(PROJECT / "config.ini", {f"MUSICREC_{section}_{key}".upper(): REDIS for section, key in named})
     assert REDIS not in f"{found} {found!r} {found.model_dump()} {found.model_dump_json()}"
 

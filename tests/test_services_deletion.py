@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import requests
 from musicrec import settings
 from musicrec.cli.processes import free_urls
 from musicrec.cli.processes import running as started
-from tests.service_world import COLD, PERSONAL, POPULAR, USER, Services, published, running, services
+from musicrec.errors import SettingsError
+from tests.service_world import APPS, COLD, PERSONAL, POPULAR, PROJECT, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +123,47 @@ def test_two_keys_are_valid_while_one_takes_the_place_of_the_other(tmp_path: Pat
         assert answer.json() == {"recs": list(PERSONAL)[:3]}, "not degraded: the services accept each other's key"
         assert delete(three, USER).status_code == 401
         assert delete(three, USER, X_API_Key="old").json() == {"result": "ok", "deleted": 0}
+
+
+def test_a_readmitted_user_is_known_again(found: Services) -> None:
+    """`musicrec users readmit` while services run: plays are stored at once, the personal list is back within poll_s."""
+    assert delete(found, USER, X_Reload_Key=ADMIN).ok
+    assert found.recs("/recommendations", user_id=USER, k=5) == POPULAR_FIRST
+    done = subprocess.run([sys.executable, "-m", "musicrec", "users", "readmit", str(USER)], cwd=PROJECT, env=found.environment,
+                          capture_output=True, text=True, check=True, timeout=60)
+    assert "is no longer excluded" in done.stdout
+    assert found.post("events", "/put", user_id=USER, item_id=200).ok
+    until(lambda: found.recs("/recommendations", user_id=USER, k=4) == [150, 201, 151, 202], POLL_S + 3)
+
+
+def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
+    """Every route that the three services document takes the key but /put, /impressions, DELETE and /reload, which answer 403."""
+    published(tmp_path)
+    with running(tmp_path, MUSICREC_SERVICE_API_KEY="all", MUSICREC_SERVICE_READ_KEY="reading, older",
+                 MUSICREC_SERVICE_RELOAD_KEY=ADMIN) as three:
+        refused = set()
+        for name in APPS:
+            url = three.url(name)
+            documented = requests.get(f"{url}/openapi.json", headers={"X-API-Key": "older"}, timeout=10).json()["paths"]
+            for path, methods in documented.items():
+                for method in methods:
+                    def status(key: str, method: str = method, address: str = url + path.format(user_id=USER, item_id=150)) -> int:
+                        headers = {"X-API-Key": key, "X-Reload-Key": ADMIN}
+                        return requests.request(method, address, headers=headers, timeout=10).status_code
+                    if status("reading") == 403:
+                        refused.add((method.upper(), path))
+                    assert (status("reading") in (401, 403)) is ((method.upper(), path) in refused)
+                    assert status("all") not in (401, 403)
+        assert refused == {("POST", "/put"), ("POST", "/impressions"), ("DELETE", "/users/{user_id}"), ("POST", "/reload")}
+        found = requests.post(f"{three.url('recommendations')}/recommendations", params={"user_id": OTHER, "k": 3}, timeout=10,
+                              headers={"Authorization": "Bearer reading"})
+        assert found.json() == {"recs": list(PERSONAL)[:3]}
+
+
+def test_a_key_for_reading_alone_is_refused_at_the_start() -> None:
+    """Services call each other with api_key, so one without it is a mistake that is told in a sentence."""
+    with pytest.raises(SettingsError, match="read_key is set and api_key is not"):
+        settings.load(environ={"MUSICREC_SERVICE_READ_KEY": "reading"})
 
 
 def test_logs_of_services_are_for_their_owner_alone(tmp_path: Path) -> None:

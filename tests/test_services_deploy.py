@@ -1,6 +1,7 @@
 """What an operator copies: systemd units and the compose file start what they say they start."""
 
 import configparser
+import json
 import os
 import re
 import shutil
@@ -87,6 +88,16 @@ def test_compose_limits() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
+@pytest.mark.parametrize(("wrong", "instead"), [("", ""), ("mem_limit:", "memory_limit:"), ("cap_drop: [ALL]", "cap_drop: ALL")])
+def test_compose_schema(wrong: str, instead: str, tmp_path: Path) -> None:
+    """The compose file is what the published schema allows, which knows neither other keys nor other types."""
+    file = tmp_path / "compose.yaml"
+    file.write_text((DEPLOY / "compose.yaml").read_text().replace(wrong, instead))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == bool(wrong), done.stdout
+
+
 def test_compose_syntax() -> None:
     """docker compose reads the file without complaint."""
     docker = shutil.which("docker")
@@ -136,6 +147,19 @@ def locked() -> dict[str, str]:
         name, version = requirement.partition(";")[0].strip().split("==")
         found[name.replace("-", "_").lower()] = version
     return found
+
+
+def test_bill_of_materials() -> None:
+    """It names every locked package with its version and checksums, and nothing else; twice it is the same."""
+    texts = [subprocess.run([sys.executable, str(DEPLOY / "sbom.py")], capture_output=True, text=True, check=True, timeout=60).stdout
+             for _ in range(2)]
+    assert texts[0] == texts[1]
+    found = json.loads(texts[0])
+    assert {one["name"].replace("-", "_").lower(): one["version"] for one in found["components"]} == locked()
+    assert len(found["components"]) == len(locked())
+    hashes = [one["content"] for component in found["components"] for one in component["externalReferences"][0]["hashes"]]
+    assert hashes == re.findall(r"sha256:(\w+)", (DEPLOY / "requirements.txt").read_text())
+    assert all(one["purl"].endswith(f"@{one['version']}") for one in found["components"])
 
 
 def test_requirements_of_the_image() -> None:

@@ -68,9 +68,10 @@ def test_a_killed_worker_loses_no_acknowledged_play(tmp_path: Path) -> None:
         found.stop("events")
 
 
-def workers(found: Services) -> list[int]:
-    """The process ids of the workers of the events service."""
-    children = Path(f"/proc/{found.running['events'].pid}/task/{found.running['events'].pid}/children").read_text().split()
+def workers(found: Services, name: str = "events") -> list[int]:
+    """The process ids of the workers of a service."""
+    pid = found.running[name].pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 

@@ -91,6 +91,20 @@ def test_a_user_is_deleted_by_key_or_id(here: Path, capsys: pytest.CaptureFixtur
     assert "1 plays of 1 items by 1 users" in capsys.readouterr().out
 
 
+def test_a_user_is_readmitted_by_key_or_id(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A deleted user leaves the list of excluded users and plays are stored again; one who is not on it is told so."""
+    keyed_run(here, {ALICE: USER}, TEXT_ITEMS)
+    put((ALICE, "spotify:track:0200"))
+    assert exit_code("users", "delete", ALICE) == 0
+    assert exit_code("users", "readmit", str(USER)) == 0
+    assert "is no longer excluded" in capsys.readouterr().out
+    assert exit_code("users", "readmit", ALICE) == 0
+    assert capsys.readouterr().out == f"User {ALICE} was not excluded.\n"
+    assert exit_code("users", "excluded") == 0
+    assert capsys.readouterr().out == ""
+    put((ALICE, "spotify:track:0201"))
+
+
 def test_without_a_run_a_user_is_known_by_key(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is published plays can be exported and deleted; there is no personal list."""
     put((7, 1), ("eve", 2))

@@ -13,7 +13,7 @@ from musicrec import registry, settings
 from musicrec.cli.options import Data, Out, environment
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import MusicRecError, NotebookError, SourceError
-from musicrec.files import replaced
+from musicrec.files import make_folder, replaced
 from musicrec.project import shipped
 from musicrec.settings import Settings
 from musicrec.storage import artifacts_storage
@@ -68,7 +68,7 @@ def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, 
         return
     began = time.monotonic()
     print(f"Executing {path} on {configured.data.folder}; one line a chapter.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     failed = out / f"{path.stem}.failed.ipynb"
     try:
         execute(made, path.name, Path.cwd(), environ)

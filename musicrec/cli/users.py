@@ -20,7 +20,7 @@ from musicrec.storage import artifacts_storage
 if TYPE_CHECKING:
     from musicrec.keys import KeyTable, RunKeys
 
-app = typer.Typer(no_args_is_help=True, help="Users: delete one, export what is stored of one, list those who were deleted.",
+app = typer.Typer(no_args_is_help=True, help="Users: delete one or readmit one, export what is stored of one, list those who were deleted.",
                   rich_markup_mode=None)
 T = TypeVar("T")
 User = Annotated[str, typer.Argument(help="The user, by key or id.")]
@@ -35,6 +35,17 @@ def delete(key: User, config: Config = None) -> None:
         rows = _with_store(chosen, lambda store: store.delete(user))
     print(f"{rows:,} rows of user {key} were deleted; before the next training write the excluded users: "
           "musicrec users excluded --out FILE, for [data] excluded.")
+
+
+@app.command()
+def readmit(key: User, config: Config = None) -> None:
+    """Take a deleted user off the list of excluded users: what comes from then on is stored again."""
+    chosen = settings.load(config)
+    user = stored_key(key, _keys(chosen).user)
+    if _with_store(chosen, lambda store: store.readmit(user)):
+        print(f"User {key} is no longer excluded; where [data] excluded is set, write the file again: musicrec users excluded --out FILE.")
+    else:
+        print(f"User {key} was not excluded.")
 
 
 @app.command()

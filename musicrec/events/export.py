@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.events.protocol import EventStore, Impression, Key, Play
-from musicrec.files import writable, write_parquet
+from musicrec.files import make_folder, writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
 
@@ -54,7 +54,7 @@ FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interac
 def write(table: pa.Table, path: Path) -> None:
     """Write `table` to `path`, for its owner alone, completely or not at all. Raises StorageError when the file cannot be written."""
     with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     write_parquet(table, path, private=True)
 
 

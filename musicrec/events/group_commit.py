@@ -3,39 +3,41 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
 from typing import Generic, TypeVar
 
 from musicrec.errors import EventStoreError
 
 T = TypeVar("T")
 R = TypeVar("R")
+W = TypeVar("W")
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Generic[T, W]):
     """Calls `write` in one thread with all rows that have arrived, in order; `add` returns after the commit of its rows.
 
     write: commits its rows in one transaction; an exception is raised in every `add` of that transaction.
     max_waiting: the most rows that wait, which bounds memory; `add` raises EventStoreError for further ones.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], None], max_waiting: int = 20_000) -> None:
+    def __init__(self, write: Callable[[Sequence[T]], W], max_waiting: int = 20_000) -> None:
         self._write, self._max_waiting = write, max_waiting
-        self._waiting: list[tuple[Sequence[T], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Sequence[T], asyncio.Future[W]]] = []
         self._rows_waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
         self._committing: asyncio.Task[None] | None = None
 
-    async def add(self, rows: Sequence[T]) -> None:
-        """Return when all rows are committed."""
+    async def add(self, rows: Sequence[T]) -> W:
+        """What `write` gave for the transaction that holds all rows, once it is committed."""
         if self._rows_waiting + len(rows) > self._max_waiting:
             raise EventStoreError(f"{self._rows_waiting} events already wait for the disk; try again later.")
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        future: asyncio.Future[W] = loop.create_future()
         self._waiting.append((rows, future))
         self._rows_waiting += len(rows)
         if self._committing is None or self._committing.done():
             self._committing = loop.create_task(self._commit_all())
-        await future
+        return await future
 
     async def between(self, work: Callable[[], R]) -> R:
         """What `work` gives, run in the writing thread between two commits."""
@@ -51,15 +53,13 @@ class GroupCommit(Generic[T]):
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting, self._rows_waiting = self._waiting, [], 0
-            failure: BaseException | None = None
+            settle: Callable[[asyncio.Future[W]], None]
             try:
-                await loop.run_in_executor(self._thread, self._write, [row for rows, _ in batch for row in rows])
+                found = await loop.run_in_executor(self._thread, self._write, [row for rows, _ in batch for row in rows])
             except Exception as cause:
-                failure = cause
+                settle = methodcaller("set_exception", cause)
+            else:
+                settle = methodcaller("set_result", found)
             for _, future in batch:
-                if future.done():
-                    continue
-                if failure is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(failure)
+                if not future.done():
+                    settle(future)

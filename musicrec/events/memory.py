@@ -57,6 +57,10 @@ class MemoryStore:
         self._impressions = deque((row for row in self._impressions if row.user_id != user_id), self._impressions.maxlen)
         return len(self._latest.pop(user_id, ())) + rows - len(self._plays) - len(self._impressions)
 
+    async def readmit(self, user_id: Key) -> bool:
+        """Forget the exclusion."""
+        return self._excluded.pop(user_id, None) is not None
+
     async def excluded(self) -> dict[Key, int]:
         """The excluded users."""
         return dict(self._excluded)

@@ -91,6 +91,10 @@ class EventStore(Protocol):
         """
         ...
 
+    async def readmit(self, user_id: Key) -> bool:
+        """End the exclusion of a user, durably; returns whether there was one. What was deleted stays deleted."""
+        ...
+
     async def excluded(self) -> dict[Key, int]:
         """The excluded users and when each was deleted, in microseconds since 1970 UTC."""
         ...

@@ -123,6 +123,10 @@ class RedisStore:
                     removed += await self._answered(self._client.xdel(log, *own))
         return removed
 
+    async def readmit(self, user_id: Key) -> bool:
+        """Remove a field of a hash."""
+        return bool(await self._answered(self._client.hdel(_EXCLUDED, coded(user_id))))
+
     async def excluded(self) -> dict[Key, int]:
         """One read of a hash."""
         found = await self._answered(self._client.hgetall(_EXCLUDED))

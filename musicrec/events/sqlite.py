@@ -13,6 +13,7 @@ from typing import TextIO, TypeVar
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.group_commit import GroupCommit
 from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
+from musicrec.files import make_folder
 
 Row = TypeVar("Row", Play, Impression)
 
@@ -66,7 +67,7 @@ class SqliteStore:
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
         self.log_age_s, self._turn = log_age_s, self.path.with_name(f"{self.path.name}-turn")
         with self._store_errors("opened"), ExitStack() as opened:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             # SQLite gives the files that it makes beside the first one the same mode.
             for file in (self.path, self._turn):
                 file.touch(0o600)
@@ -77,15 +78,14 @@ class SqliteStore:
             self._writer.executescript(_TABLES)
             opened.pop_all()
         self._latest_time = 0
-        # As the table held them at the latest commit; it only grows.
-        self._excluded: set[Key] = set()
-        self._commits: GroupCommit[Play | Impression] = GroupCommit(self._write)
+        # As the table held them when user_version, which every change of the table raises, was this.
+        self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
+        self._commits: GroupCommit[Play | Impression, frozenset[Key]] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Return after the commit that holds the play."""
         user = coded(user_id)
-        await self._commits.add([Play(user, coded(item_id), int(self.clock() * 1e6))])
-        if user in self._excluded:
+        if user in await self._commits.add([Play(user, coded(item_id), int(self.clock() * 1e6))]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -123,6 +123,10 @@ class SqliteStore:
         await self._commits.between(self._empty_wal)
         return removed
 
+    async def readmit(self, user_id: Key) -> bool:
+        """Remove a row between two commits."""
+        return await self._commits.between(partial(self._readmit, coded(user_id)))
+
     async def excluded(self) -> dict[Key, int]:
         """Read in the calling thread."""
         with self._store_errors("read"):
@@ -142,12 +146,14 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Play | Impression]) -> None:
+    def _write(self, rows: Sequence[Play | Impression]) -> frozenset[Key]:
+        """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
-            if self._writer.execute("SELECT count(*) FROM exclusions").fetchone()[0] != len(self._excluded):
-                self._excluded = {user for user, in self._writer.execute("SELECT user_id FROM exclusions")}
-            if self._excluded:
-                rows = [row for row in rows if row.user_id not in self._excluded]
+            if (version := self._version()) != self._excluded[0]:
+                self._excluded = version, frozenset(user for user, in self._writer.execute("SELECT user_id FROM exclusions"))
+            excluded = self._excluded[1]
+            if excluded:
+                rows = [row for row in rows if row.user_id not in excluded]
             plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
             impressions = [row for row in rows if isinstance(row, Impression)]
             self._writer.execute(_LOG_PLAYS, (plays,))
@@ -157,6 +163,13 @@ class SqliteStore:
             if impressions:
                 self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
                 self._remove_oldest("impressions")
+        return excluded
+
+    def _version(self, raised_by: int = 0) -> int:
+        version: int = self._writer.execute("PRAGMA user_version").fetchone()[0] + raised_by
+        if raised_by:
+            self._writer.execute(f"PRAGMA user_version = {version}")
+        return version
 
     def _write_and_remove(self) -> None:
         with self._transaction():
@@ -171,7 +184,13 @@ class SqliteStore:
         self._writer.execute("PRAGMA secure_delete = ON")
         with self._transaction():
             self._writer.execute("INSERT OR IGNORE INTO exclusions VALUES (?, ?)", (user, int(self.clock() * 1e6)))
+            self._version(raised_by=1)
             return self._writer.execute("DELETE FROM latest WHERE user_id = ?", (user,)).rowcount
+
+    def _readmit(self, user: Key) -> bool:
+        with self._transaction():
+            self._version(raised_by=1)
+            return bool(self._writer.execute("DELETE FROM exclusions WHERE user_id = ?", (user,)).rowcount)
 
     def _ends(self, log: str) -> tuple[int, int]:
         first, last = self._writer.execute(f"SELECT min(id), max(id) FROM {log}").fetchone()

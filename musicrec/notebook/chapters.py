@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 
 from musicrec.errors import SettingsError
+from musicrec.files import make_folder
 
 _HEADING = re.compile(r"^#{1,2}\s+(.+?)\s*$", re.MULTILINE)
 OPENING = "Opening"
@@ -53,7 +54,7 @@ def with_parameters(notebook: Any, values: Mapping[str, str]) -> Any:
 
 def write_pictures(notebook: Any, folder: Path) -> list[Path]:
     """Write every PNG output of an executed notebook into `folder`, named by number and chapter; earlier pictures there go."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for old in folder.glob("*.png"):
         old.unlink()
     written: list[Path] = []

@@ -16,6 +16,7 @@ from musicrec import engine, preprocess, registry
 from musicrec.dataset import Dataset, catalog
 from musicrec.errors import SettingsError, StorageError
 from musicrec.features import FEATURES, FeatureGroup
+from musicrec.files import make_folder
 from musicrec.keys import RunKeys, identity_keys, read_key_lines
 from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
@@ -74,7 +75,7 @@ def workspace(settings: Settings) -> Workspace:
     recommender(settings)
     folder = settings.data.work_folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as cause:
         raise StorageError(f"{folder} cannot be made: {cause.strerror}; choose another [data] work_folder.") from None
     limits = settings.engine

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.dataset import Int32
 from musicrec.errors import DataError, StorageError
+from musicrec.files import make_folder
 from musicrec.preprocess.checks import first_line
 from musicrec.preprocess.streaming import ListenerCounts, ordered_parts, user_ranges
 from musicrec.progress import progress
@@ -36,7 +37,7 @@ def write(preprocessed: "Preprocessed", folder: Path, extended_columns: bool = F
     partials = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "listeners")}
     try:
         with _converted_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             listeners = _write_events(preprocessed, partials["events"])
             pq.write_table(listeners, partials["listeners"])
             pq.write_table(preprocessed.genres.to_pyarrow().cast(GENRES.arrow), partials["genres"], compression="zstd")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from musicrec.errors import ArtifactError
+from musicrec.files import make_folder
 from musicrec.keys import KEY_FILES, RunKeys
 from musicrec.progress import progress
 from musicrec.registry.checking import sha256
@@ -59,7 +60,7 @@ def _fetch_one(storage: Storage, run: Manifest, name: str, cache: Path) -> None:
             local.unlink()  # so that the next start fetches it again
         raise ArtifactError(f"{storage.location}/{source} is damaged: its checksum differs from the manifest; publish again or roll back.")
     with suppress(OSError):  # without the record the next start only takes longer
-        record.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(record.parent)
         partial = record.with_name(f"{record.name}.{uuid.uuid4().hex[:8]}.part")
         partial.write_text(_verified(local, wanted))
         partial.replace(record)

@@ -24,17 +24,24 @@ _LIMIT = "musicrec.rate_limit"
 
 
 class Auth:
-    """ASGI middleware: 401 without one of the keys `key` in the header X-API-Key or Authorization: Bearer; health routes need none."""
+    """ASGI middleware: 401 without one of the keys in the header X-API-Key or Authorization: Bearer; health routes need none.
 
-    def __init__(self, app: ASGIApp, key: SecretStr) -> None:
-        self.app, self.key = app, key
+    One of `read_key` is enough for GET and for POST to the paths `reading`, and answered 403 elsewhere.
+    """
+
+    def __init__(self, app: ASGIApp, key: SecretStr, read_key: SecretStr, reading: frozenset[str]) -> None:
+        self.app, self.key, self.read_key, self.reading = app, key, read_key, reading
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed."""
-        if scope["type"] != "http" or route_path(scope) in OPEN or has_key(Headers(scope=scope), self.key):
+        if scope["type"] != "http" or route_path(scope) in OPEN or has_key(headers := Headers(scope=scope), self.key):
+            await self.app(scope, receive, send)
+        elif not has_key(headers, self.read_key):
+            await JSONResponse({"detail": "send the key of this service in the header X-API-Key"}, 401)(scope, receive, send)
+        elif scope["method"] in ("GET", "HEAD") or (scope["method"] == "POST" and route_path(scope) in self.reading):
             await self.app(scope, receive, send)
         else:
-            await JSONResponse({"detail": "send the key of this service in the header X-API-Key"}, 401)(scope, receive, send)
+            await JSONResponse({"detail": "this key is for reading; send the key that may write (api_key)"}, 403)(scope, receive, send)
 
 
 class RateLimiting:

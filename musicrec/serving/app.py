@@ -44,7 +44,7 @@ class Operation:
     """What a service does at a path: the endpoint, its parameters and answer, the methods, and the parameters that stand in the path.
 
     A `hot` one is itself the ASGI app of a Starlette route, which costs a request a fraction of what FastAPI's own routes do. One that
-    `forbids` may answer 403.
+    `writes` may answer 403, and is not for the key that is for reading.
     """
 
     path: str
@@ -54,7 +54,7 @@ class Operation:
     methods: tuple[str, ...] = ("POST", "GET")
     in_path: tuple[str, ...] = ()
     hot: bool = False
-    forbids: bool = False
+    writes: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -64,7 +64,7 @@ class Operation:
     def add_to(self, router: APIRouter) -> None:
         """Add it to a router of FastAPI, once a method, documented."""
         responses: dict[int | str, dict[str, Any]] = {200: {"model": self.response_model}, 422: {"model": Refusal}}
-        responses |= {status: {"model": Failure} for status in (401, *((403,) if self.forbids else ()), 429, 503)}
+        responses |= {status: {"model": Failure} for status in (401, *((403,) if self.writes else ()), 429, 503)}
         for method in self.methods:
             extra = documented(method, self.request_model, self.in_path)
             router.add_api_route(self.path, self.endpoint, methods=[method], response_model=None, responses=responses,
@@ -146,7 +146,8 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     if options.rate_limit:
         app.add_middleware(RateLimiting, per_second=options.rate_limit, trusted=options.trusted_addresses)
     if options.api_key:
-        app.add_middleware(Auth, key=options.api_key)
+        reading = frozenset(operation.path for operation in operations if not operation.writes)
+        app.add_middleware(Auth, key=options.api_key, read_key=options.read_key, reading=reading)
     if options.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(options.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(AccessLog, metrics=metrics, requests=requests)

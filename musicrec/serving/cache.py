@@ -20,6 +20,7 @@ from pathlib import Path
 
 from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError, StorageError
+from musicrec.files import make_folder
 from musicrec.registry import Manifest
 from musicrec.serving import cache_space, checksums
 from musicrec.serving.keys import KEY_PARTS
@@ -185,7 +186,7 @@ def _room(cache: Path, run: Manifest, parts: tuple[str, ...]) -> Iterator[None]:
 @contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        make_folder(cache)
         lock = (cache / ".lock").open("w")
     except OSError as cause:
         raise ArtifactError(f"cache folder {cache} cannot be written: {cause.strerror}; set another [artifacts] cache_folder.") from None

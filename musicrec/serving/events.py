@@ -218,12 +218,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         await health.watch("impressions", store().put_impressions(rows))
         return Json({"result": "ok"})
 
-    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True, forbids=True),
+    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
-                  Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",)),
+                  Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
-                  Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), forbids=True)]
+                  Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), writes=True)]
     app = application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
                       lambda: {"store": type(store()).__name__}, health.readiness)
     app.add_exception_handler(ExcludedUserError, _forbidden)

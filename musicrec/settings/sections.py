@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from musicrec.settings.addresses import Networks
 
@@ -206,7 +206,14 @@ class ServiceSettings(Section):
     impressions: bool
     log_requests: bool
     api_key: SecretStr
+    read_key: SecretStr
     reload_key: SecretStr
     rate_limit: Annotated[float, Field(ge=0)]
     trusted_addresses: Networks
     cors_origins: Names
+
+    @model_validator(mode="after")
+    def _reading_is_less_than_all(self) -> Self:
+        if keys_in(self.read_key) and not keys_in(self.api_key):
+            raise ValueError("read_key is set and api_key is not; services need api_key to call each other")
+        return self

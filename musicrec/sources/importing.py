@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from musicrec.errors import SchemaError, StorageError
-from musicrec.files import writable
+from musicrec.files import make_folder, writable
 from musicrec.progress import progress
 from musicrec.sources.account import OF_EXCLUDED_USER, Account, FileCount, place, shown
 from musicrec.sources.delimited import Rows
@@ -59,7 +59,7 @@ class Import:
 
     def __init__(self, folder: Path, work: Path, earlier: Earlier, max_bad_share: float) -> None:
         with writable(work):
-            work.mkdir(parents=True, exist_ok=True)
+            make_folder(work)
         self.folder, self.work, self.keys, self.max_bad_share = folder, work, earlier.keys, max_bad_share
         self._further_plays = earlier.further_plays
         # A key or, where it is none, an id of the current run.

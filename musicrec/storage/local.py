@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
 from musicrec.errors import StorageError
+from musicrec.files import FILE_MODE, make_folder
 from musicrec.storage.protocol import SMALL_BYTES, Progress, small
 
 _CHUNK = 4 << 20
@@ -95,8 +96,8 @@ class LocalStorage:
         path = self._path(key)
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as target:
+            make_folder(path.parent)
+            with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as target:
                 yield target
                 target.flush()
                 os.fsync(target.fileno())

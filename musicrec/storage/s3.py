@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from musicrec.errors import StorageError
+from musicrec.files import make_folder
 from musicrec.storage.protocol import SMALL_BYTES, Progress, small
 
 PART_BYTES = 16 << 20
@@ -73,7 +74,7 @@ class S3Storage:
         partial = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             with self._errors(f"cannot be fetched to {local}", key):
-                local.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(local.parent)
                 self._client.download_file(self.bucket, self.prefix + key, str(partial), **self._transfer(progress))
                 partial.replace(local)
         finally:

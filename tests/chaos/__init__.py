@@ -1,0 +1,1 @@
+"""Attacks on real services that are under load."""
