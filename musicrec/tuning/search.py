@@ -5,18 +5,24 @@ begins on the latest fold and goes on with earlier ones only while it is among t
 massively parallel hyperparameter tuning", 2020).
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pandas as pd
+from tqdm import TqdmWarning
 
 from musicrec.evaluation.significance import sign_flip_p
 from musicrec.models import Range, SearchSpace
 from musicrec.progress import progress
+
+with warnings.catch_warnings():
+    # Without ipywidgets the import warns in a notebook about a progress bar that is never shown.
+    warnings.simplefilter("ignore", TqdmWarning)
+    import optuna
 
 # Values -> NDCG@10 of each evaluated user of the fold at a position, by user id; empty where nothing can be evaluated.
 Evaluated = Callable[[dict[str, Any], int], "pd.Series[float]"]
