@@ -56,8 +56,8 @@ def learned_weights(strength: Float32, n_plays: Int32, indptr: NDArray[np.intege
     the mean, and a like has LIKE.
 
     >>> plays = np.ones(4, np.int32)
-    >>> learned_weights(np.array([1, 0.75, 0, 2], np.float32), plays, np.array([0, 4])).round(2).tolist()
-    [1.0, 0.2, 0.0, 2.0]
+    >>> learned_weights(np.array([1, 0.5, 0, 2], np.float32), plays, np.array([0, 4])).tolist()
+    [1.0, 0.0, 0.0, 2.0]
     """
     above, mean = centered(strength, n_plays, indptr)
     scaled = np.where(strength >= 1, strength, np.maximum(above, 0) / np.maximum(1 - mean, np.float32(1e-6)))

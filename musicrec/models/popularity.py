@@ -18,7 +18,7 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.protocols import Arrays, Range, SearchSpace
 from musicrec.models.top_k import contains, parallel_for
-from musicrec.models.weights import checked_weights, decayed_listeners, fans
+from musicrec.models.weights import checked_weights, decayed_listeners, fans, liked
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PopularRecent:
 
     def fit(self, train: TrainSet) -> "FittedPopularity":
         """Scores are listeners of these days, 0 for items without any. O(nnz + n_items log n_items)."""
-        recent = (train.last_played >= train.cutoff - self.days * DAY) & (train.matrix.data > 0)
+        recent = (train.last_played >= train.cutoff - self.days * DAY) & liked(train)
         listeners = np.bincount(train.matrix.indices[recent], minlength=len(train.catalog)).astype(np.int32)
         return _one_ranking(train, listeners, listeners)
 
@@ -87,7 +87,7 @@ class PopularByGenre:
         rows = np.flatnonzero(group >= 0)
         member = sparse.csr_matrix((np.ones(len(rows), np.float32), (group[rows], rows)), shape=(n_groups, len(train.user_ids)))
         matrix = train.matrix
-        seen = sparse.csr_matrix(((matrix.data > 0).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
+        seen = sparse.csr_matrix((liked(train).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
         listeners = sparse.csr_matrix(member @ seen)
         sizes = np.bincount(group[rows], minlength=n_groups)
         shares = (fans(train) / max(len(train.user_ids), 1)).astype(np.float32)

@@ -69,14 +69,16 @@ def decayed_rows(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, 
     return rows
 
 
-def fans(train: TrainSet) -> Int32:
-    """The number of users of each item from whom something is learned, int32 (n_items,): pairs of weight above 0. O(nnz).
+def liked(train: TrainSet) -> NDArray[np.bool_]:
+    """Whether something is learned from each pair, bool (nnz,): a weight above 0; in logs without feedback from all pairs."""
+    return np.ones(train.matrix.nnz, bool) if train.strength is None else train.matrix.data > 0
 
-    In logs without feedback these are its listeners.
-    """
+
+def fans(train: TrainSet) -> Int32:
+    """The number of users of each item who like it, int32 (n_items,), see liked; in logs without feedback its listeners. O(nnz)."""
     if train.strength is None:
         return train.n_listeners
-    return np.bincount(train.matrix.indices[train.matrix.data > 0], minlength=len(train.catalog)).astype(np.int32)
+    return np.bincount(train.matrix.indices[liked(train)], minlength=len(train.catalog)).astype(np.int32)
 
 
 def decayed_listeners(train: TrainSet, half_life_days: float) -> NDArray[np.float64]:
