@@ -134,11 +134,10 @@ def summary(run: Manifest, rows: int | None) -> str:
 def _tuned(found: list[Mapping[str, Any]]) -> list[str]:
     adopted = [f"{one['section'].removeprefix('candidates.')} {one['ndcg_before']:.4f} -> {one['ndcg']:.4f}"
                for one in found if one["adopted"]]
-    kept = len(found) - len(adopted)
     if not found:
         return []
     gains = f"better settings by ndcg@10 of {found[0]['users']:,} users for {', '.join(adopted)}" if adopted else "no better settings"
-    return [f"Tuned on the folds before: {gains}{f'; {kept} models keep theirs' if kept else ''}."]
+    return [f"Tuned on the folds before: {gains}, of {len(found)} models."]
 
 
 def _run(place: Storage, run_id: str | None) -> Manifest:
