@@ -28,25 +28,25 @@ CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, del
 # Each statement takes a whole batch as JSON rows [user_id, item_id, time, order], so that the GIL is released and taken a few times
 # per commit instead of per row, which would limit the rate of puts.
 _LOG_PLAYS = """
-INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) ORDER BY key
+INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key
 """
 # Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
 _MOVE_TO_FRONT = """
 INSERT INTO latest SELECT value ->> 0, value ->> 1,
   max(value ->> 3, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
-FROM json_each(?1) WHERE true ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
+FROM json_each(?) WHERE true ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
 """
 _CAP = """
 DELETE FROM latest WHERE (user_id, item_id) IN (
   SELECT user_id, item_id FROM (
     SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?1)))
-  WHERE place > ?2)
+    FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?)))
+  WHERE place > ?)
 """
 _LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
 _LOG_IMPRESSIONS = """
 INSERT INTO impressions (user_id, item_id, source, position, shown_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) ORDER BY key
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) ORDER BY key
 """
 # Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
 _REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
