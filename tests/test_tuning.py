@@ -221,6 +221,13 @@ def test_logs_for_which_trials_are_too_dear_keep_their_settings(world: World) ->
     assert pipeline.tuned(work, tables, plan) == (work, [])
 
 
+def test_a_log_that_is_far_too_large_is_not_read(world: World) -> None:
+    """Where the approximate count of pairs is far above the bound, no train set is made to learn that."""
+    work, tables, plan, folds = world
+    unread = dataclasses.replace(tables, dataset=None)  # type: ignore[arg-type]  # reading it would fail
+    assert pipeline.tuned(_with_tuning(work, max_pairs=folds[-1].train.matrix.nnz), unread, plan)[1] == []
+
+
 def test_what_comes_after_the_cutoff_changes_no_tuned_value(world: World, tmp_path: Path) -> None:
     """Without the plays from the cutoff on, the same values are found."""
     work, tables, plan, _ = world

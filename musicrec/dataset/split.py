@@ -146,8 +146,8 @@ def random_holdout(whole: TrainSet, fraction: float = 0.2, seed: int = 0) -> tup
 def _rows(whole: Interactions, rows: NDArray[np.intp]) -> tuple[Int32, sparse.csr_matrix, Int32, Repeats, Float32 | None]:
     starts, sizes = whole.matrix.indptr[rows].astype(np.int64), whole.n_items_of_user[rows]
     entries = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
-    strength = None if whole.strength is None else whole.strength[entries]
-    return whole.user_ids[rows], whole.matrix[rows], whole.last_played[entries], _repeats_of(whole.repeats, entries), strength
+    return (whole.user_ids[rows], whole.matrix[rows], whole.last_played[entries], _repeats_of(whole.repeats, entries),
+            _strength_of(whole, entries))
 
 
 def _where(whole: Interactions, entries: NDArray[np.bool_]) -> Interactions:
@@ -157,7 +157,11 @@ def _where(whole: Interactions, entries: NDArray[np.bool_]) -> Interactions:
     indptr = np.concatenate([[0], np.cumsum(counts[filled])])
     chosen = sparse.csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=(int(filled.sum()), matrix.shape[1]))
     return Interactions(whole.user_ids[filled], chosen, whole.last_played[entries], _repeats_of(whole.repeats, np.flatnonzero(entries)),
-                        None if whole.strength is None else whole.strength[entries])
+                        _strength_of(whole, entries))
+
+
+def _strength_of(whole: Interactions, entries: NDArray[np.int64] | NDArray[np.bool_]) -> Float32 | None:
+    return None if whole.strength is None else whole.strength[entries]
 
 
 def _repeats_of(repeats: Repeats, entries: NDArray[np.int64]) -> Repeats:
@@ -207,7 +211,7 @@ def _existing_columns_first(later: Interactions, existing: NDArray[np.bool_]) ->
     order = np.lexsort((column, rows))
     moved = sparse.csr_matrix((matrix.data[order], column[order], matrix.indptr), shape=matrix.shape)
     return Interactions(later.user_ids, moved, later.last_played[order], _repeats_of(later.repeats, order),
-                        None if later.strength is None else later.strength[order])
+                        _strength_of(later, order))
 
 
 def _with_progress(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ from musicrec.dataset import Float32, TrainSet, chunks
 from musicrec.errors import ModelError
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
-from musicrec.models.pruning import affordable_items, pruned
+from musicrec.models.pruning import pruned
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.weights import check_recency, checked_weights
 
@@ -48,8 +48,7 @@ class ItemKNN:
             raise ModelError(f"item_knn has neighbors {self.neighbors} and weighting {self.weighting!r}; give at least 1 and one of "
                              f"{', '.join(WEIGHTINGS)}.")
         checked_weights(train)
-        counted = affordable_items(train.n_items_of_user, self.max_items_of_user, self.max_pairs)
-        weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, counted)
+        weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, self.max_items_of_user, self.max_pairs)
         n_items = weighted.shape[1]
         neighbors = sparse_top_k(weighted.T.tocsr(), weighted, diagonal(n_items), self.neighbors, title="item_knn")
         return ItemSimilarity(train, csr_of(*neighbors, n_items), self.half_life_days, self.min_weight)

@@ -21,12 +21,16 @@ def affordable_items(n_items_of_user: Int32, most: int, max_pairs: int) -> int:
     return max(int(np.searchsorted(pairs, max_pairs, side="right")) - 1, 1)
 
 
-def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int) -> sparse.csr_matrix:
+def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int,
+           max_pairs: int | None = None) -> sparse.csr_matrix:
     """`matrix` (pattern of train.matrix) without items below min_listeners and without all but each user's latest max_items_of_user items.
 
+    max_pairs: fewer items of a user stay where all users would have more pairs of items than that (see affordable_items).
     The latest items are those with the latest last play, ties by higher item index. The shape stays, zeros are dropped. O(nnz), and a sort
     for each user above the bound.
     """
+    if max_pairs is not None:
+        max_items_of_user = affordable_items(train.n_items_of_user, max_items_of_user, max_pairs)
     keep = (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
     for user in np.flatnonzero(train.n_items_of_user > max_items_of_user):
         row = slice(matrix.indptr[user], matrix.indptr[user + 1])

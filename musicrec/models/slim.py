@@ -11,7 +11,7 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
-from musicrec.models.pruning import affordable_items, pruned
+from musicrec.models.pruning import pruned
 from musicrec.models.slim_kernel import fill_regressions
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.top_k import parallel_for
@@ -59,8 +59,7 @@ class SLIM:
         if train.matrix.nnz > self.max_interactions:
             return ItemSimilarity(train, sparse.csr_matrix((n_items, n_items), dtype=np.float32), self.half_life_days, self.min_weight)
         chosen = most_seen(train, self.min_listeners, self.max_items)
-        counted = affordable_items(train.n_items_of_user, self.max_items_of_user, self.max_pairs)
-        binary = pruned(train, presence(train.matrix), 1, counted)[:, chosen]
+        binary = pruned(train, presence(train.matrix), 1, self.max_items_of_user, self.max_pairs)[:, chosen]
         local = _weights(binary, self)
         lengths = np.zeros(n_items, np.int64)
         lengths[chosen] = np.diff(local.indptr)

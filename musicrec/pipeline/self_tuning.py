@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from musicrec.dataset import moment
 from musicrec.errors import SplitError
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, model
@@ -13,6 +14,8 @@ from musicrec.tuning import SPACES, Found, model_evaluated, searched, slices
 
 # With fewer trials than these a search finds next to nothing, so large logs keep the settings that they have.
 FEWEST_TRIALS = 6
+# An approximate count is a few percent off, so far above the bound it decides; nearer to it the train set is counted.
+SURELY = 1.5
 
 
 def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, list[Found]]:
@@ -27,6 +30,8 @@ def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, lis
     if limits.trials < FEWEST_TRIALS or not names:
         return work, found
     with work.stages.measured("tune"):
+        if _surely_too_dear(work, tables, chosen):
+            return work, found
         try:
             folds = slices(tables.dataset, chosen.folds)
         except SplitError:
@@ -37,6 +42,14 @@ def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, lis
             present, evaluated = model_evaluated(model(work.settings, name), folds, limits.max_users, limits.seed)
             found.append(searched(section, SPACES[section], present, evaluated, len(folds), trials, limits.seed))
     return dataclasses.replace(work, settings=with_found(work.settings, found)), found
+
+
+def _surely_too_dear(work: Workspace, tables: Tables, chosen: Plan) -> bool:
+    """Whether even FEWEST_TRIALS are too many, from an approximate count: a large log must not be read into memory to learn that."""
+    plays, before = tables.events, moment(chosen.folds[-1].start) if chosen.folds else chosen.test_start
+    pair = plays.user_id.cast("int64") * 2**32 + plays.item_id.cast("int64")
+    pairs = plays.filter(plays.started_at < before).aggregate(pairs=pair.approx_nunique()).to_pyarrow()["pairs"][0].as_py()
+    return bool(FEWEST_TRIALS * pairs > SURELY * work.settings.tuning.max_pairs)
 
 
 def tuning_table(found: Sequence[Found]) -> pd.DataFrame:

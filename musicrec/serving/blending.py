@@ -128,7 +128,8 @@ def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Se
         if max_per_artist:
             artists = artists_of(item)
             if any(count[artist] >= max_per_artist for artist in artists):
-                passed_over[item] = scored_item
+                if len(passed_over) < k:
+                    passed_over[item] = scored_item
                 continue
             count.update(artists)
         found[item] = scored_item

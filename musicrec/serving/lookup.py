@@ -112,7 +112,6 @@ class Lookup:
         by_key = getattr(request, "keys", False) or isinstance(asked, str)
         return User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
 
-
     def ruled(self, blocked: Sequence[Key], allowed: Sequence[Key] | None) -> "Lookup":
         """The same run with these keys, or ids, blocked and allowed; those that it does not know are ignored."""
         return replace(self, blocked=self._known(blocked), allowed=None if allowed is None else self._known(allowed))
