@@ -14,7 +14,7 @@ from musicrec.tuning import SPACES, Found, model_evaluated, searched, slices
 
 # With fewer trials than these a search finds next to nothing, so large logs keep the settings that they have.
 FEWEST_TRIALS = 6
-# An approximate count is a few percent off, so far above the bound it decides; nearer to it the train set is counted.
+# An approximate count may be a tenth off, so it decides only far above the bound; nearer to it the train set is counted.
 SURELY = 1.5
 
 
