@@ -1,5 +1,7 @@
 """One contract for every model: a new one is tested by being listed in MODELS."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -47,6 +49,20 @@ def test_fewer_asked_is_a_prefix_of_more_asked(name: str) -> None:
     """The first k of a longer list are the list of length k."""
     fitted, rows = MODELS[name]().fit(random_world()), np.arange(20, dtype=np.int32)
     np.testing.assert_array_equal(fitted.recommend(rows, 30)[0][:, :5], fitted.recommend(rows, 5)[0])
+
+
+def test_items_beyond_the_bound_count_for_nothing(name: str) -> None:
+    """Where only a user's latest items count, an older one changes nothing but that it is not recommended."""
+    if "max_items_of_user" not in {one.name for one in dataclasses.fields(MODELS[name])}:
+        pytest.skip("the model has no such bound")
+    latest, older = [(5, 991), (6, 992), (7, 993)], [(20, 1), (21, 2), (40, 990)]
+    others = [(user, item, int(day)) for user in range(30) for item, day in zip((5 + user % 9, 20 + user % 7, 40, 44, user), range(5))]
+    world = train_set([*others, *((user, *play) for user in (98, 99) for play in latest), *((99, *play) for play in older)], 45)
+    items, scores = MODELS[name](max_items_of_user=3).fit(world).recommend(np.array([30, 31], np.int32), 45)
+    remaining = ~np.isin(items[0], [item for item, _ in older])
+    np.testing.assert_array_equal(items[0][remaining][:20], items[1][:20])
+    np.testing.assert_array_equal(scores[0][remaining][:20], scores[1][:20])
+    assert (items[1] >= 0).any()
 
 
 def test_a_batch_answers_like_single_users(name: str) -> None:

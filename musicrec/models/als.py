@@ -154,7 +154,7 @@ class FittedALS:
 
     def _recomputed(self, user_index: Int32) -> Float32:
         settings = self.settings
-        rows = decayed_rows(self.train, self.train.matrix, user_index, settings.half_life_days, settings.min_weight)
+        rows = decayed_rows(self.train, user_index, settings.half_life_days, settings.min_weight)
         rows.eliminate_zeros()
         rows.data = 1 + np.float32(settings.alpha) * rows.data
         factors = np.zeros((len(user_index), self.item_factors.shape[1]), np.float32)

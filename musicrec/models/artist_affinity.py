@@ -11,7 +11,7 @@ from musicrec.lists import empty
 from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.sparse_top_k import chained_top_k
 from musicrec.models.top_k import rows_of
-from musicrec.models.weights import check_recency, checked_weights, decayed_rows
+from musicrec.models.weights import check_history, checked_weights, profiles
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,20 @@ class ArtistAffinity:
     """The score of a track is the user's affinity to its artists and albums x log(2 + listeners of the track).
 
     The affinity to an artist or album is the share of its tracks in the weights of the user's plays. A track's affinity is the sum over
-    its artists, plus album_weight times the sum over its albums. half_life_days, min_weight: recency of the plays (0: no decay), see
-    weights.recency.
+    its artists, plus album_weight times the sum over its albums. max_items_of_user, half_life_days, min_weight: what of a user's plays
+    counts, see weights.History.
     """
 
     search_space: ClassVar[SearchSpace] = {"album_weight": Range(0.0, 3.0), "half_life_days": Range(20.0, 3000.0, log=True)}
     album_weight: float = 0.5
+    max_items_of_user: int = 300
     half_life_days: float = 0.0
     min_weight: float = 0.1
 
     def fit(self, train: TrainSet) -> "FittedArtistAffinity":
         """O(links of the catalog). Raises ModelError for bad weights (weights.checked_weights) and settings out of range."""
         checked_weights(train)
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         return FittedArtistAffinity(train, self)
 
 
@@ -52,8 +53,8 @@ class FittedArtistAffinity:
         """
         if not len(user_index):
             return empty(0, k)
-        profiles = decayed_rows(self.train, self.train.matrix, user_index, self.settings.half_life_days, self.settings.min_weight)
-        total = np.maximum(np.asarray(profiles.sum(axis=1)).ravel(), np.finfo(np.float32).tiny)
-        profiles.data /= np.repeat(total, np.diff(profiles.indptr))
+        counted = profiles(self.train, self.train.matrix, user_index, self.settings)
+        total = np.maximum(np.asarray(counted.sum(axis=1)).ravel(), np.finfo(np.float32).tiny)
+        counted.data /= np.repeat(total, np.diff(counted.indptr))
         nothing_skipped = np.full(len(user_index), -1, np.int32)
-        return chained_top_k(profiles, self.names, self.tracks, nothing_skipped, rows_of(self.train.matrix, user_index), k)
+        return chained_top_k(counted, self.names, self.tracks, nothing_skipped, rows_of(self.train.matrix, user_index), k)

@@ -11,8 +11,9 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
 from musicrec.models.protocols import Range, SearchSpace
+from musicrec.models.sparse_top_k import csr_arrays
 from musicrec.models.top_k import parallel_for, rows_of
-from musicrec.models.weights import check_recency, checked_weights, decayed_listeners, decayed_rows, presence
+from musicrec.models.weights import check_history, checked_weights, decayed_listeners, presence, profiles
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Content:
     by decayed popularity (half-life popularity_half_life_days), then by item index. This order is part of the score:
     rounded cosine + level / 2^24, where level is 4095 for the most popular track and falls with the logarithm of the popularity rank. So a
     score differs from the cosine by at most 1/2048. Tracks whose cosine is rounded to 0 are not recommended.
-    half_life_days, min_weight: recency of the user's plays (0: no decay), see weights.recency.
+    max_items_of_user, half_life_days, min_weight: what of a user's plays counts, see weights.History.
     """
 
     lists_file: ClassVar[str] = "content_recommendations.parquet"
@@ -34,6 +35,7 @@ class Content:
     artists: float = 1.0
     albums: float = 0
     popularity_half_life_days: float = 60
+    max_items_of_user: int = 300
     half_life_days: float = 0
     min_weight: float = 0.1
 
@@ -42,7 +44,7 @@ class Content:
 
         Pairs of weight 0 count as not played. Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         shares = np.array([self.genres, self.artists, self.albums], np.float64)
         if not (shares >= 0).all() or not 0 < shares.sum() < np.inf or not self.popularity_half_life_days > 0:
             raise ModelError(f"content has genres {self.genres}, artists {self.artists}, albums {self.albums} and "
@@ -65,14 +67,12 @@ class FittedContent:
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k) between 0 and 1; nothing for row -1.
 
-        O(links of the seen tracks + distinct genre lists + tracks of the seen artists and albums + k) per user.
+        O(links of the counted tracks + distinct genre lists + tracks of their artists and albums + k) per user.
         """
-        profiles = decayed_rows(self.train, self._presence, user_index, self.settings.half_life_days, self.settings.min_weight)
-        seen = rows_of(self.train.matrix, user_index)
+        counted, seen = profiles(self.train, self._presence, user_index, self.settings), rows_of(self.train.matrix, user_index)
         items, scores = empty(len(user_index), k)
-        rows = (profiles.indptr.astype(np.int64), profiles.indices, profiles.data)
         parallel_for(len(user_index), lambda start, stop: fill_best(
-            rows, seen.indices, self.links, self.groups, self.shares, items, scores, start, stop))
+            csr_arrays(counted), csr_arrays(seen)[:2], self.links, self.groups, self.shares, items, scores, start, stop))
         return items, scores
 
 

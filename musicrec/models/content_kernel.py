@@ -103,16 +103,16 @@ def _score(cosine: float, level: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def fill_best(rows: tuple[Int64, Int32, Float32], seen: Int32, links: tuple[NameIndex, NameIndex, NameIndex], groups: GenreGroups,
-              shares: Float64, items: Int32, best: Float32, start: int, stop: int) -> None:
-    """Fill rows start to stop of `items` and `best` with the k best unseen items and their scores. `seen` has the indptr of `rows`."""
-    indptr, indices, weights = rows
+def fill_best(rows: tuple[Int64, Int32, Float32], seen: tuple[Int64, Int32], links: tuple[NameIndex, NameIndex, NameIndex],
+              groups: GenreGroups, shares: Float64, items: Int32, best: Float32, start: int, stop: int) -> None:
+    """Fill rows start to stop of `items` and `best` with the k best unseen items and their scores."""
+    (indptr, indices, weights), (seen_indptr, seen_items) = rows, seen
     genres, artists, albums = links
     by_group, by_item = accumulator(len(groups.starts) - 1), accumulator(len(groups.of_item))
     of_genre, of_artist, of_album = _empty_profile(genres), _empty_profile(artists), _empty_profile(albums)
     nothing = np.empty(0, np.int32)
     for row in range(start, stop):
-        own = slice(indptr[row], indptr[row + 1])
+        own, excluded = slice(indptr[row], indptr[row + 1]), seen_items[seen_indptr[row]:seen_indptr[row + 1]]
         names, length = _fill_profile(indices[own], weights[own], genres, of_genre) if shares[0] > 0 else (nothing, 1.0)
         n_groups = _add_cosines(names, length, of_genre, groups.genres, shares[0], by_group, DENSE, 0)
         names, length = _fill_profile(indices[own], weights[own], artists, of_artist) if shares[1] > 0 else (nothing, 1.0)
@@ -120,8 +120,8 @@ def fill_best(rows: tuple[Int64, Int32, Float32], seen: Int32, links: tuple[Name
         mask = hash_mask(_n_links(names, artists) + _n_links(titles, albums), len(groups.of_item))
         n_items = _add_cosines(names, length, of_artist, artists, shares[1], by_item, mask, 0)
         n_items = _add_cosines(titles, titles_length, of_album, albums, shares[2], by_item, mask, n_items)
-        size = _push_by_name(by_item, n_items, by_group, groups, seen[own], items[row], best[row])
-        size = _push_by_genre(by_group, n_groups, by_item, mask, groups, seen[own], items[row], best[row], size)
+        size = _push_by_name(by_item, n_items, by_group, groups, excluded, items[row], best[row])
+        size = _push_by_genre(by_group, n_groups, by_item, mask, groups, excluded, items[row], best[row], size)
         sort_heap(items[row], best[row], size)
         clear(by_item, n_items)
         clear(by_group, n_groups)

@@ -12,7 +12,7 @@ from musicrec.models.covisitation_kernel import Sequences, fill_order, fill_visi
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.sparse_top_k import csr_of
 from musicrec.models.top_k import parallel_for
-from musicrec.models.weights import check_recency, checked_weights, recency
+from musicrec.models.weights import check_history, checked_weights, recency
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Covisitation:
     distance in positions, plus `backward` times the same for j before i, divided by (listeners of i x listeners of j) ** normalization.
     The items of a user are ordered by their latest plays. neighbors: the items with most visits that are kept per item.
     half_life_days, min_weight: recency of the later play of i and j, and of the user's plays (0: no decay), see weights.recency.
+    max_items_of_user: only a user's latest items count when items are recommended.
     """
 
     window: int = 10
@@ -30,6 +31,7 @@ class Covisitation:
     gap_half_life_days: float = 180
     normalization: float = 0.2
     neighbors: int = 100
+    max_items_of_user: int = 300
     half_life_days: float = 720
     min_weight: float = 0.1
 
@@ -38,7 +40,7 @@ class Covisitation:
 
         Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         if min(self.window, self.neighbors) < 1 or not (self.backward >= 0 and self.gap_half_life_days > 0 and self.normalization >= 0):
             raise ModelError(f"covisitation has window {self.window}, neighbors {self.neighbors}, backward {self.backward}, "
                              f"gap_half_life_days {self.gap_half_life_days} and normalization {self.normalization}; "
@@ -50,7 +52,7 @@ class Covisitation:
         norms = np.maximum(train.n_listeners, 1).astype(np.float64) ** self.normalization
         parallel_for(n_items, lambda start, stop: fill_visits(
             sequences, norms, self.window, self.backward, self.gap_half_life_days, items, visits, start, stop), "covisitation")
-        return ItemSimilarity(train, csr_of(items, visits, n_items), self.half_life_days, self.min_weight)
+        return ItemSimilarity(train, csr_of(items, visits, n_items), self)
 
 
 def _sequences(train: TrainSet, half_life_days: float, min_weight: float) -> Sequences:

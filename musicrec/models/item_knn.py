@@ -12,7 +12,7 @@ from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import pruned
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
-from musicrec.models.weights import check_recency, checked_weights
+from musicrec.models.weights import check_history, checked_weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ItemKNN:
     k1: float = 0.2
     b: float = 0.1
     min_listeners: int = 1
-    max_items_of_user: int = 300
+    max_items_of_user: int = 100
     max_pairs: int = 6_000_000_000
     half_life_days: float = 720
     min_weight: float = 0.1
@@ -43,7 +43,7 @@ class ItemKNN:
 
         Nothing is learned from pairs of weight 0. Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         if self.neighbors < 1 or self.weighting not in WEIGHTINGS:
             raise ModelError(f"item_knn has neighbors {self.neighbors} and weighting {self.weighting!r}; give at least 1 and one of "
                              f"{', '.join(WEIGHTINGS)}.")
@@ -51,7 +51,7 @@ class ItemKNN:
         weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, self.max_items_of_user, self.max_pairs)
         n_items = weighted.shape[1]
         neighbors = sparse_top_k(weighted.T.tocsr(), weighted, diagonal(n_items), self.neighbors, title="item_knn")
-        return ItemSimilarity(train, csr_of(*neighbors, n_items), self.half_life_days, self.min_weight)
+        return ItemSimilarity(train, csr_of(*neighbors, n_items), self)
 
 
 def bm25(matrix: sparse.csr_matrix, settings: ItemKNN) -> sparse.csr_matrix:

@@ -1,9 +1,12 @@
 """Bounds on what is counted when items are compared, so that the cost stays affordable on large train sets."""
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.dataset import Int32, TrainSet, counts_by_row
+from musicrec.models.top_k import parallel_for
 
 
 def affordable_items(n_items_of_user: Int32, most: int, max_pairs: int) -> int:
@@ -31,12 +34,35 @@ def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_i
     """
     if max_pairs is not None:
         max_items_of_user = affordable_items(train.n_items_of_user, max_items_of_user, max_pairs)
-    keep = (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
-    for user in np.flatnonzero(train.n_items_of_user > max_items_of_user):
-        row = slice(matrix.indptr[user], matrix.indptr[user + 1])
-        oldest_first = np.argsort(train.last_played[row], kind="stable")
-        keep[row][oldest_first[: len(oldest_first) - max_items_of_user]] = False
+    keep = are_latest(matrix.indptr, train.last_played, max_items_of_user)
+    keep &= (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
+    return only(matrix, keep)
+
+
+def are_latest(indptr: NDArray[np.integer], times: Int32, most: int) -> NDArray[np.bool_]:
+    """Whether each pair is one of the `most` latest of its row, bool (nnz,), ties by higher position.
+
+    >>> are_latest(np.array([0, 3]), np.array([7, 9, 7], np.int32), 2).tolist()
+    [False, True, True]
+    """
+    keep, starts = np.ones(len(times), np.bool_), indptr.astype(np.int64)
+    if len(starts) > 1 and np.diff(starts).max() > most:
+        parallel_for(len(starts) - 1, lambda start, stop: _drop_oldest(starts, times, most, keep, start, stop))
+    return keep
+
+
+def only(matrix: sparse.csr_matrix, keep: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """The matrix with these of its entries, bool (nnz,), in the same shape; `matrix` itself where all stay."""
     if keep.all():
         return matrix
     indptr = np.concatenate([[0], np.cumsum(counts_by_row(keep, matrix.indptr))])
     return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
+
+
+@njit(cache=True, nogil=True)
+def _drop_oldest(indptr: NDArray[np.int64], times: Int32, most: int, keep: NDArray[np.bool_], start: int, stop: int) -> None:
+    for row in range(start, stop):
+        first, last = indptr[row], indptr[row + 1]
+        if last - first > most:
+            for position in np.argsort(times[first:last], kind="mergesort")[:last - first - most]:
+                keep[first + position] = False

@@ -15,7 +15,7 @@ from musicrec.models.pruning import pruned
 from musicrec.models.slim_kernel import fill_regressions
 from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
 from musicrec.models.top_k import parallel_for
-from musicrec.models.weights import check_recency, checked_weights, presence
+from musicrec.models.weights import check_history, checked_weights, presence
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class SLIM:
 
         Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         if not (self.l1 >= 0 and self.l2 >= 0 and self.l1 + self.l2 > 0) or min(self.candidates, self.max_items) < 1:
             raise ModelError(f"slim has l1 {self.l1}, l2 {self.l2}, candidates {self.candidates}, max_items {self.max_items}; give "
                              "penalties of at least 0, one of them above 0, and numbers of at least 1.")
         checked_weights(train)
         n_items = len(train.catalog)
         if train.matrix.nnz > self.max_interactions:
-            return ItemSimilarity(train, sparse.csr_matrix((n_items, n_items), dtype=np.float32), self.half_life_days, self.min_weight)
+            return ItemSimilarity(train, sparse.csr_matrix((n_items, n_items), dtype=np.float32), self)
         chosen = most_seen(train, self.min_listeners, self.max_items)
         binary = pruned(train, presence(train.matrix), 1, self.max_items_of_user, self.max_pairs)[:, chosen]
         local = _weights(binary, self)
@@ -65,7 +65,7 @@ class SLIM:
         lengths[chosen] = np.diff(local.indptr)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         weights = sparse.csr_matrix((local.data, chosen[local.indices], indptr), shape=(n_items, n_items))
-        return ItemSimilarity(train, weights, self.half_life_days, self.min_weight)
+        return ItemSimilarity(train, weights, self)
 
 
 def most_seen(train: TrainSet, min_listeners: int, max_items: int) -> Int32:

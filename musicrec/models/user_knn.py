@@ -13,13 +13,14 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.neighbor_search import rarest_items, rescored
 from musicrec.models.protocols import Range, SearchSpace
+from musicrec.models.pruning import are_latest, only
 from musicrec.models.sparse_top_k import chained_top_k, csr_of, sparse_top_k
 from musicrec.models.top_k import rows_of
-from musicrec.models.weights import check_recency, checked_weights, decayed_rows, presence, recency
+from musicrec.models.weights import check_history, checked_weights, presence, recency
 
 Float64 = NDArray[np.float64]
 # Candidates that are rescored per neighbor where the search is cut by its budget.
-CANDIDATES = 4
+CANDIDATES = 2
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class UserKNN:
 
     mode "nearest": the `neighbors` most similar users with positive similarity, dot / (norm x norm + shrinkage), where weights are
     multiplied by ln(n_users / listeners of the item) ** idf_power. mode "all": the formula of the reference notebook, the sum over all
-    other users v, also those with negative similarity, of cos(u, v) x w(v, i); without idf_power, shrinkage and recency.
+    other users v, also those with negative similarity, of cos(u, v) x w(v, i); without idf_power, shrinkage, recency and a bound on items.
     weights "centered": feedback strength minus the user's mean, in logs without feedback weight minus mean weight; "binary": 1 for every
     pair of weight above 0; "auto": centered in logs with feedback and where weights are not whole numbers, else binary.
-    half_life_days, min_weight: recency of the user's and of the neighbors' plays (0: no decay), see weights.recency.
+    max_items_of_user, half_life_days, min_weight: what of the user's and of the neighbors' plays counts, see weights.History.
     search_budget: the sum of listeners of the items that are used to find one user's neighbors. Where the user's items have more, only the
     rarest ones are used, and the CANDIDATES x neighbors most similar candidates are rescored with all items.
     """
@@ -42,7 +43,8 @@ class UserKNN:
         "half_life_days": Range(20.0, 3000.0, log=True)}
     mode: Literal["nearest", "all"] = "nearest"
     neighbors: int = 100
-    search_budget: int = 30_000
+    search_budget: int = 10_000
+    max_items_of_user: int = 100
     shrinkage: float = 30
     idf_power: float = 1
     weights: Literal["auto", "binary", "centered"] = "auto"
@@ -55,7 +57,7 @@ class UserKNN:
         A pair of weight 0 counts as not played (binary) or as the lowest weight (centered). With centered weights a user whose weights are
         all equal has no neighbors. Raises ModelError for bad weights (weights.checked_weights) and settings out of range.
         """
-        check_recency(self.half_life_days, self.min_weight)
+        check_history(self)
         if min(self.neighbors, self.search_budget) < 1 or not (self.shrinkage >= 0 and self.idf_power >= 0):
             raise ModelError(f"user_knn has neighbors {self.neighbors}, search_budget {self.search_budget}, shrinkage {self.shrinkage} and "
                              f"idf_power {self.idf_power}; give at least 1, 1, 0 and 0.")
@@ -75,12 +77,14 @@ class FittedUserKNN:
             self.vectors = _divided(weights, _norms(weights))
             self.norms, self.ratings = np.ones(weights.shape[0]), weights
         else:
-            item_weights = idf(train, settings.idf_power)
-            self.vectors = _scaled(weights, lambda chunk: item_weights[weights.indices[chunk]])
+            counted = are_latest(train.matrix.indptr, train.last_played, settings.max_items_of_user)
+            weights, times = only(weights, counted), train.last_played[counted]
+            self.idf = idf(train, settings.idf_power)
+            self.vectors = _scaled(weights, lambda chunk: self.idf[weights.indices[chunk]])
             self.norms = _norms(self.vectors)
-            self.ratings = _scaled(weights, lambda chunk: recency(train.last_played[chunk], train.cutoff, settings.half_life_days,
-                                                                  settings.min_weight))
+            self.ratings = _scaled(weights, lambda chunk: recency(times[chunk], train.cutoff, settings.half_life_days, settings.min_weight))
         self.listeners = _divided(self.vectors, self.norms).T.tocsr()
+        self.n_listeners = np.diff(self.listeners.indptr).astype(np.int32)
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:
         """Neighbors int32 (n, neighbors) and similarities float32, descending, ties by user index, -1 and -inf where fewer exist.
@@ -88,9 +92,10 @@ class FittedUserKNN:
         Exact for users whose items have at most search_budget listeners in total.
         """
         chosen = self.settings
-        profiles = decayed_rows(self.train, self.vectors, user_index, chosen.half_life_days, chosen.min_weight)
-        affordable, truncated = rarest_items(profiles, self.train.n_listeners, chosen.search_budget)
-        norms, (users, similarity) = _norms(profiles), empty(len(user_index), chosen.neighbors)
+        own = rows_of(self.ratings, user_index)
+        own.data *= self.idf[own.indices].astype(np.float32)
+        affordable, truncated = rarest_items(own, self.n_listeners, chosen.search_budget)
+        norms, (users, similarity) = _norms(own), empty(len(user_index), chosen.neighbors)
 
         def most_similar(rows: NDArray[np.intp], k: int, column_shrinkage: Float64 | None) -> tuple[Int32, Float32]:
             themselves = csr_of(user_index[rows, None], np.ones((len(rows), 1), np.float32), len(self.norms))
@@ -102,7 +107,7 @@ class FittedUserKNN:
         if len(cut):
             # Without shrinkage, which costs a random memory access per candidate and is applied in rescored.
             candidates, _ = most_similar(cut, chosen.neighbors * CANDIDATES, None)
-            users[cut], similarity[cut] = rescored(profiles[cut], candidates, self.vectors, norms[cut], self.norms, chosen.shrinkage,
+            users[cut], similarity[cut] = rescored(own[cut], candidates, self.vectors, norms[cut], self.norms, chosen.shrinkage,
                                                    chosen.neighbors)
         return users, similarity
 

@@ -1,12 +1,15 @@
 """Weights of (user, item) pairs: checks, recency, and what follows from both for users and items."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.dataset import DAY, Float32, Int32, TrainSet, chunks
 from musicrec.errors import ModelError
-from musicrec.models.top_k import rows_of
+from musicrec.models.pruning import are_latest, only
+from musicrec.models.top_k import positions_of, rows_of
 
 
 def checked_weights(train: TrainSet) -> Float32:
@@ -48,6 +51,32 @@ def recency(times: Int32, cutoff: int, half_life_days: float, min_weight: float 
     return decayed
 
 
+class History(Protocol):
+    """What of a user's plays counts: the latest max_items_of_user items, each by its recency (see recency)."""
+
+    @property
+    def half_life_days(self) -> float:
+        """0 for no decay."""
+        ...
+
+    @property
+    def min_weight(self) -> float:
+        """The weight that the oldest plays keep."""
+        ...
+
+    @property
+    def max_items_of_user(self) -> int:
+        """The number of a user's latest items that count."""
+        ...
+
+
+def check_history(history: History) -> None:
+    """Raise ModelError, naming the setting, where one is out of range."""
+    check_recency(history.half_life_days, history.min_weight)
+    if history.max_items_of_user < 1:
+        raise ModelError(f"max_items_of_user is {history.max_items_of_user}; give at least 1.")
+
+
 def check_recency(half_life_days: float, min_weight: float) -> None:
     """Raise ModelError, naming the setting, where recency is not defined for these settings."""
     if not half_life_days >= 0:
@@ -56,16 +85,22 @@ def check_recency(half_life_days: float, min_weight: float) -> None:
         raise ModelError(f"min_weight is {min_weight}; give the weight, from 0 to 1, that the oldest plays keep.")
 
 
-def decayed_rows(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, half_life_days: float,
-                 min_weight: float) -> sparse.csr_matrix:
-    """Rows of `matrix` (pattern of train.matrix) for these users, every value times the recency of the pair. Row -1 is empty.
+def profiles(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, history: History) -> sparse.csr_matrix:
+    """Rows of `matrix` (pattern of train.matrix) for these users with the plays that count, every value times the recency of the pair.
 
-    The age of a pair is that of its latest play. O(pairs of these users).
+    Row -1 is empty. The age of a pair is that of its latest play; of pairs of the same age those with the higher item index are later.
+    O(pairs of these users).
     """
-    rows = rows_of(matrix, user_index)
-    if half_life_days > 0:
-        times = sparse.csr_matrix((train.last_played, train.matrix.indices, train.matrix.indptr), shape=matrix.shape)
-        rows.data *= recency(rows_of(times, user_index).data, train.cutoff, half_life_days, min_weight).astype(np.float32)
+    rows, times = rows_of(matrix, user_index), train.last_played[positions_of(matrix, user_index)[1]]
+    rows.data *= recency(times, train.cutoff, history.half_life_days, history.min_weight).astype(np.float32)
+    return only(rows, are_latest(rows.indptr, times, history.max_items_of_user))
+
+
+def decayed_rows(train: TrainSet, user_index: Int32, half_life_days: float, min_weight: float) -> sparse.csr_matrix:
+    """The weights of all plays of these users, every one times the recency of the pair. Row -1 is empty. O(pairs of these users)."""
+    rows = rows_of(train.matrix, user_index)
+    times = train.last_played[positions_of(train.matrix, user_index)[1]]
+    rows.data *= recency(times, train.cutoff, half_life_days, min_weight).astype(np.float32)
     return rows
 
 
