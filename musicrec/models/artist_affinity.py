@@ -9,6 +9,7 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
 from musicrec.models.protocols import Range, SearchSpace
+from musicrec.models.pruning import among_largest, only
 from musicrec.models.sparse_top_k import chained_top_k
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_history, checked_weights, profiles
@@ -19,12 +20,14 @@ class ArtistAffinity:
     """The score of a track is the user's affinity to its artists and albums x log(2 + listeners of the track).
 
     The affinity to an artist or album is the share of its tracks in the weights of the user's plays. A track's affinity is the sum over
-    its artists, plus album_weight times the sum over its albums. max_items_of_user, half_life_days, min_weight: what of a user's plays
-    counts, see weights.History.
+    its artists, plus album_weight times the sum over its albums. max_tracks: of an artist or album only the tracks with most listeners are
+    recommended, which bounds the time. max_items_of_user, half_life_days, min_weight: what of a user's plays counts, see
+    weights.History.
     """
 
     search_space: ClassVar[SearchSpace] = {"album_weight": Range(0.0, 3.0), "half_life_days": Range(20.0, 3000.0, log=True)}
     album_weight: float = 0.5
+    max_tracks: int = 100
     max_items_of_user: int = 300
     half_life_days: float = 0.0
     min_weight: float = 0.1
@@ -44,7 +47,8 @@ class FittedArtistAffinity:
         self.train, self.settings = train, settings
         self.names = sparse.hstack([artists, albums * np.float32(settings.album_weight)], format="csr")
         popularity = sparse.diags(np.log(2.0 + train.n_listeners).astype(np.float32))
-        self.tracks = sparse.csr_matrix((popularity @ sparse.hstack([artists, albums], format="csr")).T)
+        tracks = sparse.csr_matrix((popularity @ sparse.hstack([artists, albums], format="csr")).T)
+        self.tracks = only(tracks, among_largest(tracks.indptr, train.n_listeners[tracks.indices], settings.max_tracks))
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), tracks of the user's artists and albums only; nothing for row -1.

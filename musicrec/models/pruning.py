@@ -34,20 +34,20 @@ def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_i
     """
     if max_pairs is not None:
         max_items_of_user = affordable_items(train.n_items_of_user, max_items_of_user, max_pairs)
-    keep = are_latest(matrix.indptr, train.last_played, max_items_of_user)
+    keep = among_largest(matrix.indptr, train.last_played, max_items_of_user)
     keep &= (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
     return only(matrix, keep)
 
 
-def are_latest(indptr: NDArray[np.integer], times: Int32, most: int) -> NDArray[np.bool_]:
-    """Whether each pair is one of the `most` latest of its row, bool (nnz,), ties by higher position.
+def among_largest(indptr: NDArray[np.integer], values: Int32, most: int) -> NDArray[np.bool_]:
+    """Whether each value is one of the `most` largest of its row, bool (nnz,), ties by higher position.
 
-    >>> are_latest(np.array([0, 3]), np.array([7, 9, 7], np.int32), 2).tolist()
+    >>> among_largest(np.array([0, 3]), np.array([7, 9, 7], np.int32), 2).tolist()
     [False, True, True]
     """
-    keep, starts = np.ones(len(times), np.bool_), indptr.astype(np.int64)
+    keep, starts = np.ones(len(values), np.bool_), indptr.astype(np.int64)
     if len(starts) > 1 and np.diff(starts).max() > most:
-        parallel_for(len(starts) - 1, lambda start, stop: _drop_oldest(starts, times, most, keep, start, stop))
+        parallel_for(len(starts) - 1, lambda start, stop: _drop_smallest(starts, values, most, keep, start, stop))
     return keep
 
 
@@ -60,9 +60,9 @@ def only(matrix: sparse.csr_matrix, keep: NDArray[np.bool_]) -> sparse.csr_matri
 
 
 @njit(cache=True, nogil=True)
-def _drop_oldest(indptr: NDArray[np.int64], times: Int32, most: int, keep: NDArray[np.bool_], start: int, stop: int) -> None:
+def _drop_smallest(indptr: NDArray[np.int64], values: Int32, most: int, keep: NDArray[np.bool_], start: int, stop: int) -> None:
     for row in range(start, stop):
         first, last = indptr[row], indptr[row + 1]
         if last - first > most:
-            for position in np.argsort(times[first:last], kind="mergesort")[:last - first - most]:
+            for position in np.argsort(values[first:last], kind="mergesort")[:last - first - most]:
                 keep[first + position] = False

@@ -13,7 +13,7 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.neighbor_search import rarest_items, rescored
 from musicrec.models.protocols import Range, SearchSpace
-from musicrec.models.pruning import are_latest, only
+from musicrec.models.pruning import among_largest, only
 from musicrec.models.sparse_top_k import chained_top_k, csr_of, sparse_top_k
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_history, checked_weights, presence, recency
@@ -77,7 +77,7 @@ class FittedUserKNN:
             self.vectors = _divided(weights, _norms(weights))
             self.norms, self.ratings = np.ones(weights.shape[0]), weights
         else:
-            counted = are_latest(train.matrix.indptr, train.last_played, settings.max_items_of_user)
+            counted = among_largest(train.matrix.indptr, train.last_played, settings.max_items_of_user)
             weights, times = only(weights, counted), train.last_played[counted]
             self.idf = idf(train, settings.idf_power)
             self.vectors = _scaled(weights, lambda chunk: self.idf[weights.indices[chunk]])

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from musicrec.dataset import DAY, Float32, Int32, TrainSet, chunks
 from musicrec.errors import ModelError
-from musicrec.models.pruning import are_latest, only
+from musicrec.models.pruning import among_largest, only
 from musicrec.models.top_k import positions_of, rows_of
 
 
@@ -93,7 +93,7 @@ def profiles(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, hist
     """
     rows, times = rows_of(matrix, user_index), train.last_played[positions_of(matrix, user_index)[1]]
     rows.data *= recency(times, train.cutoff, history.half_life_days, history.min_weight).astype(np.float32)
-    return only(rows, are_latest(rows.indptr, times, history.max_items_of_user))
+    return only(rows, among_largest(rows.indptr, times, history.max_items_of_user))
 
 
 def decayed_rows(train: TrainSet, user_index: Int32, half_life_days: float, min_weight: float) -> sparse.csr_matrix:
