@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from nbclient import NotebookClient
 from musicrec import registry
 from musicrec.storage import storage
 from tests import taste_logs
-from tests.commands import MUSICREC
+from tests.commands import exit_code
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOOK = PROJECT / "recommendations.ipynb"
@@ -45,14 +44,11 @@ def _two_camps(folder: Path) -> dict[str, str]:
     return {}
 
 
-def _rows(folder: Path, users: int) -> dict[str, str]:
-    """A CSV without genres, artists and names, of two months."""
+def _one_user(folder: Path) -> dict[str, str]:
+    """A CSV of one user without genres, artists and names, of two months."""
     folder.mkdir()
-    lines = ["user,track,timestamp"]
-    for user in range(users):
-        for day in range(user % 7, 60):
-            lines.append(f"{user},{(user * 7 + day * (user % 3 + 1)) % 40},2024-{1 + day // 28:02}-{1 + day % 28:02} 10:00:00")
-    (folder / "plays.csv").write_text("\n".join(lines) + "\n")
+    lines = [f"0,{day % 40},2024-{1 + day // 28:02}-{1 + day % 28:02} 10:00:00" for day in range(60)]
+    (folder / "plays.csv").write_text("\n".join(["user,track,timestamp", *lines]) + "\n")
     return {"MUSICREC_DATA_SOURCE": "columns", "MUSICREC_SOURCES_COLUMNS_WORK": str(folder.parent / "imported")}
 
 
@@ -82,26 +78,27 @@ def _playback(folder: Path) -> dict[str, str]:
 
 
 LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
-    "two camps": _two_camps, "one user": lambda folder: _rows(folder, 1), "nobody new": _nobody_new,
-    "no genres and no names": lambda folder: _rows(folder, 30), "playback with shares": _playback}
+    "two camps": _two_camps, "one user, no genres, no names": _one_user, "nobody new": _nobody_new, "playback with shares": _playback}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("logs", LOGS)
-def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str) -> None:
+def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str, monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
     """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its plots."""
     # One thread, since other tests run beside this one.
     changes = {**taste_logs.environment(tmp_path / "logs", tmp_path), "MUSICREC_ENGINE_THREADS": "1", "OMP_NUM_THREADS": "1",
                **LOGS[logs](tmp_path / "logs")}
-    command = [*MUSICREC, "notebook", "--data", str(tmp_path / "logs"), "--out", str(tmp_path / "artifacts")]
-    done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for key, value in changes.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(PROJECT)
+    assert exit_code("notebook", "--data", tmp_path / "logs", "--out", tmp_path / "artifacts") == 0, capsys.readouterr()
     assert registry.current(storage(str(tmp_path / "artifacts"), {})).files
     executed = code_cells(tmp_path / "artifacts" / BOOK.name)
     assert all(cell.execution_count for cell in executed)
     assert not [output for cell in executed for output in cell.outputs if output.get("name") == "stderr"], "a warning is shown"
     assert list((tmp_path / "artifacts" / "pictures").glob("*.png"))
-    if logs in ("no genres and no names", "playback with shares"):
+    if logs in ("one user, no genres, no names", "playback with shares"):
         drawn = [cell for cell in executed if "plots.genres(" in cell.source or "by_genre.set_axis" in cell.source]
         assert len(drawn) == 2
         assert not [output for cell in drawn for output in cell.outputs if "data" in output], "an empty genre plot or table is shown"

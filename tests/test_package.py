@@ -47,12 +47,14 @@ def python(code: str, environment: dict[str, str]) -> subprocess.CompletedProces
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=PROJECT)
 
 
-@pytest.mark.parametrize(("group", "registry"), [("models", "MODELS"), ("features", "FEATURES"), ("sources", "SOURCES")])
-def test_an_installed_package_adds_to_a_registry(group: str, registry: str, tmp_path: Path) -> None:
+def test_an_installed_package_adds_to_each_registry(tmp_path: Path) -> None:
     """Its entry stands behind our own under the name that it declares."""
-    environment = installed(tmp_path, f"[musicrec.{group}]\nalphabetical = tiny:Alphabetical\n")
-    done = python(f"from musicrec.{group} import {registry} as found; print(list(found)[-1], found['alphabetical'].__name__)", environment)
-    assert done.stdout == "alphabetical Alphabetical\n", done.stderr
+    registries = {"models": "MODELS", "features": "FEATURES", "sources": "SOURCES"}
+    environment = installed(tmp_path, "".join(f"[musicrec.{group}]\nalphabetical = tiny:Alphabetical\n" for group in registries))
+    code = "".join(f"from musicrec.{group} import {name} as found; print(list(found)[-1], found['alphabetical'].__name__)\n"
+                   for group, name in registries.items())
+    done = python(code, environment)
+    assert done.stdout == "alphabetical Alphabetical\n" * 3, done.stderr
 
 
 def test_a_package_may_import_what_it_adds_to(tmp_path: Path) -> None:

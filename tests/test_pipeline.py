@@ -25,6 +25,7 @@ from musicrec.recommender import RANKED, RRF, TwoStageRecommender
 from musicrec.schema import RECOMMENDATIONS, SIMILAR, TOP_POPULAR, check
 from musicrec.storage import storage
 from tests import taste_logs
+from tests.commands import exit_code
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / "config.ini"
@@ -42,6 +43,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.Resul
     project = tmp_path_factory.mktemp("run")
     taste_logs.write(project / "logs")
     return project, pipeline.run(configured(project))
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.Result]:
+    """The same without refit."""
+    project = tmp_path_factory.mktemp("evaluated")
+    taste_logs.write(project / "logs")
+    return project, pipeline.run(configured(project, SPLIT_REFIT="false"))
 
 
 def published(project: Path, name: str) -> pd.DataFrame:
@@ -74,18 +83,17 @@ def test_everybody_who_ever_played_has_a_personal_list(done: tuple[Path, pipelin
     assert (events.groupby("user_id")["started_at"].min() >= "2022-12-16").any()
 
 
-def test_without_refit_what_was_evaluated_is_published(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+def test_without_refit_what_was_evaluated_is_published(evaluated: tuple[Path, pipeline.Result]) -> None:
     """With refit = false the lists know the users and tracks before the cutoff alone, and trained_until lies before it."""
-    taste_logs.write(tmp_path / "logs")
-    pipeline.run(configured(tmp_path, SPLIT_REFIT="false"))
-    events = published(tmp_path, "events.parquet")
+    project, _ = evaluated
+    events = published(project, "events.parquet")
     before = events[events["started_at"] < "2022-12-16"]
-    found = published(tmp_path, "recommendations.parquet")
+    found = published(project, "recommendations.parquet")
     assert set(found["user_id"]) == set(before["user_id"])
     assert set(found["item_id"]) <= set(before["item_id"])
     assert found.merge(before, on=["user_id", "item_id"]).empty
     assert not found.merge(events, on=["user_id", "item_id"]).empty
-    assert registry.current(storage(str(tmp_path / "artifacts"), {})).info.metrics["trained_until"] < "2022-12-16"
+    assert registry.current(storage(str(project / "artifacts"), {})).info.metrics["trained_until"] < "2022-12-16"
 
 
 def test_the_manifest_tells_what_was_trained_and_what_was_evaluated(done: tuple[Path, pipeline.Result]) -> None:
@@ -175,21 +183,18 @@ def test_json_lines_of_the_user_based_method_name_every_known_user(done: tuple[P
     assert all(set(line) == {"user", "tracks"} for line in lines)
 
 
-def test_the_test_set_changes_nothing_but_the_comparison(tmp_path: Path) -> None:
+def test_the_test_set_changes_nothing_but_the_comparison(evaluated: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
     """Without refit, other plays from the cutoff on leave lists, models, similar tracks and the choice of the list the same."""
-    for name in ("as it is", "other"):
-        taste_logs.write(tmp_path / name / "logs")
-    path = tmp_path / "other" / "logs" / "interactions.parquet"
+    path = taste_logs.write(tmp_path / "logs") / "interactions.parquet"
     table = pq.read_table(path)
     rows = table.to_pandas()
     late = rows["started_at"] >= "2022-12-16"
     rows.loc[late, "track_id"] = 100 + (rows.loc[late, "track_id"] + 7 - 100) % taste_logs.N_TRACKS
     rows = rows.drop(rows.index[late][:5]).drop_duplicates(["user_id", "track_id"])
     pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), path)
-    results = [pipeline.run(configured(tmp_path / name, SPLIT_REFIT="false")) for name in ("as it is", "other")]
-    assert results[0].reason == results[1].reason
+    assert pipeline.run(configured(tmp_path, SPLIT_REFIT="false")).reason == evaluated[1].reason
     for name in ("recommendations.parquet", "personal_als.parquet", "similar.parquet", "top_popular.parquet"):
-        pd.testing.assert_frame_equal(published(tmp_path / "as it is", name), published(tmp_path / "other", name))
+        pd.testing.assert_frame_equal(published(evaluated[0], name), published(tmp_path, name))
 
 
 def test_constraints_shape_the_published_lists(tmp_path: Path) -> None:
@@ -204,14 +209,15 @@ def test_constraints_shape_the_published_lists(tmp_path: Path) -> None:
         assert rows["artist"].head(n_artists).nunique() == n_artists
 
 
-def test_a_published_recommender_gives_the_published_lists_again(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+def test_a_published_recommender_gives_the_published_lists_again(done: tuple[Path, pipeline.Result], tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """`musicrec predict` on the run writes recommendations.parquet again, row by row, for all and for some users."""
-    environ = {**taste_logs.environment(done[0] / "logs", done[0]), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    for key, value in taste_logs.environment(done[0] / "logs", done[0]).items():
+        monkeypatch.setenv(key, value)
     whole = published(done[0], "recommendations.parquet")
+    out = tmp_path / "lists.parquet"
     for users, expected in (([], whole), (["--users", "3", "--users", "1"], whole[whole["user_id"].isin([1, 3])])):
-        out = tmp_path / "lists.parquet"
-        command = [sys.executable, "-m", "musicrec", "predict", "--config", str(CONFIG), "--k", "20", "--out", str(out), *users]
-        subprocess.run(command, env=environ, cwd=tmp_path, check=True, capture_output=True)
+        assert exit_code("predict", "--config", CONFIG, "--k", 20, "--out", out, *users) == 0
         pd.testing.assert_frame_equal(pq.read_table(out).to_pandas(), expected.reset_index(drop=True))
 
 
@@ -361,9 +367,9 @@ def test_memory_decides_how_many_users_are_answered_at_a_time(tmp_path: Path) ->
 
 @pytest.mark.parametrize("changed", [
     {"CANDIDATES_MODELS": "item_knn content"}, {"CANDIDATES_MODELS": "popular_decayed"}, {"RANKING_FEATURES": ""},
-    {"CANDIDATES_BASELINES": ""}, {"CANDIDATES_NEW_ITEMS": "true"}, {"SPLIT_FOLDS": "1"}], ids=str)
+    {"CANDIDATES_BASELINES": ""}, {"SPLIT_FOLDS": "1"}], ids=str)
 def test_other_recommenders_are_published_as_well(tmp_path: Path, changed: dict[str, str]) -> None:
-    """Without ALS, with a single model, without features or baselines, with new items or one fold: the run is published."""
+    """Without ALS, with a single model, without features or baselines, or with one fold: the run is published."""
     taste_logs.write(tmp_path / "logs")
     run = pipeline.run(configured(tmp_path, **changed))
     assert len(published(tmp_path, "recommendations.parquet"))
@@ -402,16 +408,15 @@ def test_rows_get_titles_behind_their_ids(tmp_path: Path) -> None:
     assert tables.titled(rows.head(0), "other").empty
 
 
-def test_lists_with_new_items_are_evaluated_in_a_table_of_their_own(tmp_path: Path) -> None:
-    """With new_items the manifest has a second table; the main one is the same as without."""
-    tables = {}
-    for value in ("false", "true"):
-        taste_logs.write(tmp_path / value / "logs")
-        pipeline.run(configured(tmp_path / value, CANDIDATES_NEW_ITEMS=value))
-        told = registry.current(storage(str(tmp_path / value / "artifacts"), {})).info.metrics
-        tables[value] = told["warm"]
-        assert ("with_new_items" in told) == (value == "true")
-    assert tables["false"] == tables["true"]
+def test_lists_with_new_items_are_evaluated_in_a_table_of_their_own(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """With new_items the manifest has a second table; the main one is the same as without, and the run is published."""
+    taste_logs.write(tmp_path / "logs")
+    pipeline.run(configured(tmp_path, CANDIDATES_NEW_ITEMS="true"))
+    without, told = (registry.current(storage(str(project / "artifacts"), {})).info.metrics for project in (done[0], tmp_path))
+    assert "with_new_items" not in without
+    assert "with_new_items" in told
+    assert told["warm"] == without["warm"]
+    assert len(published(tmp_path, "recommendations.parquet"))
 
 
 def test_the_example_of_the_readme_runs(done: tuple[Path, pipeline.Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,22 +32,6 @@ NUMBERS = itertools.count()
 MANY = {"MUSICREC_EVENTS_PER_USER": "10000", "MUSICREC_BLENDING_MAX_K": "10000", "MUSICREC_SERVICE_LOG_REQUESTS": "false"}
 
 
-def test_kill_9_loses_no_acknowledged_play(tmp_path: Path) -> None:
-    """Killed again and again under load of 32 clients, the store keeps every acknowledged play."""
-    found = services(tmp_path, **MANY)
-    acknowledged: dict[int, list[int]] = defaultdict(list)
-    for round_ in range(4):
-        found.start("events")
-        with putting(found, acknowledged):
-            wait_for_puts(acknowledged, 300 + 100 * round_)
-            found.stop("events", signal.SIGKILL)
-    found.start("events")
-    try:
-        check_kept(found, acknowledged)
-    finally:
-        found.stop("events")
-
-
 def test_a_killed_worker_loses_no_acknowledged_play(tmp_path: Path) -> None:
     """Of two workers one is killed under load, twice: the other goes on, and every acknowledged play is there."""
     found = services(tmp_path, **MANY)

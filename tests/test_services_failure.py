@@ -17,14 +17,14 @@ from tests.service_world import PERSONAL, POPULAR, USER, Services, published, ru
 from tests.stub_service import BEHAVIOURS, Stub, stub
 
 pytestmark = pytest.mark.slow
-PAUSE_S = 1
+PAUSE_S, SHORT_PAUSE_S = 1, 0.2
 
 
 @contextlib.contextmanager
 def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services, Stub]]:
     """A recommendations service that finds a misbehaving server in place of the service `broken`; the events service is real otherwise."""
     published(root)
-    found = services(root, MUSICREC_SERVICE_BREAKER_PAUSE_S=str(PAUSE_S), **{"MUSICREC_SERVICE_TIMEOUT_MS": "150", **settings})
+    found = services(root, **{"MUSICREC_SERVICE_BREAKER_PAUSE_S": str(PAUSE_S), "MUSICREC_SERVICE_TIMEOUT_MS": "150", **settings})
     with stub(found.ports[broken]) as server:
         try:
             found.start("recommendations", *({"events"} - {broken}))
@@ -40,7 +40,8 @@ def misled(root: Path, broken: str, **settings: str) -> Iterator[tuple[Services,
 @pytest.fixture(scope="module", params=["events", "features"])
 def one_broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Stub, str]]:
     """Services, the misbehaving server and the name of the service it stands for."""
-    with misled(tmp_path_factory.mktemp("misled"), request.param, MUSICREC_SERVICE_API_KEY="hunter2") as (found, server):
+    with misled(tmp_path_factory.mktemp("misled"), request.param, MUSICREC_SERVICE_API_KEY="hunter2",
+                MUSICREC_SERVICE_BREAKER_PAUSE_S=str(SHORT_PAUSE_S)) as (found, server):
         yield found, server, request.param
 
 
@@ -49,7 +50,7 @@ def test_misbehaving_service(one_broken: tuple[Services, Stub, str], behaviour: 
     """Whatever another service does, a user gets k tracks in under 200 ms, and the answer names that service."""
     found, server, name = one_broken
     server.behaviour = behaviour
-    time.sleep(PAUSE_S + 0.1)  # so that the breaker lets a call through
+    time.sleep(SHORT_PAUSE_S + 0.1)  # so that the breaker lets a call through
     asked, seconds = server.asked, []
     for _ in range(3):
         began = time.perf_counter()
@@ -142,9 +143,12 @@ def test_a_half_sent_body_holds_up_neither_the_request_nor_the_shutdown(tmp_path
     """It is refused after five seconds; a service that is told to stop meanwhile has ended within ten."""
     published(tmp_path)
     with running(tmp_path, "events", "recommendations") as found:
-        for name, path in (("events", "/put"), ("recommendations", "/recommendations"), ("recommendations", "/recommendations/batch")):
-            with socket.create_connection(("127.0.0.1", found.ports[name]), timeout=10) as client:
-                client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{".encode())
+        with contextlib.ExitStack() as open_ones:
+            clients = {}
+            for name, path in (("events", "/put"), ("recommendations", "/recommendations"), ("recommendations", "/recommendations/batch")):
+                clients[path] = open_ones.enter_context(socket.create_connection(("127.0.0.1", found.ports[name]), timeout=10))
+                clients[path].sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{".encode())
+            for path, client in clients.items():
                 answer = b""
                 while not answer.endswith(b"}"):
                     answer += client.recv(65536)

@@ -88,7 +88,8 @@ class Dataset:
             events = self.events.select(*(name for name in _COLUMNS if name in self.events.columns)).order_by(*order).to_pyarrow()
             return events.num_rows, iter(events.to_batches())
         try:
-            file = pq.ParquetFile(self.events)
+            # Buffered ahead, all of the file would stay in memory.
+            file = pq.ParquetFile(self.events, pre_buffer=False)
         except (OSError, pa.ArrowException) as cause:
             raise SourceError(f"{self.events} cannot be read: {str(cause).splitlines()[0]}; preprocess the logs again.") from None
         columns = [name for name in _COLUMNS if name in file.schema_arrow.names and name != "track_seq"]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from musicrec.dataset import Float32
 from musicrec.ranking.candidates import Candidates
@@ -76,6 +75,9 @@ def fit_blender(tables: Sequence[TrainingTable], c: float = 0.01) -> Blender:
 
     All weights are 1 where all rows are hits or none is.
     """
+    # Loading it takes as long as loading all the rest, and lists are made without it.
+    from sklearn.linear_model import LogisticRegression
+
     columns = tables[0].columns
     rows = np.concatenate([blender_inputs(table.features[:, columns.ranks], table.features[:, columns.zscores]) for table in tables])
     mean, spread = rows.mean(axis=0), rows.std(axis=0)

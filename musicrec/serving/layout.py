@@ -63,7 +63,8 @@ class GrowingArray:
 
 def _opened(path: Path, kind: schema.TableSchema) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        # Buffered ahead, all of the file would stay in memory.
+        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
     except (OSError, pa.ArrowException) as cause:
         raise ArtifactError(f"{path} is not a readable parquet file: {cause}; publish the run again.") from None
     schema.check(file.schema_arrow, kind, path.name)

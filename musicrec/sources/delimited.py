@@ -87,13 +87,14 @@ class DelimitedRows:
 
     def __init__(self, path: Path, dialect: Dialect, names: Sequence[str] = (), encoding: str = "") -> None:
         self.dialect, self._reader = dialect, LineReader(path, encoding)
-        self._blocks = iter(self._reader)
-        self._start, self._no_rows = next(self._blocks, Block(b"", 1)), 0
+        blocks = iter(self._reader)
+        start, self._no_rows = next(blocks, Block(b"", 1)), 0
         self.names = list(names)
         if not names:
-            header, data, self._no_rows = _header(self._start.data)
-            self._start = Block(data, 1 + self._no_rows)
+            header, data, self._no_rows = _header(start.data)
+            start = Block(data, 1 + self._no_rows)
             self.names = [name.strip() for name in dialect.fields(header)]
+        self._blocks = chain([start], blocks)
 
     @property
     def lines(self) -> int:
@@ -113,7 +114,7 @@ class DelimitedRows:
     def rows(self, wanted: list[str]) -> Iterator[Rows]:
         """The columns `wanted` of all rows, block by block."""
         parser, rest = _Parser(self.dialect, self.names, wanted), b""
-        for block in chain([self._start], self._blocks):
+        for block in self._blocks:
             rows, rest = parser.parse(rest + block.data, block.first - rest.count(b"\n"), is_last=False)
             rows.no_rows, self._no_rows = rows.no_rows + self._no_rows, 0
             yield rows

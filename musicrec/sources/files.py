@@ -104,14 +104,14 @@ class LineReader:
     def __iter__(self) -> Iterator[Block]:
         rest: list[bytes] = []
         for piece in self._pieces():
-            head, newline, tail = piece.rpartition(b"\n")
-            if not newline:
+            end = piece.rfind(b"\n") + 1
+            if not end:
                 rest.append(piece)
                 if sum(map(len, rest)) > _LONGEST_LINE:
                     raise SourceError(f"{self.path} line {self.lines + 1} is longer than {_LONGEST_LINE >> 20} MB; it is no log.")
                 continue
-            yield self._block(b"".join((*rest, head, newline)))
-            rest = [tail]
+            yield self._block(b"".join((*rest, memoryview(piece)[:end])))
+            rest = [piece[end:]]
         if last := b"".join(rest):
             yield self._block(last + b"\n")
 

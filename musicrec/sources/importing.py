@@ -4,6 +4,7 @@ A source hands over rows of text and says in SQL which of them is what. The impo
 provisional numbers of their keys, and the last step sorts them once, drops exact repeats and writes them as a stream.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ from musicrec.sources.raw import Earlier, RawTables
 from musicrec.sources.reading import ParquetRows
 from musicrec.sources.yandex import Yandex
 
-_MEMORY = "1GB"
+# A sort and its joins need some memory for each thread.
+_ENGINE = {"memory_limit": "512MB", "threads": min(4, os.cpu_count() or 1)}
 # A clock that is set to another time zone is not yet in the future.
 _AHEAD = timedelta(days=1)
 
@@ -70,7 +72,7 @@ class Import:
         self._latest = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + _AHEAD
         self._database = work / "import.duckdb"
         self._database.unlink(missing_ok=True)
-        self.engine = duckdb.connect(str(self._database), config={"memory_limit": _MEMORY, "temp_directory": str(work / "spill")})
+        self.engine = duckdb.connect(str(self._database), config={**_ENGINE, "temp_directory": str(work / "spill")})
         self.engine.execute("set timezone = 'UTC'")
         self.engine.execute(START)
         self.engine.register("excluded", excluded)

@@ -38,6 +38,9 @@ def with_ids(engine: duckdb.DuckDBPyConnection, keys: RunKeys) -> RunKeys:
         engine.register("found", pa.table({"k": found, "id": getattr(keys, kind).ids_of(found)}))
         engine.execute(f"create table {kind}_ids as select k, id from found")
         engine.unregister("found")
+    # By provisional number, so that the sort of the plays joins no text.
+    engine.execute("create table user_of as select n, id from users join user_ids using (k)")
+    engine.execute("create table item_of as select n, id from items join item_ids using (k)")
     return keys
 
 
@@ -88,11 +91,10 @@ def _numbered(table: pa.Table, last: LastPlay, drop_repeats: bool) -> tuple[pa.T
 
 _KEYS = {"user": "select k from users", "item": "select k from items", "artist": "select artist from named",
          "album": "select album from named", "genre": "select k from genre_of"}
-_PLAYS = """select user_ids.id as user_id, item_ids.id as track_id, moment as started_at,
+_PLAYS = """select user_of.id as user_id, item_of.id as track_id, moment as started_at,
         coalesce(share, case when ms is not null and duration > 0 then least(1, ms / duration) end)::float as played_share,
         coalesce(case when mark not like 'un%' then mark end, feedback) as feedback
-    from plays join users on users.n = plays.u join user_ids on user_ids.k = users.k join items on items.n = plays.t
-    join item_ids on item_ids.k = items.k left join named on named.t = plays.t
+    from plays join user_of on user_of.n = plays.u join item_of on item_of.n = plays.t left join named on named.t = plays.t
     left join (select u, t, arg_max(feedback, moment) as mark from marks group by u, t) m on m.u = plays.u and m.t = plays.t
     order by user_id, started_at, track_id, played_share desc nulls last"""
 _QUERIES = {

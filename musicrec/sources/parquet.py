@@ -71,7 +71,8 @@ def _opened(path: Path, schema: TableSchema) -> pq.ParquetFile:
     if not path.is_file():
         raise SourceError(f"{path} does not exist; set [data] folder and file names, or run `make data` or `make demo` first.")
     try:
-        return pq.ParquetFile(path)
+        # Buffered ahead, all of the file would stay in memory.
+        return pq.ParquetFile(path, pre_buffer=False)
     except (pa.ArrowException, OSError) as cause:
         with path.open("rb") as start:
             is_parquet = start.read(4) == b"PAR1"

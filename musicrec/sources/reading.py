@@ -63,7 +63,8 @@ class ParquetRows:
         if not path.is_file():
             raise SourceError(f"{path} does not exist; set the name of the file.")
         try:
-            self.file = pq.ParquetFile(path)
+            # Buffered ahead, all of the file would stay in memory.
+            self.file = pq.ParquetFile(path, pre_buffer=False)
         except (pa.ArrowException, OSError) as cause:
             raise self._damaged(cause) from cause
         self.names: list[str] = self.file.schema_arrow.names
