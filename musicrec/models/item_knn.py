@@ -34,7 +34,7 @@ class ItemKNN:
     b: float = 0.1
     min_listeners: int = 1
     max_items_of_user: int = 100
-    max_pairs: int = 6_000_000_000
+    max_pairs: int = 3_000_000_000
     half_life_days: float = 720
     min_weight: float = 0.1
 
