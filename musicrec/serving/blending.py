@@ -1,13 +1,16 @@
 """How several ranked lists become one. Pure: lists in, lists out.
 
-To add a way of blending: write a function (offline, online, offline_first) -> list and name it in BLENDS.
+To add a way of blending: write a function (offline, online, offline_first) -> items and name it in BLENDS.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 RANK_CONSTANT = 60
 
@@ -29,23 +32,40 @@ class SimilarItems(NamedTuple):
     scores: Sequence[float]
 
 
-ScoredItems = Sequence[ScoredItem]
+class OnlineItems(NamedTuple):
+    """Items that the latest plays bring, ascending, their scores, and the play that adds most to each: arrays of one length."""
+
+    item_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    because: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[Any]) -> "OnlineItems":
+        """Those that are chosen."""
+        return OnlineItems(*(column[chosen] for column in self))
+
+    def scored(self) -> Iterator[ScoredItem]:
+        """One after the other: descending by score, equal scores by ascending item id."""
+        items, scores, because = self.where(np.argsort(-self.scores, kind="stable"))
+        return scored(items.tolist(), "online", scores.tolist(), because.tolist())
 
 
-def scored(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[ScoredItem]:
+ScoredItems = Iterable[ScoredItem]
+
+
+def scored(items: Iterable[int], source: str, scores: Iterable[float], because: Iterable[Any] = repeat(None)) -> Iterator[ScoredItem]:
     """A ScoredItem for each item, all from one source.
 
     >>> list(scored([7], "popular", [0.5]))
     [ScoredItem(item_id=7, source='popular', score=0.5, because=None)]
     """
     # Without the keyword handling of ScoredItem(...), which is most of the time that a list of a hundred takes.
-    return map(_scored_item, zip(items, repeat(source), scores, repeat(None)))
+    return map(_scored_item, zip(items, repeat(source), scores, because))
 
 
 _scored_item: Callable[[tuple[object, ...]], ScoredItem] = partial(tuple.__new__, ScoredItem)
 
 
-def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
+def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> Iterator[ScoredItem]:
     """The two lists in turns: even places (from 0) from the first side, odd ones from the other, no item twice.
 
     Each list holds an item once. An item of both lists is taken where it comes up first, and its other side offers its
@@ -55,18 +75,18 @@ def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = T
     >>> [item.item_id for item in alternate(a, b)]
     [1, 3, 2]
     """
-    mine, other = (offline, online) if offline_first else (online, offline)
-    at, other_at = 0, 0
+    mine, other = (iter(offline), iter(online)) if offline_first else (iter(online), iter(offline))
     taken: set[int] = set()
-    blend: list[ScoredItem] = []
     while True:
-        while at < len(mine) and mine[at].item_id in taken:
-            at += 1
-        if at == len(mine):
-            return blend + [item for item in other[other_at:] if item.item_id not in taken]
-        taken.add(mine[at].item_id)
-        blend.append(mine[at])
-        mine, other, at, other_at = other, mine, other_at, at + 1
+        for item in mine:
+            if item[0] not in taken:
+                break
+        else:
+            yield from (item for item in other if item[0] not in taken)
+            return
+        taken.add(item[0])
+        yield item
+        mine, other = other, mine
 
 
 def by_score(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
@@ -85,32 +105,30 @@ def rrf(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -
     return _summed(offline, online, offline_first, lambda items: [1 / (RANK_CONSTANT + rank) for rank in range(1, len(items) + 1)])
 
 
-BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], list[ScoredItem]]] = {
+BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], ScoredItems]] = {
     "alternate": alternate,
     "score": by_score,
     "rrf": rrf,
 }
 
 
-def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
-    """One list from the similar items of several plays, newest play first.
+def combined(similar: Sequence[SimilarItems], decay: float) -> OnlineItems:
+    """The similar items of several plays together, newest play first.
 
     An item's score is the sum over plays of score x decay ** (age of the play in places); the play that adds most is its reason.
-    Descending by score, equal scores by ascending item id.
 
-    >>> combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5)[0]
+    >>> next(combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5).scored())
     ScoredItem(item_id=2, source='online', score=0.6000000000000001, because=7)
     """
-    total: dict[int, float] = {}
-    best: dict[int, tuple[float, int]] = {}
-    for age, (played, items, scores) in enumerate(similar):
-        for item, score in zip(items, scores):
-            weighted = score * decay**age
-            total[item] = total.get(item, 0.0) + weighted
-            if item not in best or weighted > best[item][0]:
-                best[item] = weighted, played
-    order = sorted(sorted(total), key=total.__getitem__, reverse=True)
-    return [ScoredItem(item, "online", total[item], best[item][1]) for item in order]
+    played = [one.played for one in similar for _ in one.items]
+    weighted = np.array([score * decay**age for age, one in enumerate(similar) for score in one.scores])
+    item_ids, place = np.unique(np.array([item for one in similar for item in one.items], np.int64), return_inverse=True)
+    total = np.bincount(place, weighted, len(item_ids))
+    # Written in ascending order, so that what adds most is written last; of equal ones the newest play.
+    ascending = np.argsort(-weighted, kind="stable")[::-1]
+    because = np.empty(len(item_ids), np.int64)
+    because[place[ascending]] = np.array(played, np.int64)[ascending]
+    return OnlineItems(item_ids, total, because)
 
 
 def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int) -> list[ScoredItem]:
@@ -139,14 +157,15 @@ def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Se
     return list({**found, **passed_over}.values())[:k]
 
 
-def _scaled(items: ScoredItems) -> list[float]:
+def _scaled(items: Sequence[ScoredItem]) -> list[float]:
     scores = [item.score for item in items]
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
 def _summed(offline: ScoredItems, online: ScoredItems, offline_first: bool,
-            weights: Callable[[ScoredItems], list[float]]) -> list[ScoredItem]:
+            weights: Callable[[Sequence[ScoredItem]], list[float]]) -> list[ScoredItem]:
+    offline, online = list(offline), list(online)
     total: dict[int, float] = {}
     for items in (offline, online):
         for item, weight in zip(items, weights(items)):
