@@ -80,7 +80,7 @@ def test_rrf_by_hand() -> None:
 def test_combined_by_hand() -> None:
     """The newest play weighs most, an item brought by two plays adds up, and the play that adds most is the reason."""
     found = combined([SimilarItems(7, [1, 2], [0.9, 0.5]), SimilarItems(8, [2, 3], [0.8, 0.8])], decay=0.5)
-    assert [(item.item_id, round(item.score, 6), item.because) for item in found.scored()] == [(1, 0.9, 7), (2, 0.9, 7), (3, 0.4, 8)]
+    assert [(item.item_id, round(item.score, 6), item.because) for item in found] == [(1, 0.9, 7), (2, 0.9, 7), (3, 0.4, 8)]
 
 
 def test_backfill_limits_artists() -> None:

@@ -5,13 +5,13 @@ Always k items while the catalog has them (online: while there are similar ones)
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
 
 from musicrec.serving.arrays import Int32
-from musicrec.serving.blending import BLENDS, OnlineItems, ScoredItem, SimilarItems, backfill, combined, scored
+from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
 from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
@@ -78,16 +78,16 @@ class Answers:
         if context.missing:
             return self.offline(user_id, k, context)
         online, unknown = self._online(context, self._seen(user_id, context.plays))
-        return Answer(backfill(online.scored(), k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
+        return Answer(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
         seen = self._seen(user_id, context.plays)
         online, unknown = self._online(context, seen)
-        if not len(online.item_ids):
+        if not online:
             return replace(self.offline(user_id, k, context), unknown=unknown)
         offline = self._personal(user_id, seen) or backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0)
-        blend = BLENDS[self.options.method](offline, online.scored(), self.options.offline_first)
+        blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return Answer(self._backfilled(blend, k, seen), "blended", context.missing, unknown)
 
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
@@ -115,12 +115,12 @@ class Answers:
             free &= without(items, self.lookup.blocked)
         return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
-    def _online(self, context: UserContext, seen: Int32) -> tuple[OnlineItems, int]:
+    def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""
-        online = combined(context.similar, self.options.decay)
-        ids = online.item_ids.astype(np.int32)
+        items = combined(context.similar, self.options.decay)
+        ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
-        return online.where(self._free(ids, seen) & ~unknown), int(unknown.sum()) + context.unknown
+        return list(compress(items, (self._free(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, seen: Int32) -> list[ScoredItem]:
         items, scores = self.lookup.personal.of(user_id)

@@ -7,10 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 RANK_CONSTANT = 60
 
@@ -32,34 +29,17 @@ class SimilarItems(NamedTuple):
     scores: Sequence[float]
 
 
-class OnlineItems(NamedTuple):
-    """Items that the latest plays bring, ascending, their scores, and the play that adds most to each: arrays of one length."""
-
-    item_ids: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    because: NDArray[np.int64]
-
-    def where(self, chosen: NDArray[Any]) -> "OnlineItems":
-        """Those that are chosen."""
-        return OnlineItems(*(column[chosen] for column in self))
-
-    def scored(self) -> Iterator[ScoredItem]:
-        """One after the other: descending by score, equal scores by ascending item id."""
-        items, scores, because = self.where(np.argsort(-self.scores, kind="stable"))
-        return scored(items.tolist(), "online", scores.tolist(), because.tolist())
-
-
 ScoredItems = Iterable[ScoredItem]
 
 
-def scored(items: Iterable[int], source: str, scores: Iterable[float], because: Iterable[Any] = repeat(None)) -> Iterator[ScoredItem]:
+def scored(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[ScoredItem]:
     """A ScoredItem for each item, all from one source.
 
     >>> list(scored([7], "popular", [0.5]))
     [ScoredItem(item_id=7, source='popular', score=0.5, because=None)]
     """
     # Without the keyword handling of ScoredItem(...), which is most of the time that a list of a hundred takes.
-    return map(_scored_item, zip(items, repeat(source), scores, because))
+    return map(_scored_item, zip(items, repeat(source), scores, repeat(None)))
 
 
 _scored_item: Callable[[tuple[object, ...]], ScoredItem] = partial(tuple.__new__, ScoredItem)
@@ -112,23 +92,26 @@ BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], ScoredItems]] = {
 }
 
 
-def combined(similar: Sequence[SimilarItems], decay: float) -> OnlineItems:
-    """The similar items of several plays together, newest play first.
+def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
+    """One list from the similar items of several plays, newest play first.
 
     An item's score is the sum over plays of score x decay ** (age of the play in places); the play that adds most is its reason.
+    Descending by score, equal scores by ascending item id.
 
-    >>> next(combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5).scored())
+    >>> combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5)[0]
     ScoredItem(item_id=2, source='online', score=0.6000000000000001, because=7)
     """
-    played = [one.played for one in similar for _ in one.items]
-    weighted = np.array([score * decay**age for age, one in enumerate(similar) for score in one.scores])
-    item_ids, place = np.unique(np.array([item for one in similar for item in one.items], np.int64), return_inverse=True)
-    total = np.bincount(place, weighted, len(item_ids))
-    # Written in ascending order, so that what adds most is written last; of equal ones the newest play.
-    ascending = np.argsort(-weighted, kind="stable")[::-1]
-    because = np.empty(len(item_ids), np.int64)
-    because[place[ascending]] = np.array(played, np.int64)[ascending]
-    return OnlineItems(item_ids, total, because)
+    total: dict[int, float] = {}
+    best: dict[int, tuple[float, int]] = {}
+    for age, (played, items, scores) in enumerate(similar):
+        weight = decay**age
+        for item, score in zip(items, scores):
+            weighted = score * weight
+            total[item] = total.get(item, 0.0) + weighted
+            if item not in best or weighted > best[item][0]:
+                best[item] = weighted, played
+    order = sorted(sorted(total), key=total.__getitem__, reverse=True)
+    return [ScoredItem(item, "online", total[item], best[item][1]) for item in order]
 
 
 def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int) -> list[ScoredItem]:
