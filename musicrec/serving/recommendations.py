@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from operator import itemgetter
 from typing import Any
 
 from pydantic_core import to_json
@@ -114,7 +113,7 @@ class Upstream:
 
     def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
-        self.metrics.recommended(answer.strategy, map(itemgetter(1), answer.items), answer.unknown)
+        self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
         if self.settings.service.impressions and user.key not in self._excluded:
             self._impressions.add(user.key, answer.items, lookup.items)
 
@@ -222,8 +221,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     ]
 
 
-def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> list[int] | list[int | str]:
-    return mapped.items.all_shown([item.item_id for item in answer.items], by_key)
+def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> Sequence[int | str]:
+    return mapped.items.all_shown(answer.item_ids, by_key)
 
 
 def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
