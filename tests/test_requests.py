@@ -36,7 +36,8 @@ def request(query: bytes = b"", *messages: dict[str, Any]) -> Request:
 
     async def receive() -> dict[str, Any]:
         return next(pieces)
-    return Request({"type": "http", "method": "POST", "path": "/", "query_string": query, "headers": []}, receive)
+    return Request({"type": "http", "method": "POST", "path": "/", "query_string": query,
+                    "headers": [(b"transfer-encoding", b"chunked")] if messages else []}, receive)
 
 
 def values(asked: Request) -> dict[str, Any]:
