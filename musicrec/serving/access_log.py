@@ -101,10 +101,10 @@ class AccessLog:
             await self.app(scope, receive, send_with_id)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            if status and not ended:
-                raise
             if not status:
                 await failure()(scope, receive, send_with_id)
+            elif not ended:  # FastAPI raises again what it has answered to the end
+                raise
         finally:
             self._answered(scope, status or 500, time.perf_counter() - began)
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter, FastAPI
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -117,7 +116,7 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     """An app with these operations, health routes, metrics, access log, auth, rate limiting and one-sentence start-up failures.
 
     `state` gives what /stats shows beside the counts of requests, `readiness` what /ready answers, `routers` further routes of FastAPI.
-    Hot operations are routes of Starlette; all that is not one of them goes on to a FastAPI app, which documents them as well.
+    Hot operations are routes of Starlette; what is not one of them goes on to a FastAPI app, whose documentation has all of them.
     """
     refusals: list[str] = []
     requests = RequestsLog()
@@ -135,21 +134,18 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
         finally:
             requests.write()
 
-    hot = [operation for operation in operations if operation.hot]
-    app = Starlette(routes=[Route(operation.path, operation, methods=operation.methods) for operation in hot], lifespan=plain,
-                    exception_handlers=_ANSWERS)
+    app = Starlette(routes=[Route(operation.path, operation, methods=operation.methods) for operation in operations if operation.hot],
+                    lifespan=plain, exception_handlers=_ANSWERS)
     api = FastAPI(title=f"musicrec {metrics.service}", description=description, version="1", exception_handlers=_ANSWERS,
                   generate_unique_id_function=_operation_id,
                   # Whoever wants spans adds OpenTelemetry's own middleware; FastAPI's would ask the environment at every request.
                   telemetry={"tracing": False, "metrics": False, "logs": False})
     app.router.default = api
     for operation in operations:
-        if not operation.hot:
-            operation.add_to(api.router)
+        operation.add_to(api.router)
     for router in routers:
         api.include_router(router)
     _add_health(api, metrics, state, readiness)
-    _document(api, hot)
     app.add_middleware(PlainStart, refusals=refusals)
     # The last one added is the first that a request meets. A browser asks for permission (CORS) without a key.
     if options.rate_limit:
@@ -161,20 +157,6 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
         app.add_middleware(CORSMiddleware, allow_origins=list(options.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(AccessLog, metrics=metrics, requests=requests)
     return app
-
-
-def _document(app: FastAPI, hot: Sequence[Operation]) -> None:
-    """Document the hot operations in OpenAPI as well, which FastAPI leaves out because they are not its own routes."""
-    router = APIRouter()
-    for operation in hot:
-        operation.add_to(router)
-
-    def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            app.openapi_schema = get_openapi(title=app.title, version=app.version, description=app.description, servers=app.servers,
-                                             routes=[*router.routes, *app.routes])
-        return app.openapi_schema
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _operation_id(route: APIRoute) -> str:
