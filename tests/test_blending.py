@@ -1,5 +1,7 @@
 """How lists become one."""
 
+from collections.abc import Iterable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def scored_items(source: str, items: list[int], scores: list[float] | None = Non
     return [ScoredItem(item, source, score) for item, score in zip(items, scores or [1 - place / 100 for place in range(len(items))])]
 
 
-def ids(found: list[ScoredItem]) -> list[int]:
+def ids(found: Iterable[ScoredItem]) -> list[int]:
     """The items, in order."""
     return [item.item_id for item in found]
 
@@ -32,7 +34,7 @@ def test_the_other_way_round() -> None:
 
 def test_a_repeat_does_not_shift_the_sides() -> None:
     """An item of both lists is taken once, and the side that lost it offers its next one at the same place."""
-    found = alternate(scored_items("offline", [1, 2, 3]), scored_items("online", [1, 12, 13]))
+    found = list(alternate(scored_items("offline", [1, 2, 3]), scored_items("online", [1, 12, 13])))
     assert ids(found) == [1, 12, 2, 13, 3]
     assert [item.source for item in found] == ["offline", "online", "offline", "online", "offline"]
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,7 +36,8 @@ def request(query: bytes = b"", *messages: dict[str, Any]) -> Request:
 
     async def receive() -> dict[str, Any]:
         return next(pieces)
-    return Request({"type": "http", "method": "POST", "path": "/", "query_string": query, "headers": []}, receive)
+    return Request({"type": "http", "method": "POST", "path": "/", "query_string": query,
+                    "headers": [(b"transfer-encoding", b"chunked")] if messages else []}, receive)
 
 
 def values(asked: Request) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_body_in_pieces() -> None:
 def test_a_fault_of_ours_is_told(hot: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """An endpoint that fails answers 500 with a sentence and a request id; the log holds the traceback, the metrics the count."""
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
     async def broken(request: Request) -> Response:

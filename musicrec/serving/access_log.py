@@ -11,7 +11,7 @@ from collections import deque
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musicrec.serving.metrics import Metrics
@@ -44,9 +44,10 @@ class RequestsLog:
         lines = []
         for _ in range(len(self.waiting)):
             at, request_id, service, method, route, status, seconds = self.waiting.popleft()
-            lines.append(json.dumps({"time": _text(at), "level": "INFO", "message": "answered", "request_id": request_id,
-                                     "service": service, "method": method, "route": route, "status": status,
-                                     "ms": round(seconds * 1000, 2)}))
+            # No field holds a character that JSON escapes: methods and routes are those that are served, ids are plain.
+            lines.append(f'{{"time": "{_text(at)}", "level": "INFO", "message": "answered", "request_id": "{request_id}", '
+                         f'"service": "{service}", "method": "{method}", "route": "{route}", "status": {status}, '
+                         f'"ms": {round(seconds * 1000, 2)}}}')
         if lines:
             requests_log.info("\n".join(lines))
 
@@ -85,31 +86,38 @@ class AccessLog:
             return
         request_id = _request_id(scope)
         REQUEST_ID.set(request_id.decode())
-        status, began = 0, time.perf_counter()
+        status, ended, began = 0, False, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            else:
+                ended = not message.get("more_body")
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            if status:
+            if not status:
+                await failure()(scope, receive, send_with_id)
+            elif not ended:  # FastAPI raises again what it has answered to the end
                 raise
-            await JSONResponse({"detail": "the service failed; its log says why"}, 500)(scope, receive, send_with_id)
         finally:
             self._answered(scope, status or 500, time.perf_counter() - began)
 
     def _answered(self, scope: Scope, status: int, seconds: float) -> None:
-        # FastAPI puts its own routes into the scope, of others the endpoint alone.
-        route = getattr(scope.get("route") or scope.get("endpoint"), "path", "other")
+        route = getattr(scope.get("route"), "path", "other")
         self.metrics.answered(route, status, seconds)
         if requests_log.isEnabledFor(logging.INFO):
             self.requests.waiting.append((time.time(), REQUEST_ID.get(), self.metrics.service, scope["method"], route, status, seconds))
+
+
+def failure() -> Response:
+    """The answer to a request that failed by a fault of ours."""
+    return JSONResponse({"detail": "the service failed; its log says why"}, 500)
 
 
 def _text(seconds: float) -> str:

@@ -3,14 +3,14 @@
 Always k items while the catalog has them (online: while there are similar ones), none twice, none seen, none blocked.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from musicrec.serving.arrays import Int32
+from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
 from musicrec.serving.lookup import Lookup, without
 
@@ -43,15 +43,23 @@ class UserContext:
 NO_CONTEXT = UserContext()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Items, best first; how they were found; one sentence for each service whose part is missing; and how many items the other services
-    named that this run does not know, which are left out."""
+class Answer(NamedTuple):
+    """Items, best first, by column: ids, which list each came from, its score there, the play that brought it. How they were found; one
+    sentence for each service whose part is missing; and how many items the other services named that this run does not know, which are
+    left out."""
 
-    items: list[ScoredItem]
+    item_ids: Sequence[int]
+    sources: Sequence[str]
+    scores: Sequence[float]
+    because: Sequence[int | None]
     strategy: str
     degraded: tuple[str, ...] = ()
     unknown: int = 0
+
+    @property
+    def items(self) -> list[ScoredItem]:
+        """The items, one by one."""
+        return list(map(ScoredItem, self.item_ids, self.sources, self.scores, self.because))
 
 
 class Answers:
@@ -62,13 +70,16 @@ class Answers:
 
     def default(self, k: int) -> Answer:
         """The k most popular items."""
-        return Answer(self._backfilled([], k, _NONE), "popular")
+        return self._answer((), k, _NONE, "popular")
 
     def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT) -> Answer:
         """The personal list, filled up with popular items; for a user without one, popular items only."""
         seen = self._seen(user_id, context.plays)
-        personal = self._personal(user_id, seen)
-        return Answer(self._backfilled(personal, k, seen), "personal" if personal else "popular", context.missing)
+        items, scores = self._personal(user_id, seen)
+        if len(items) >= k and not self.options.max_per_artist:
+            return Answer(items[:k].tolist(), ["personal"] * k, scores[:k].tolist(), [None] * k, "personal", context.missing)
+        personal = scored(items.tolist(), "personal", scores.tolist())
+        return self._answer(personal, k, seen, "personal" if len(items) else "popular", context.missing)
 
     def online(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Items similar to the latest plays, at most k: fewer when there are fewer, none without plays.
@@ -78,17 +89,19 @@ class Answers:
         if context.missing:
             return self.offline(user_id, k, context)
         online, unknown = self._online(context, self._seen(user_id, context.plays))
-        return Answer(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
+        return _columns(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
         seen = self._seen(user_id, context.plays)
         online, unknown = self._online(context, seen)
         if not online:
-            return replace(self.offline(user_id, k, context), unknown=unknown)
-        offline = self._personal(user_id, seen) or backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0)
+            return self.offline(user_id, k, context)._replace(unknown=unknown)
+        items, scores = self._personal(user_id, seen)
+        offline = (scored(items.tolist(), "personal", scores.tolist()) if len(items) else
+                   backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0))
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
-        return Answer(self._backfilled(blend, k, seen), "blended", context.missing, unknown)
+        return self._answer(blend, k, seen, "blended", context.missing, unknown)
 
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
         """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""
@@ -122,16 +135,16 @@ class Answers:
         unknown = without(ids, self.lookup.catalog.item_ids)
         return list(compress(items, (self._free(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
-    def _personal(self, user_id: int, seen: Int32) -> list[ScoredItem]:
+    def _personal(self, user_id: int, seen: Int32) -> tuple[Int32, Float32]:
         items, scores = self.lookup.personal.of(user_id)
         free = self._free(items, seen)
-        return list(scored(items[free].tolist(), "personal", scores[free].tolist()))
+        return items[free], scores[free]
 
-    def _backfilled(self, items: Sequence[ScoredItem], k: int, seen: Int32) -> list[ScoredItem]:
-        def candidates() -> Iterator[ScoredItem]:
-            yield from items
-            yield from self._popular(seen)
-        return backfill(candidates(), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+    def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
+                unknown: int = 0) -> Answer:
+        """The first k of these items, filled up with popular ones."""
+        found = backfill(chain(items, self._popular(seen)), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+        return _columns(found, strategy, missing, unknown)
 
     def _popular(self, seen: Int32) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores
@@ -139,3 +152,8 @@ class Answers:
             part = slice(start, start + _CHUNK)
             free = self._free(items[part], seen)
             yield from scored(items[part][free].tolist(), "popular", scores[part][free].tolist())
+
+
+def _columns(items: Sequence[ScoredItem], strategy: str, missing: tuple[str, ...] = (), unknown: int = 0) -> Answer:
+    item_ids, sources, scores, because = zip(*items) if items else ((), (), (), ())
+    return Answer(item_ids, sources, scores, because, strategy, missing, unknown)

@@ -9,27 +9,30 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import ExcludedUserError, MusicRecError
 from musicrec.serving.access_control import HEALTH, Auth, RateLimiting, TooManyRequestsError, too_many
-from musicrec.serving.access_log import AccessLog, RequestsLog, log, log_as_json
+from musicrec.serving.access_log import AccessLog, RequestsLog, failure, log, log_as_json
 from musicrec.serving.descriptors import raise_descriptor_limit
 from musicrec.serving.metrics import CONTENT_TYPE, Metrics
 from musicrec.serving.parameters import documented
 from musicrec.serving.schemas import Failure, Health, Parameters, Refusal
 from musicrec.settings.sections import ServiceSettings
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 class Readiness(NamedTuple):
@@ -108,17 +111,19 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def application(metrics: Metrics, description: str, options: ServiceSettings, operations: Sequence[Operation], lifespan: Lifespan,
-                state: Callable[[], Mapping[str, Any]], readiness: Callable[[], Awaitable[Readiness]]) -> FastAPI:
-    """A FastAPI app with these operations, health routes, metrics, access log, auth, rate limiting and one-sentence start-up failures.
+                state: Callable[[], Mapping[str, Any]], readiness: Callable[[], Awaitable[Readiness]],
+                routers: Sequence[APIRouter] = ()) -> Starlette:
+    """An app with these operations, health routes, metrics, access log, auth, rate limiting and one-sentence start-up failures.
 
-    `state` gives what /stats shows beside the counts of requests, `readiness` what /ready answers.
+    `state` gives what /stats shows beside the counts of requests, `readiness` what /ready answers, `routers` further routes of FastAPI.
+    Hot operations are routes of Starlette; what is not one of them goes on to a FastAPI app, whose documentation has all of them.
     """
     refusals: list[str] = []
     requests = RequestsLog()
     log_as_json(options.log_requests)
 
     @asynccontextmanager
-    async def plain(app: FastAPI) -> AsyncIterator[None]:
+    async def plain(app: Starlette) -> AsyncIterator[None]:
         raise_descriptor_limit()
         try:
             async with lifespan(app), background(requests.write_regularly()):
@@ -129,18 +134,18 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
         finally:
             requests.write()
 
-    hot = [operation for operation in operations if operation.hot]
-    app = FastAPI(title=f"musicrec {metrics.service}", description=description, version="1", lifespan=plain,
-                  routes=[Route(operation.path, operation, methods=operation.methods) for operation in hot],
-                  exception_handlers={MusicRecError: _unavailable, TooManyRequestsError: _too_many},
+    app = Starlette(routes=[Route(operation.path, operation, methods=operation.methods) for operation in operations if operation.hot],
+                    lifespan=plain, exception_handlers=_ANSWERS)
+    api = FastAPI(title=f"musicrec {metrics.service}", description=description, version="1", exception_handlers=_ANSWERS,
                   generate_unique_id_function=_operation_id,
                   # Whoever wants spans adds OpenTelemetry's own middleware; FastAPI's would ask the environment at every request.
                   telemetry={"tracing": False, "metrics": False, "logs": False})
+    app.router.default = api
     for operation in operations:
-        if not operation.hot:
-            operation.add_to(app.router)
-    _add_health(app, metrics, state, readiness)
-    _document(app, hot)
+        operation.add_to(api.router)
+    for router in routers:
+        api.include_router(router)
+    _add_health(api, metrics, state, readiness)
     app.add_middleware(PlainStart, refusals=refusals)
     # The last one added is the first that a request meets. A browser asks for permission (CORS) without a key.
     if options.rate_limit:
@@ -154,20 +159,6 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     return app
 
 
-def _document(app: FastAPI, hot: Sequence[Operation]) -> None:
-    """Document the hot operations in OpenAPI as well, which FastAPI leaves out because they are not its own routes."""
-    router = APIRouter()
-    for operation in hot:
-        operation.add_to(router)
-
-    def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            app.openapi_schema = get_openapi(title=app.title, version=app.version, description=app.description, servers=app.servers,
-                                             routes=[*router.routes, *app.routes])
-        return app.openapi_schema
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 def _operation_id(route: APIRoute) -> str:
     return f"{route.name}_{min(route.methods or {'GET'}).lower()}"
 
@@ -177,9 +168,22 @@ async def _unavailable(request: Request, cause: Exception) -> Response:
     return Json({"detail": str(cause)}, 503)
 
 
+async def _forbidden(request: Request, cause: Exception) -> Response:
+    return Json({"detail": str(cause)}, 403)
+
+
+async def _failed(request: Request, cause: Exception) -> Response:
+    return failure()
+
+
 async def _too_many(request: Request, cause: Exception) -> Response:
     assert isinstance(cause, TooManyRequestsError)
     return too_many(cause.limit, cause.client)
+
+
+_ANSWERS: dict[Any, Any] = {
+    HTTPException: http_exception_handler, RequestValidationError: request_validation_exception_handler, ExcludedUserError: _forbidden,
+    MusicRecError: _unavailable, TooManyRequestsError: _too_many, Exception: _failed}
 
 
 def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]],

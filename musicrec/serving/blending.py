@@ -1,6 +1,6 @@
 """How several ranked lists become one. Pure: lists in, lists out.
 
-To add a way of blending: write a function (offline, online, offline_first) -> list and name it in BLENDS.
+To add a way of blending: write a function (offline, online, offline_first) -> items and name it in BLENDS.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class SimilarItems(NamedTuple):
     scores: Sequence[float]
 
 
-ScoredItems = Sequence[ScoredItem]
+ScoredItems = Iterable[ScoredItem]
 
 
 def scored(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterator[ScoredItem]:
@@ -45,7 +45,7 @@ def scored(items: Iterable[int], source: str, scores: Iterable[float]) -> Iterat
 _scored_item: Callable[[tuple[object, ...]], ScoredItem] = partial(tuple.__new__, ScoredItem)
 
 
-def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
+def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> Iterator[ScoredItem]:
     """The two lists in turns: even places (from 0) from the first side, odd ones from the other, no item twice.
 
     Each list holds an item once. An item of both lists is taken where it comes up first, and its other side offers its
@@ -55,18 +55,18 @@ def alternate(offline: ScoredItems, online: ScoredItems, offline_first: bool = T
     >>> [item.item_id for item in alternate(a, b)]
     [1, 3, 2]
     """
-    mine, other = (offline, online) if offline_first else (online, offline)
-    at, other_at = 0, 0
+    mine, other = (iter(offline), iter(online)) if offline_first else (iter(online), iter(offline))
     taken: set[int] = set()
-    blend: list[ScoredItem] = []
     while True:
-        while at < len(mine) and mine[at].item_id in taken:
-            at += 1
-        if at == len(mine):
-            return blend + [item for item in other[other_at:] if item.item_id not in taken]
-        taken.add(mine[at].item_id)
-        blend.append(mine[at])
-        mine, other, at, other_at = other, mine, other_at, at + 1
+        for item in mine:
+            if item[0] not in taken:
+                break
+        else:
+            yield from (item for item in other if item[0] not in taken)
+            return
+        taken.add(item[0])
+        yield item
+        mine, other = other, mine
 
 
 def by_score(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -> list[ScoredItem]:
@@ -85,7 +85,7 @@ def rrf(offline: ScoredItems, online: ScoredItems, offline_first: bool = True) -
     return _summed(offline, online, offline_first, lambda items: [1 / (RANK_CONSTANT + rank) for rank in range(1, len(items) + 1)])
 
 
-BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], list[ScoredItem]]] = {
+BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], ScoredItems]] = {
     "alternate": alternate,
     "score": by_score,
     "rrf": rrf,
@@ -104,8 +104,9 @@ def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
     total: dict[int, float] = {}
     best: dict[int, tuple[float, int]] = {}
     for age, (played, items, scores) in enumerate(similar):
+        weight = decay**age
         for item, score in zip(items, scores):
-            weighted = score * decay**age
+            weighted = score * weight
             total[item] = total.get(item, 0.0) + weighted
             if item not in best or weighted > best[item][0]:
                 best[item] = weighted, played
@@ -139,14 +140,15 @@ def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Se
     return list({**found, **passed_over}.values())[:k]
 
 
-def _scaled(items: ScoredItems) -> list[float]:
+def _scaled(items: Sequence[ScoredItem]) -> list[float]:
     scores = [item.score for item in items]
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
 def _summed(offline: ScoredItems, online: ScoredItems, offline_first: bool,
-            weights: Callable[[ScoredItems], list[float]]) -> list[ScoredItem]:
+            weights: Callable[[Sequence[ScoredItem]], list[float]]) -> list[ScoredItem]:
+    offline, online = list(offline), list(online)
     total: dict[int, float] = {}
     for items in (offline, online):
         for item, weight in zip(items, weights(items)):

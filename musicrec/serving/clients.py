@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import aiohttp
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from musicrec.errors import ServiceError
@@ -23,6 +24,7 @@ _MOST_WAITING = 50_000
 _AT_ONCE = 500
 # A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
 _MAX_ANSWER = 32 << 20
+_WHOLE_NUMBERS, _NUMBERS = TypeAdapter(list[Annotated[int, Field(ge=0, lt=2**31)]]), TypeAdapter(list[float])
 
 
 class CircuitBreaker:
@@ -196,7 +198,7 @@ class FeaturesClient(Client):
         items, scores = (entry.get("item_id_2"), entry.get("score")) if isinstance(entry, dict) else (None, None)
         if not isinstance(items, list) or not isinstance(scores, list) or len(items) != len(scores) or not _whole_numbers(items, k):
             raise self.nonsense()
-        if not all(isinstance(score, int | float) for score in scores):
+        if not _fits(_NUMBERS, scores):
             raise self.nonsense()
         return SimilarItems(item, items, scores)
 
@@ -270,4 +272,12 @@ def _keys(values: object, most: int) -> bool:
 
 
 def _whole_numbers(values: object, most: int) -> bool:
-    return isinstance(values, list) and len(values) <= most and all(type(value) is int and 0 <= value < 2**31 for value in values)
+    return _fits(_WHOLE_NUMBERS, values) and len(cast(list[int], values)) <= most
+
+
+def _fits(kind: TypeAdapter[Any], values: object) -> bool:
+    try:
+        kind.validate_python(values, strict=True)
+    except ValidationError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -129,7 +129,7 @@ class KeysOfRun:
         return bool(self.indexes.users.kind or self.indexes.items.kind or (self._may_be_text and not self._store.run))
 
 
-def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
+def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it opens the event store that the settings name when it starts. `environment` holds the S3 secrets."""
     metrics = Metrics("events")
     stores: list[EventStore] = []
@@ -144,7 +144,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
         return await read(request, by_key[model] if keys.are_keys else model)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         stores.append(configured_store(settings.events))
         try:
             known = asyncio.Event()
@@ -224,11 +224,5 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
                   Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), writes=True)]
-    app = application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
-                      lambda: {"store": type(store()).__name__}, health.readiness)
-    app.add_exception_handler(ExcludedUserError, _forbidden)
-    return app
-
-
-async def _forbidden(request: Request, cause: Exception) -> Response:
-    return Json({"detail": str(cause)}, 403)
+    return application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
+                       lambda: {"store": type(store()).__name__}, health.readiness)

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI
 from pydantic_core import to_json
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.keys import Key, KeyIndex, key_index
 from musicrec.serving.lookup import Grouped, grouped
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.model_store import ModelStore, Watch, add_reload
+from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import Similar, SimilarBatch, SimilarBatchRequest, SimilarRequest
 from musicrec.serving.turns import Turns
@@ -33,7 +33,7 @@ def _features(run_id: str, folders: dict[str, Path]) -> Features:
     return Features(grouped(folders["similar"], "item_id_2"), key_index(folders.get("item_keys")))
 
 
-def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
+def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
     max_k, metrics = settings.blending.max_k, Metrics("features")
     store: ModelStore[Features] = ModelStore(settings.artifacts, environment, ("similar", "item_keys"), _features)
@@ -41,7 +41,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     item_model, batch_model = limited(SimilarRequest, max_k), limited(SimilarBatchRequest, max_k)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await watch.start()
         async with background(watch.look_for_ever(settings.service.poll_s)):
             yield
@@ -73,7 +73,6 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
 
     operations = [Operation("/similar_items", similar_items, item_model, Similar, hot=True),
                   Operation("/similar_items/batch", similar_items_batch, batch_model, SimilarBatch, ("POST",), hot=True)]
-    app = application(metrics, "Similar items of a track.", settings.service, operations, lifespan,
-                      lambda: {"items": len(store.mapped.similar.keys), **watch.state()}, watch.readiness)
-    add_reload(app, watch, settings.service.reload_key)
-    return app
+    return application(metrics, "Similar items of a track.", settings.service, operations, lifespan,
+                       lambda: {"items": len(store.mapped.similar.keys), **watch.state()}, watch.readiness,
+                       [reload_router(watch, settings.service.reload_key)])

@@ -1,6 +1,6 @@
 """Keys of users and items as services look them up, one binary search each way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -68,7 +68,7 @@ class KeyIndex:
         """What an answer calls an id: its key where `by_key` or where keys are whole numbers, else the id."""
         return self.key_of(item_id) if self.kind == NUMBERS or (by_key and self.kind == TEXT) else item_id
 
-    def all_shown(self, item_ids: list[int], by_key: bool) -> list[int] | list[Key]:
+    def all_shown(self, item_ids: Sequence[int], by_key: bool) -> Sequence[Key]:
         """What an answer calls each of these ids; the list itself where keys are ids."""
         return [self.shown(item, by_key) for item in item_ids] if self.kind else item_ids
 

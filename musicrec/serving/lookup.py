@@ -24,8 +24,7 @@ def without(items: Int32, sorted_ids: Int32) -> NDArray[np.bool_]:
     """
     if not len(sorted_ids):
         return np.ones(len(items), np.bool_)
-    at = np.minimum(sorted_ids.searchsorted(items), len(sorted_ids) - 1)
-    return np.asarray(sorted_ids[at] != items)
+    return np.asarray(sorted_ids.take(sorted_ids.searchsorted(items), mode="clip") != items)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends
 from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -208,14 +208,15 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
     return await outcome
 
 
-def add_reload(app: FastAPI, watch: Watch, key: SecretStr) -> None:
-    """Serve POST /reload, which needs `key` in the header X-Reload-Key; without a key set it refuses."""
-    header = Depends(APIKeyHeader(name="X-Reload-Key", description="[service] reload_key", auto_error=False))
+def reload_router(watch: Watch, key: SecretStr) -> APIRouter:
+    """The route POST /reload, which needs `key` in the header X-Reload-Key; without a key set it refuses."""
+    router, header = APIRouter(), Depends(APIKeyHeader(name="X-Reload-Key", description="[service] reload_key", auto_error=False))
 
-    @app.post("/reload", response_model=Reloaded, responses={403: {"model": Failure}, 503: {"model": Failure}}, dependencies=[header])
+    @router.post("/reload", response_model=Reloaded, responses={403: {"model": Failure}, 503: {"model": Failure}}, dependencies=[header])
     async def reload(request: Request) -> Any:
         """Load the current run now. A run that cannot be loaded is refused with 503, and the served one stays."""
         if refusal := not_administrator(request.headers, key):
             return JSONResponse({"detail": refusal}, 403)
         swapped = await watch.look(again=True)
         return {"run_id": watch.store.run and watch.store.run.run_id, "swapped": swapped}
+    return router

@@ -17,7 +17,6 @@ from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, S
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
 _WORDS = {"boolean": "true or false", "key": f"a key of at most {MAX_KEY} characters, or a whole number from 0 to {2**63 - 1}"}
-_ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 
 P = TypeVar("P", bound=Parameters)
 
@@ -138,11 +137,11 @@ def _query(text: str) -> dict[str, str]:
 
 
 async def _body(request: Request) -> bytes:
+    if not any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.scope["headers"]):
+        return b""
     # A client that stops in the middle would otherwise keep its request, and a service that is told to stop, for ever.
-    # Most requests announce no body, and need no timer.
-    announced = any(name in _ANNOUNCES_BODY for name, _ in request.scope["headers"])
     try:
-        async with asyncio.timeout(BODY_S if announced else None):
+        async with asyncio.timeout(BODY_S):
             return await _received(request)
     except TimeoutError:
         raise _bad_body(f"the body did not arrive within {BODY_S:g} seconds") from None

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic_core import to_json
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +21,7 @@ from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, 
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.model_store import ModelStore, Watch, add_reload
+from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import (
     BatchRecommendations,
@@ -113,12 +113,12 @@ class Upstream:
 
     def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
-        self.metrics.recommended(answer.strategy, (item.source for item in answer.items), answer.unknown)
+        self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
         if self.settings.service.impressions and user.key not in self._excluded:
             self._impressions.add(user.key, answer.items, lookup.items)
 
 
-def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
+def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
     metrics, blending = Metrics("recommendations"), settings.blending
     options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist)
@@ -129,7 +129,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
     watch, upstream = Watch(store, metrics), Upstream(settings, metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await watch.start()
         async with upstream.connected(), background(watch.look_for_ever(settings.service.poll_s)):
             yield
@@ -139,10 +139,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> FastAPI:
                 "unknown_items": metrics.n_unknown, **watch.state()}
 
     operations = _operations(store, upstream, options, blending.max_k)
-    app = application(metrics, "Offline, online and blended recommendations of tracks.", settings.service, operations, lifespan, state,
-                      watch.readiness)
-    add_reload(app, watch, settings.service.reload_key)
-    return app
+    return application(metrics, "Offline, online and blended recommendations of tracks.", settings.service, operations, lifespan, state,
+                       watch.readiness, [reload_router(watch, settings.service.reload_key)])
 
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
@@ -223,8 +221,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     ]
 
 
-def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> list[int] | list[int | str]:
-    return mapped.items.all_shown([item.item_id for item in answer.items], by_key)
+def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> Sequence[int | str]:
+    return mapped.items.all_shown(answer.item_ids, by_key)
 
 
 def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
