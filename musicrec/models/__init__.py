@@ -16,7 +16,6 @@ from musicrec.models.item_knn import ItemKNN
 from musicrec.models.popularity import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
 from musicrec.models.protocols import FittedModel, ItemFactors, Model, Range, SearchSpace, Storable, WarmStarting, WithSeenItems
 from musicrec.models.random import Random
-from musicrec.models.rp3beta import RP3Beta
 from musicrec.models.slim import SLIM
 from musicrec.models.user_knn import UserKNN
 from musicrec.plugins import WithPlugins
@@ -34,12 +33,11 @@ MODELS: Mapping[str, type[Model]] = WithPlugins("musicrec.models", {
     "item_knn": ItemKNN,
     "user_knn": UserKNN,
     "slim": SLIM,
-    "rp3beta": RP3Beta,
     "covisitation": Covisitation,
 })
 
 __all__ = [
     "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "Popular",
-    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "RP3Beta", "Random", "Range", "SearchSpace", "Storable",
-    "UserKNN", "WarmStarting", "WithSeenItems",
+    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Range", "SearchSpace", "Storable", "UserKNN",
+    "WarmStarting", "WithSeenItems",
 ]
