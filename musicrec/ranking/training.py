@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.dataset import Float32, Int32, Interactions
+from musicrec.dataset import Float32, Int32, Interactions, of_users
 from musicrec.ranking.candidates import Candidates
 from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
 
@@ -68,10 +68,10 @@ def sampled_users(test: Interactions, most: int, seed: int) -> Int32:
 
 def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[np.int8]:
     """1 for candidates whose play in the test set is relevant, int8 (m,). user_ids (n,): the users of `found`, in its order."""
-    rows = test.user_index(user_ids)
-    width = test.matrix.shape[1]
-    owners = np.repeat(np.arange(len(test.user_ids), dtype=np.int64), test.n_items_of_user)
-    known = (owners * width + test.matrix.indices)[test.relevant]
+    # The rest of the test set, which may be millions of plays, is not compared.
+    played, width = of_users(test, user_ids), test.matrix.shape[1]
+    rows, owners = played.user_index(user_ids), np.repeat(np.arange(len(played.user_ids), dtype=np.int64), played.n_items_of_user)
+    known = (owners * width + played.matrix.indices)[played.relevant]
     users = np.repeat(rows.astype(np.int64), np.diff(found.indptr))
     hit: NDArray[np.int8] = (np.isin(users * width + found.item_index, known) & (users >= 0)).astype(np.int8)
     return hit
