@@ -24,7 +24,7 @@ ALL, BATCH, K = 10**9, 2048, 100
 # max_pairs bounds the histories that ItemKNN compares; without any bound its fit would take hours at full size.
 UNBOUNDED: dict[str, Model] = {
     "item_knn": ItemKNN(max_items_of_user=300, max_pairs=6_000_000_000), "user_knn": UserKNN(max_items_of_user=ALL),
-    "content": Content(max_items_of_user=ALL), "artist_affinity": ArtistAffinity(max_items_of_user=ALL, max_tracks=ALL)}
+    "content": Content(max_items_of_user=ALL, max_tracks=ALL), "artist_affinity": ArtistAffinity(max_items_of_user=ALL, max_tracks=ALL)}
 
 
 def main() -> None:

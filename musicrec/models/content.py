@@ -11,6 +11,7 @@ from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
 from musicrec.models.protocols import Range, SearchSpace
+from musicrec.models.pruning import among_largest, only
 from musicrec.models.sparse_top_k import csr_arrays
 from musicrec.models.top_k import parallel_for, rows_of
 from musicrec.models.weights import check_history, checked_weights, decayed_listeners, presence, profiles
@@ -25,6 +26,7 @@ class Content:
     by decayed popularity (half-life popularity_half_life_days), then by item index. This order is part of the score:
     rounded cosine + level / 2^24, where level is 4095 for the most popular track and falls with the logarithm of the popularity rank. So a
     score differs from the cosine by at most 1/2048. Tracks whose cosine is rounded to 0 are not recommended.
+    max_tracks: of an artist or album only the most popular tracks are compared by it, the others by genres alone, which bounds the time.
     max_items_of_user, half_life_days, min_weight: what of a user's plays counts, see weights.History.
     """
 
@@ -35,6 +37,7 @@ class Content:
     artists: float = 1.0
     albums: float = 0
     popularity_half_life_days: float = 60
+    max_tracks: int = 100
     max_items_of_user: int = 300
     half_life_days: float = 0
     min_weight: float = 0.1
@@ -62,7 +65,8 @@ class FittedContent:
         self._presence = presence(train.matrix)
         levels = popularity_levels(decayed_listeners(train, settings.popularity_half_life_days).astype(np.float32))
         self.groups = genre_groups(train.catalog, levels)
-        self.links = tuple(_links(links) for links in (train.catalog.genres, train.catalog.artists, train.catalog.albums))
+        self.links = tuple(_links(links, levels, settings.max_tracks)
+                           for links in (train.catalog.genres, train.catalog.artists, train.catalog.albums))
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k) between 0 and 1; nothing for row -1.
@@ -105,11 +109,14 @@ def genre_groups(catalog: Catalog, levels: Int32) -> GenreGroups:
         of_item[item] = group_of[key]
     members = np.lexsort((-levels, of_item)).astype(np.int32)
     starts = np.searchsorted(of_item[members], np.arange(len(first) + 1)).astype(np.int64)
-    return GenreGroups(np.column_stack([of_item, levels]), starts, members, _links(links[np.array(first, np.int64)]))
+    groups = _links(links[np.array(first, np.int64)], np.zeros(len(first), np.int32), len(first))
+    return GenreGroups(np.column_stack([of_item, levels]), starts, members, groups)
 
 
-def _links(links: sparse.csr_matrix) -> NameIndex:
+def _links(links: sparse.csr_matrix, levels: Int32, most: int) -> NameIndex:
+    """The names of all items, and of each name the `most` items of the highest levels."""
     transposed = sparse.csr_matrix(links.T)
+    transposed = only(transposed, among_largest(transposed.indptr, levels[transposed.indices], most))
     values = 1 / np.sqrt(np.diff(links.indptr)[transposed.indices])
     return NameIndex(links.indptr.astype(np.int64), links.indices.astype(np.int32), transposed.indptr.astype(np.int64),
                  transposed.indices.astype(np.int32), values)

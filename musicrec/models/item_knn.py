@@ -27,7 +27,7 @@ class ItemKNN:
 
     search_space: ClassVar[SearchSpace] = {
         "neighbors": Range(10, 400, log=True), "k1": Range(0.05, 5.0, log=True), "b": Range(0.0, 1.0),
-        "half_life_days": Range(20.0, 3000.0, log=True)}
+        "max_items_of_user": Range(50, 500, log=True), "half_life_days": Range(20.0, 3000.0, log=True)}
     weighting: Literal["bm25", "tfidf", "cosine"] = "bm25"
     neighbors: int = 100
     k1: float = 0.2

@@ -17,11 +17,13 @@ def affordable_items(n_items_of_user: Int32, most: int, max_pairs: int) -> int:
     >>> affordable_items(np.array([2, 5], np.int32), 300, 4 + 16)
     4
     """
-    users = np.bincount(np.minimum(n_items_of_user, most), minlength=most + 1)
-    sizes = np.arange(most + 1)
+    longest = min(most, int(n_items_of_user.max(initial=1)))
+    users = np.bincount(np.minimum(n_items_of_user, longest), minlength=longest + 1)
+    sizes = np.arange(longest + 1)
     shorter, longer = np.cumsum(users * sizes * sizes), users[::-1].cumsum()[::-1]
     pairs = shorter + (longer - users) * sizes * sizes
-    return max(int(np.searchsorted(pairs, max_pairs, side="right")) - 1, 1)
+    affordable = int(np.searchsorted(pairs, max_pairs, side="right")) - 1
+    return most if affordable == longest else max(affordable, 1)
 
 
 def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_items_of_user: int,

@@ -40,7 +40,7 @@ class UserKNN:
     lists_file: ClassVar[str] = "recommendations_ub.json"
     search_space: ClassVar[SearchSpace] = {
         "neighbors": Range(10, 400, log=True), "shrinkage": Range(0.1, 100.0, log=True), "idf_power": Range(0.0, 2.0),
-        "half_life_days": Range(20.0, 3000.0, log=True)}
+        "max_items_of_user": Range(50, 500, log=True), "half_life_days": Range(20.0, 3000.0, log=True)}
     mode: Literal["nearest", "all"] = "nearest"
     neighbors: int = 100
     search_budget: int = 10_000
