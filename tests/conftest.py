@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from musicrec.storage import STORAGES, Storage, storage
 from tests.s3_server import S3Server, s3_server
+
+# On a busy machine an example may take long; no test is about its time.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module")

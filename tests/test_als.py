@@ -33,7 +33,7 @@ def test_lists_are_those_of_implicit() -> None:
     assert (ours == items).mean() > 0.95
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n_items=st.integers(1, 3000), n=st.integers(1, 60), k=st.integers(1, 40), scale=st.floats(0, 3))
 def test_pruned_search_is_exact(seed: int, n_items: int, n: int, k: int, scale: float) -> None:
     """Lists equal a full sort of float64 products, for norms of any spread and for repeated item vectors."""

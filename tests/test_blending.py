@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, alternate, backfill, by_score, combined, rrf
@@ -44,7 +44,6 @@ def test_longer_side_goes_on_alone() -> None:
     assert ids(alternate(scored_items("offline", [1, 2, 3, 4]), scored_items("online", [11]))) == [1, 11, 2, 3, 4]
 
 
-@settings(deadline=None)
 @given(Ids, Ids, st.sampled_from(sorted(BLENDS)), st.booleans())
 def test_every_blend_keeps_everything_once(a: list[int], b: list[int], blend: str, offline_first: bool) -> None:
     """Every blend holds exactly the items of both lists, each once."""
@@ -53,7 +52,6 @@ def test_every_blend_keeps_everything_once(a: list[int], b: list[int], blend: st
     assert set(found) == set(a) | set(b)
 
 
-@settings(deadline=None)
 @given(Ids, Ids)
 def test_places_belong_to_their_side(a: list[int], b: list[int]) -> None:
     """As long as both sides have something new, each place comes from the side whose turn it is."""
@@ -90,7 +88,6 @@ def test_backfill_limits_artists() -> None:
         assert ids(backfill(scored_items("x", [1, 2, 3, 4, 5, 6]), k, artists.__getitem__, 1)) == wanted
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 12))
 def test_backfill_is_the_first_k_different(items: list[int], k: int) -> None:
     """Without a limit it is the first k different items in order."""

@@ -36,7 +36,7 @@ def _assert_same(world: TrainSet, cosines: np.ndarray, chosen: Content, k: int) 
         assert (np.abs(values[its >= 0] - cosines[user][wanted]) < 1 / 2048).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_genres_alone_are_the_reference_method(seed: int) -> None:
     """With genres alone: the reference cosines without seen tracks, equal ones by decayed popularity."""
@@ -44,7 +44,7 @@ def test_genres_alone_are_the_reference_method(seed: int) -> None:
     _assert_same(world, _reference_cosines(world, world.catalog.genres), Content(1, 0, 0), 50)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), shares=st.tuples(*[st.sampled_from([0.0, 0.3, 1.0, 2.0])] * 3).filter(any))
 def test_fields_are_blended_by_their_weights(seed: int, shares: tuple[float, float, float]) -> None:
     """With all fields: the weighted mean of the three cosines."""

@@ -30,7 +30,7 @@ def _brute_force(world: TrainSet, chosen: Covisitation) -> np.ndarray:
     return visits / np.outer(counts, counts)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1000), window=st.integers(1, 6), backward=st.sampled_from([0.0, 0.3, 1.0]),
        half_life=st.sampled_from([0.0, 200.0]), normalization=st.sampled_from([0.0, 0.5]))
 def test_visits_are_those_of_a_plain_loop(seed: int, window: int, backward: float, half_life: float, normalization: float) -> None:

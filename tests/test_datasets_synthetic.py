@@ -179,7 +179,7 @@ def test_taste_can_be_learned(by_id: Path) -> None:
     assert hits(shared) > 3 * hits(np.broadcast_to(popularity, played.shape))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), n_users=st.integers(1, 12), n_tracks=st.integers(30, 60))
 def test_nobody_gets_a_track_twice(seed: int, n_users: int, n_tracks: int) -> None:
     """Whatever the order of the slots, each listen gets a track and no user gets a track twice."""

@@ -178,7 +178,7 @@ def test_a_user_cannot_come_twice() -> None:
         evaluator.add("lists", lists)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_metrics_keep_their_bounds(seed: int) -> None:
     """Every metric lies in 0..1; recall and hit rate never fall with k; capped recall is never below recall; a perfect list scores 1."""

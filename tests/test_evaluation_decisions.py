@@ -53,7 +53,7 @@ def test_sign_flip_test_agrees_with_scipy() -> None:
         assert sign_flip_p(many) == pytest.approx(ttest_1samp(many, 0).pvalue, abs=0.02)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=30))
 def test_sign_flip_test_ignores_signs_and_equal_users(values: list[float]) -> None:
     """Swapping the two methods, or adding users on whom they agree, leaves p as it is; p lies in (0, 1]."""
@@ -69,7 +69,7 @@ def test_identical_differences_in_one_direction_are_significant() -> None:
     assert sign_flip_p(np.full(10, 0.1), 50_000) == pytest.approx(2 / 2**10, rel=0.35)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_between_the_plain_value_and_bonferroni(p: list[float]) -> None:
     """Corrected values are at least the plain ones, at most Bonferroni's, keep their order, and follow the definition."""

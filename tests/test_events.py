@@ -340,7 +340,7 @@ def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRe
     assert scenario(event_store(name, path), [], 77, 10) == [20, 10]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=30), st.integers(1, 4))
 def test_sqlite_agrees_with_memory(plays: list[tuple[int, int]], per_user: int) -> None:
     """SQLite and memory return the same lists and log for any sequence of plays."""

@@ -40,7 +40,7 @@ def _entries(made: Interactions) -> dict[tuple[int, int], tuple[float, int]]:
             for user, column, value, late in zip(rows, made.matrix.indices, made.matrix.data, made.last_played)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 60), max_size=6), blended=st.booleans())
 def test_batches_merge_to_what_counting_by_hand_gives(rows: list[Row], cuts: list[int], blended: bool) -> None:
     """However the stream is cut into batches, every pair has the sum of its weights and the time of its latest play."""
@@ -54,7 +54,7 @@ def test_batches_merge_to_what_counting_by_hand_gives(rows: list[Row], cuts: lis
     assert (made.last_played.dtype, made.matrix.indices.dtype, made.matrix.data.dtype) == (np.int32, np.int32, np.float32)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=ROWS)
 def test_streaming_and_sorting_in_memory_agree(rows: list[Row]) -> None:
     """interactions_from_batches equals interactions on the same plays."""
@@ -106,7 +106,7 @@ def _plays_by_hand(rows: list[Row]) -> dict[int, list[tuple[int, int]]]:
     return {user: sorted(of_user) for user, of_user in plays.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_sequences_hold_every_play_in_order_of_time(rows: list[Row], cuts: list[int]) -> None:
     """Items and times of each user are those of the log, repeats included, also in reverse order of users and with a cold user between."""
@@ -120,7 +120,7 @@ def test_sequences_hold_every_play_in_order_of_time(rows: list[Row], cuts: list[
         assert list(zip(times[own].tolist(), items[own].tolist())) == (by_hand[int(made.user_ids[row])] if row >= 0 else [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_first_play_and_number_of_plays_are_those_of_the_log(rows: list[Row], cuts: list[int]) -> None:
     """Each pair has the minimum of its times as first_played and as many plays as the log has."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from musicrec.errors import ArtifactError, SchemaError
@@ -13,7 +13,6 @@ from musicrec.keys import KeyTable, identity_keys, read_keys
 KEYS = st.lists(st.one_of(st.text(max_size=4), st.integers(0, 40).map(str), st.integers(2**31 - 3, 2**31 + 3).map(str)), max_size=30)
 
 
-@settings(deadline=None)
 @given(st.lists(KEYS, max_size=4))
 def test_further_keys_never_change_an_id(imports):
     """Whatever keys later imports bring, every key has one id, no two share one, and none changes."""

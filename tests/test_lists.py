@@ -31,7 +31,7 @@ def made(lengths: list[int], k: int, seed: int = 0) -> Lists:
     return Lists(np.arange(1, len(lengths) + 1, dtype=np.int32) * 7, items, scores)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=st.lists(st.integers(1, 9), max_size=12), size=st.integers(1, 5), seed=st.integers(0, 999))
 def test_what_is_written_in_batches_is_what_is_read(lengths: list[int], size: int, seed: int, tmp_path: Path) -> None:
     """Whatever the lengths and the batch size, users, items, order and scores come back."""

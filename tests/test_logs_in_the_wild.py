@@ -185,7 +185,7 @@ def _is_blank(key: str) -> bool:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(values=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=60), delimiter=st.sampled_from(",;\t|"),
        quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_whatever_a_csv_writer_writes_is_read(values: list[tuple[str, str]], delimiter: str, quoting: Any,
@@ -203,7 +203,7 @@ def test_whatever_a_csv_writer_writes_is_read(values: list[tuple[str, str]], del
 BYTES = st.one_of(st.binary(max_size=400), st.text('ab,"\n\r;1\\', max_size=200).map(str.encode))
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(body=BYTES, quote=st.sampled_from(['"', ""]), escape=st.sampled_from(["", "\\"]))
 def test_every_line_of_any_bytes_is_accounted_for(body: bytes, quote: str, escape: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is in a file, each line is a row, part of one, blank, or named as unreadable."""
@@ -231,7 +231,7 @@ def test_a_replacement_character_is_a_character(tmp_path: Path) -> None:
     assert found.account.bad == 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(body=BYTES)
 def test_no_bytes_are_a_traceback(body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is in a file, the answer is rows, or one sentence."""

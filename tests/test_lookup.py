@@ -75,7 +75,7 @@ def test_arrays_are_read_only(world: Lookup) -> None:
         world.personal.items[0] = 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 2**31 - 1)), max_size=60), batch=st.integers(1, 7))
 def test_seen_is_a_dictionary_of_sets(rows: list[tuple[int, int]], batch: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     """For any events, in batches of any size, seen is what a dictionary of sets holds."""
@@ -96,7 +96,6 @@ def test_seen_is_a_dictionary_of_sets(rows: list[tuple[int, int]], batch: int, t
         assert seen.of(user)[0].tolist() == sorted({item for one, item in rows if one == user})
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 50), unique=True), st.lists(st.integers(0, 50)))
 def test_without_agrees_with_sets(seen: list[int], items: list[int]) -> None:
     """without and place agree with Python's `in`."""

@@ -93,7 +93,7 @@ def test_inputs_are_not_changed(name: str) -> None:
     np.testing.assert_array_equal(rows, np.arange(10))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000))
 def test_order_of_event_rows_does_not_matter(name: str, seed: int) -> None:
     """Shuffled events give the same lists."""

@@ -84,7 +84,7 @@ def rrf_lists(world: TrainSet, users: np.ndarray, k: int) -> np.ndarray:
     return best_candidates(found, found.rrf, k)[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), max_candidates=st.integers(0, 30))
 def test_candidates_are_the_union_of_the_lists(seed: int, max_candidates: int) -> None:
     """Items, ranks, scores and rrf of every user equal a plain loop over the user's lists, at most max_candidates with the highest rrf."""
@@ -118,7 +118,7 @@ def test_zscores_are_standard_scores_within_a_list() -> None:
     np.testing.assert_allclose(zscores.std(axis=1), [1, 0], atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 40))
 def test_best_candidates_are_sorted_by_score_then_item(seed: int, k: int) -> None:
     """The k best candidates, ties by ascending item index, -1 and -inf where none is left."""

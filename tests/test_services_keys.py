@@ -68,7 +68,7 @@ def test_blocked_and_allowed_items_are_keys_or_ids(tmp_path: Path) -> None:
 KEYS = st.lists(st.one_of(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), st.integers(0, 2**63 - 1).map(str)), unique=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(keys=KEYS, others=st.lists(st.text(max_size=3), max_size=5))
 def test_the_arrays_answer_as_the_table_does(keys: list[str], others: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every key gives its id and every id its key; what is no key gives -1."""

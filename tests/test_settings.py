@@ -153,7 +153,7 @@ def test_a_missing_or_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
             load(tmp_path / "bad.ini", {})
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(KEYS), value=st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=12))
 def test_no_value_fails_in_any_other_way(place: tuple[str, str], value: str, config: Path) -> None:
     """Whatever stands in a key, loading gives settings or a SettingsError of one line."""

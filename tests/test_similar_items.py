@@ -109,7 +109,7 @@ def test_mapped_scores_keep_their_order_and_lie_on_the_scale() -> None:
     assert (np.diff(mapped.ravel()[order]) >= 0).all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 100), with_factors=st.booleans())
 def test_lists_are_well_formed(seed: int, k: int, with_factors: bool) -> None:
     """Never the item itself, no repeats, scores 0..1 descending, ties by item index, empty places last."""

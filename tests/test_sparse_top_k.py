@@ -27,7 +27,7 @@ def _best(scores: np.ndarray, excluded: np.ndarray, k: int) -> np.ndarray:
     return np.pad(columns, ((0, 0), (0, k - columns.shape[1])), constant_values=-1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), width=st.sampled_from([7, 90, 4000]), k=st.sampled_from([1, 5, 40]))
 def test_best_of_a_product_are_those_of_the_dense_product(seed: int, width: int, k: int) -> None:
     """Columns and scores equal a stable sort of the dense product, whether or not columns are hashed or scores pre-selected."""
@@ -42,7 +42,7 @@ def test_best_of_a_product_are_those_of_the_dense_product(seed: int, width: int,
     np.testing.assert_array_equal(scores[there], np.take_along_axis(dense, np.maximum(wanted, 0), axis=1)[there])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), width=st.sampled_from([50, 4000]))
 def test_entries_are_divided_by_row_norm_plus_column_shrinkage(seed: int, width: int) -> None:
     """Scores are entries by (row norm + column shrinkage), in the order of those quotients."""

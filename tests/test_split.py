@@ -111,7 +111,7 @@ PLAYS_OF_SECONDS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.s
 START = datetime(2022, 1, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plays=PLAYS_OF_SECONDS, cut=st.integers(1, 10))
 def test_plays_of_a_second_keep_their_order_and_their_side(plays: list[tuple[int, int, int]], cut: int,
                                                            tmp_path_factory: pytest.TempPathFactory) -> None:

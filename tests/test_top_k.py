@@ -18,7 +18,7 @@ def brute_force(scores: np.ndarray, seen: np.ndarray, k: int) -> tuple[np.ndarra
     return items, best
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(0, 70), n_items=st.integers(1, 40), k=st.integers(1, 50), levels=st.integers(1, 30))
 def test_lists_are_those_of_a_full_sort(seed: int, n: int, n_items: int, k: int, levels: int) -> None:
     """Dense rows with ties, NaN and infinite scores, and seen items give what sorting gives."""
@@ -34,7 +34,7 @@ def test_lists_are_those_of_a_full_sort(seed: int, n: int, n_items: int, k: int,
     np.testing.assert_array_equal(best, expected[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(0, 70), n_items=st.integers(1, 40), k=st.integers(1, 50))
 def test_sparse_rows_offer_positive_scores_in_any_column_order(seed: int, n: int, n_items: int, k: int) -> None:
     """Sparse rows with shuffled columns give what a full sort of the positive scores gives."""

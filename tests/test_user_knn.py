@@ -54,7 +54,7 @@ def _seen(world: TrainSet) -> np.ndarray:
     return seen
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), shares=st.booleans())
 def test_all_neighbors_give_the_dense_formula(seed: int, shares: bool) -> None:
     """Mode "all" equals cosine_similarity with a zero diagonal times the matrix, centered where there are shares, binary otherwise."""
