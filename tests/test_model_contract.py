@@ -57,7 +57,8 @@ def test_items_beyond_the_bound_count_for_nothing(name: str) -> None:
         pytest.skip("the model has no such bound")
     latest, older = [(5, 991), (6, 992), (7, 993)], [(20, 1), (21, 2), (40, 990)]
     others = [(user, item, int(day)) for user in range(30) for item, day in zip((5 + user % 9, 20 + user % 7, 40, 44, user), range(5))]
-    world = train_set([*others, *((user, *play) for user in (98, 99) for play in latest), *((99, *play) for play in older)], 45)
+    plays = [*others, *((user, *play) for user in (98, 99) for play in latest), *((99, *play) for play in older)]
+    world = train_set(plays, 45, *([[item // size] for item in range(45)] for size in (9, 5, 3)))
     items, scores = MODELS[name](max_items_of_user=3).fit(world).recommend(np.array([30, 31], np.int32), 45)
     remaining = ~np.isin(items[0], [item for item, _ in older])
     np.testing.assert_array_equal(items[0][remaining][:20], items[1][:20])
