@@ -16,7 +16,7 @@ from benchmarks.children import machine
 from benchmarks.user_knn import split_catalog
 from musicrec.dataset import Dataset, of_users, second
 from musicrec.evaluation import Evaluator
-from musicrec.lists import Lists
+from musicrec.lists import batches
 from musicrec.models import ArtistAffinity, Content, ItemKNN, Model, UserKNN
 from musicrec.ranking import sampled_users
 
@@ -47,10 +47,10 @@ def main() -> None:
             fit, rows = time.process_time() - began, evaluator.train_rows
             fitted.recommend(rows[:64], K)
             began = time.process_time()
-            parts = [fitted.recommend(rows[start:start + BATCH], K) for start in range(0, len(rows), BATCH)]
+            parts = list(batches(fitted, evaluator.user_ids, rows, K, BATCH))
             took.append((time.process_time() - began) / len(rows) * 1000)
-            for start, (items, scores) in zip(range(0, len(rows), BATCH), parts):
-                evaluator.add(label, Lists(evaluator.user_ids[start:start + BATCH], items, scores))
+            for lists in parts:
+                evaluator.add(label, lists)
             recall, ndcg = (evaluator.relevance(label)[metric].mean() for metric in ("recall@100", "ndcg@10"))
             print(f"{label:32s} {fit:6.1f} s {took[-1]:7.3f} ms {recall:11.4f} {ndcg:8.4f}", flush=True)
             del fitted

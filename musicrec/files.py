@@ -45,6 +45,14 @@ def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None
         pq.write_table(table, partial, compression="zstd", row_group_size=row_group_size)
 
 
+def parquet_in_parts(path: Path, memory_map: bool = False) -> pq.ParquetFile:
+    """A parquet file to be read in parts. Buffered ahead, as pyarrow does by default, all of it would stay in memory.
+
+    Raises what pyarrow raises for a file that cannot be read.
+    """
+    return pq.ParquetFile(path, memory_map=memory_map, pre_buffer=False)
+
+
 @contextmanager
 def writable(place: Path) -> Iterator[None]:
     """Convert an OSError while writing to `place`, a file or folder, to StorageError."""

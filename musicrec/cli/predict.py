@@ -63,9 +63,9 @@ def add_keys(path: Path, keys: "RunKeys") -> None:
     """Put user_key and item_key before the columns of a file of lists, a part of it at a time."""
     import pyarrow.parquet as pq
 
-    from musicrec.files import replaced
+    from musicrec.files import parquet_in_parts, replaced
 
-    with pq.ParquetFile(path) as lists, replaced(path) as partial:
+    with parquet_in_parts(path) as lists, replaced(path) as partial:
         writer = None
         for group in range(lists.num_row_groups):
             table = lists.read_row_group(group)

@@ -4,7 +4,7 @@ The items of a train set are those that existed at its cutoff, and its users tho
 rows that came later change nothing in it.
 """
 
-from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_row, index_of
+from musicrec.dataset.arrays import Float32, Int32, Places, chunks, counts_by_row, index_of, positions_of_rows
 from musicrec.dataset.building import Builder, EventBatch, interactions, interactions_from_batches
 from musicrec.dataset.catalog import Catalog, catalog
 from musicrec.dataset.cutoffs import Fold, Timeline, cutoff, folds_before, folds_of_days, latest_folds
@@ -40,6 +40,7 @@ __all__ = [
     "latest_folds",
     "moment",
     "of_users",
+    "positions_of_rows",
     "random_holdout",
     "second",
     "train_set_of_users",

@@ -41,6 +41,18 @@ def counts_by_row(keep: NDArray[np.bool_], indptr: NDArray[np.integer]) -> NDArr
     return counts
 
 
+def positions_of_rows(indptr: NDArray[np.integer], rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the entries of these rows of a sparse matrix are, one row behind the other, and an indptr of them; nothing for row -1.
+
+    >>> positions_of_rows(np.array([0, 1, 3]), np.array([1, -1]))
+    (array([0, 2, 2]), array([1, 2]))
+    """
+    starts = indptr[rows].astype(np.int64)
+    lengths = np.where(rows >= 0, indptr[rows + 1] - starts, 0)
+    chosen = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return chosen, np.repeat(starts - chosen[:-1], lengths) + np.arange(chosen[-1])
+
+
 class Places:
     """index_of for one ascending array and very many look-ups, about 15 times faster: a table where all ids are below 2^28."""
 

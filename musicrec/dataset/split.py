@@ -17,7 +17,7 @@ from ibis.expr.types import Table
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset.arrays import Float32, Int32, chunks, counts_by_row
+from musicrec.dataset.arrays import Float32, Int32, chunks, counts_by_row, positions_of_rows
 from musicrec.dataset.building import Builder
 from musicrec.dataset.catalog import Catalog
 from musicrec.dataset.events import UserEvents, whole_users
@@ -25,6 +25,7 @@ from musicrec.dataset.feedback import learned_weights
 from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.times import moment
 from musicrec.errors import SourceError, SplitError
+from musicrec.files import parquet_in_parts
 from musicrec.progress import progress
 
 _COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share", "feedback"]
@@ -88,8 +89,7 @@ class Dataset:
             events = self.events.select(*(name for name in _COLUMNS if name in self.events.columns)).order_by(*order).to_pyarrow()
             return events.num_rows, iter(events.to_batches())
         try:
-            # Buffered ahead, all of the file would stay in memory.
-            file = pq.ParquetFile(self.events, pre_buffer=False)
+            file = parquet_in_parts(self.events)
         except (OSError, pa.ArrowException) as cause:
             raise SourceError(f"{self.events} cannot be read: {str(cause).splitlines()[0]}; preprocess the logs again.") from None
         columns = [name for name in _COLUMNS if name in file.schema_arrow.names and name != "track_seq"]
@@ -145,8 +145,7 @@ def random_holdout(whole: TrainSet, fraction: float = 0.2, seed: int = 0) -> tup
 
 
 def _rows(whole: Interactions, rows: NDArray[np.intp]) -> tuple[Int32, sparse.csr_matrix, Int32, Repeats, Float32 | None]:
-    starts, sizes = whole.matrix.indptr[rows].astype(np.int64), whole.n_items_of_user[rows]
-    entries = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    _, entries = positions_of_rows(whole.matrix.indptr, rows)
     return (whole.user_ids[rows], whole.matrix[rows], whole.last_played[entries], _repeats_of(whole.repeats, entries),
             _strength_of(whole, entries))
 

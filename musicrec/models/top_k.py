@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset import Float32, Int32
+from musicrec.dataset import Float32, Int32, positions_of_rows
 from musicrec.lists import empty
 from musicrec.progress import progress
 
@@ -64,21 +64,9 @@ def rows_of(matrix: sparse.csr_matrix, user_index: Int32) -> sparse.csr_matrix:
     >>> rows_of(sparse.csr_matrix(np.array([[0, 5], [6, 0]], np.float32)), np.array([1, -1], np.int32)).toarray().tolist()
     [[6.0, 0.0], [0.0, 0.0]]
     """
-    indptr, positions = positions_of(matrix, user_index)
+    indptr, positions = positions_of_rows(matrix.indptr, user_index)
     values, columns = matrix.data[positions].astype(np.float32), matrix.indices[positions].astype(np.int32)
     return sparse.csr_matrix((values, columns, indptr), shape=(len(user_index), matrix.shape[1]))
-
-
-def positions_of(matrix: sparse.csr_matrix, user_index: Int32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the entries of these rows are in `matrix`, one row behind the other, and an indptr of them; nothing for row -1.
-
-    >>> positions_of(sparse.csr_matrix(np.array([[0, 5], [6, 7]])), np.array([1, -1], np.int32))
-    (array([0, 2, 2]), array([1, 2]))
-    """
-    starts = matrix.indptr[:-1].astype(np.int64)[user_index] if matrix.shape[0] else np.zeros(len(user_index), np.int64)
-    lengths = np.where(user_index >= 0, np.diff(matrix.indptr)[user_index], 0) if matrix.shape[0] else starts
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return indptr, np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
 
 
 def parallel_for(n: int, work: Callable[[int, int], Any], title: str | None = None) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset import DAY, Float32, Int32, TrainSet, chunks
+from musicrec.dataset import DAY, Float32, Int32, TrainSet, chunks, positions_of_rows
 from musicrec.errors import ModelError
 from musicrec.models.pruning import among_largest, only
-from musicrec.models.top_k import positions_of, rows_of
+from musicrec.models.top_k import rows_of
 
 
 def checked_weights(train: TrainSet) -> Float32:
@@ -91,17 +91,21 @@ def profiles(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, hist
     Row -1 is empty. The age of a pair is that of its latest play; of pairs of the same age those with the higher item index are later.
     O(pairs of these users).
     """
-    rows, times = rows_of(matrix, user_index), train.last_played[positions_of(matrix, user_index)[1]]
-    rows.data *= recency(times, train.cutoff, history.half_life_days, history.min_weight).astype(np.float32)
+    rows, times = _decayed(train, matrix, user_index, history.half_life_days, history.min_weight)
     return only(rows, among_largest(rows.indptr, times, history.max_items_of_user))
 
 
 def decayed_rows(train: TrainSet, user_index: Int32, half_life_days: float, min_weight: float) -> sparse.csr_matrix:
     """The weights of all plays of these users, every one times the recency of the pair. Row -1 is empty. O(pairs of these users)."""
-    rows = rows_of(train.matrix, user_index)
-    times = train.last_played[positions_of(train.matrix, user_index)[1]]
-    rows.data *= recency(times, train.cutoff, half_life_days, min_weight).astype(np.float32)
-    return rows
+    return _decayed(train, train.matrix, user_index, half_life_days, min_weight)[0]
+
+
+def _decayed(train: TrainSet, matrix: sparse.csr_matrix, user_index: Int32, half_life_days: float,
+             min_weight: float) -> tuple[sparse.csr_matrix, Int32]:
+    rows, times = rows_of(matrix, user_index), train.last_played[positions_of_rows(matrix.indptr, user_index)[1]]
+    if half_life_days > 0:
+        rows.data *= recency(times, train.cutoff, half_life_days, min_weight).astype(np.float32)
+    return rows, times
 
 
 def liked(train: TrainSet) -> NDArray[np.bool_]:

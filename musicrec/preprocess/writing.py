@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.dataset import Int32
 from musicrec.errors import DataError, StorageError
-from musicrec.files import make_folder
+from musicrec.files import make_folder, parquet_in_parts
 from musicrec.preprocess.checks import first_line
 from musicrec.preprocess.streaming import ListenerCounts, ordered_parts, user_ranges
 from musicrec.progress import progress
@@ -73,7 +73,7 @@ def _add_num_users_norm(path: Path, listeners: pa.Table) -> None:
     ids, norms = listeners["track_id"].to_numpy(), listeners["num_users_norm"].to_numpy().astype(np.float32)
     extended = path.with_name(f"extended_{path.name}")
     try:
-        with pq.ParquetFile(path) as events, pq.ParquetWriter(
+        with parquet_in_parts(path) as events, pq.ParquetWriter(
                 extended, events.schema_arrow.append(EVENTS.arrow.field("num_users_norm")), compression="zstd") as writer:
             for group in range(events.num_row_groups):
                 part = events.read_row_group(group)

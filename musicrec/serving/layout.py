@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from musicrec import schema
 from musicrec.errors import ArtifactError
+from musicrec.files import parquet_in_parts
 from musicrec.keys import read_keys
 from musicrec.progress import progress
 from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of
@@ -63,8 +64,7 @@ class GrowingArray:
 
 def _opened(path: Path, kind: schema.TableSchema) -> pq.ParquetFile:
     try:
-        # Buffered ahead, all of the file would stay in memory.
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        file = parquet_in_parts(path, memory_map=True)
     except (OSError, pa.ArrowException) as cause:
         raise ArtifactError(f"{path} is not a readable parquet file: {cause}; publish the run again.") from None
     schema.check(file.schema_arrow, kind, path.name)

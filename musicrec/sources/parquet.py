@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import SourceError
+from musicrec.files import parquet_in_parts
 from musicrec.progress import progress
 from musicrec.schema import EARLIEST, LARGEST_ID, LATEST, TableSchema, check
 from musicrec.sources.account import FileCount
@@ -71,8 +72,7 @@ def _opened(path: Path, schema: TableSchema) -> pq.ParquetFile:
     if not path.is_file():
         raise SourceError(f"{path} does not exist; set [data] folder and file names, or run `make data` or `make demo` first.")
     try:
-        # Buffered ahead, all of the file would stay in memory.
-        return pq.ParquetFile(path, pre_buffer=False)
+        return parquet_in_parts(path)
     except (pa.ArrowException, OSError) as cause:
         with path.open("rb") as start:
             is_parquet = start.read(4) == b"PAR1"

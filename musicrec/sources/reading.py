@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from musicrec.errors import SourceError
+from musicrec.files import parquet_in_parts
 from musicrec.sources.delimited import Rows
 from musicrec.sources.files import LineReader, text_of
 
@@ -63,8 +63,7 @@ class ParquetRows:
         if not path.is_file():
             raise SourceError(f"{path} does not exist; set the name of the file.")
         try:
-            # Buffered ahead, all of the file would stay in memory.
-            self.file = pq.ParquetFile(path, pre_buffer=False)
+            self.file = parquet_in_parts(path)
         except (pa.ArrowException, OSError) as cause:
             raise self._damaged(cause) from cause
         self.names: list[str] = self.file.schema_arrow.names
