@@ -48,6 +48,10 @@ class RankingError(MusicRecError):
     """A recommender is not fitted, or its ranker cannot learn or does not fit the features."""
 
 
+class RefusedError(MusicRecError):
+    """A new run is not good enough to replace the current one unseen."""
+
+
 class StorageError(MusicRecError):
     """A folder or bucket cannot be read or written, is full, or does not answer."""
 

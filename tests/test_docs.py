@@ -45,6 +45,10 @@ NOT_EXECUTED = {
     "docker compose -f deploy/compose.yaml up --build": "builds images; tests/test_services_deploy.py reads the file",
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",
+    "musicrec learn": "tests/test_simulation.py runs it", "systemctl enable --now musicrec-learn.timer": _ROOT,
+    "musicrec learn --data data/simulated --source botify": "tests/test_simulation.py runs it",
+    "musicrec train --data data/simulated --source botify": "tests/test_simulation.py runs it",
+    "musicrec simulate": "tests/test_simulation.py runs it", "musicrec simulate --round 2": "tests/test_simulation.py runs it",
     "musicrec notebook --data path/to/folder --out artifacts/mine": _LONG,
 }
 

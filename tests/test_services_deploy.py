@@ -39,10 +39,11 @@ def test_unit(name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("name", sorted(APPS))
+@pytest.mark.parametrize("name", [*sorted(APPS), "learn"])
 def test_unit_syntax(name: str, tmp_path: Path) -> None:
     """systemd finds nothing wrong with the unit, but for the program that is not installed here."""
-    text = (DEPLOY / f"musicrec-{name}.service").read_text().replace("/opt/musicrec/.venv/bin/uvicorn", sys.executable)
+    text = (DEPLOY / f"musicrec-{name}.service").read_text()
+    text = re.sub(r"/opt/musicrec/.venv/bin/(uvicorn|musicrec)", sys.executable, text)
     unit = tmp_path / f"musicrec-{name}.service"
     unit.write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False, timeout=60)
@@ -50,7 +51,7 @@ def test_unit_syntax(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("name", sorted(APPS))
+@pytest.mark.parametrize("name", [*sorted(APPS), "learn"])
 def test_unit_security(name: str) -> None:
     """What a unit may do is rated OK (below 2 of 10) by systemd's own review."""
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(DEPLOY / f"musicrec-{name}.service")]

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from musicrec import __version__
-from musicrec.cli import config, datasets, demo, evaluate, events, notebook, predict, runs, serve, train, tune, users
+from musicrec.cli import config, datasets, demo, evaluate, events, learn, notebook, predict, runs, serve, simulate, train, tune, users
 from musicrec.cli.stopping import terminated
 from musicrec.errors import MusicRecError
 
@@ -46,11 +46,13 @@ def describe(version: Annotated[bool, typer.Option("--version", help="Show the v
 
 app.command()(demo.demo)
 app.command()(train.train)
+app.command()(learn.learn)
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(notebook.notebook)
 app.command()(serve.serve)
+app.command()(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(events.app, name="events")
 app.add_typer(users.app, name="users")

@@ -19,6 +19,7 @@ def list_datasets() -> None:
     rows = [("name", "size", "licence", "source", "terms"),
             ("sample", "250,000 plays, 3,000 users; generated", "-", "yandex", "-"),
             ("synthetic", "up to 222.6M plays, 1.37M users; generated", "-", "yandex", "-"),
+            ("simulated", "about 55,000 plays of 2,000 simulated users with played shares", "-", "botify", "-"),
             *((name, logs.size, logs.licence, logs.source, logs.terms) for name, logs in PUBLIC.items())]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
@@ -47,19 +48,22 @@ def download(name: Annotated[PublicName, typer.Argument(help="Which logs.")] = "
 
 
 @app.command()
-def make(name: Annotated[Literal["sample", "synthetic"], typer.Argument(help="Which logs.")] = "sample",
-         out: Annotated[Path | None, typer.Option(help="Folder for the three files. [default: data/NAME]")] = None,
+def make(name: Annotated[Literal["sample", "synthetic", "simulated"], typer.Argument(help="Which logs.")] = "sample",
+         out: Annotated[Path | None, typer.Option(help="Folder for the files. [default: data/NAME]")] = None,
          seed: Annotated[int, typer.Option(help="Another seed makes another world.")] = 0,
          scale: Annotated[float, typer.Option(min=0.001, max=1, help="synthetic: share of the full size.")] = 0.01,
          order: Annotated[Literal["id", "taste"], typer.Option(
              help="synthetic: dates follow track ids, as in the yandex logs, or sessions and drifting taste.")] = "id") -> None:
     """Generate logs. No person listened to them, and every file says so."""
     from musicrec.datasets import sample, synthetic
+    from musicrec.simulation import World, write_logs
 
     folder = out or Path("data") / name
     with stoppable("earlier files are untouched."):
         if name == "sample":
             new = sample.write(folder, seed)
             print(f"{'Wrote generated sample logs to' if new else 'Generated sample logs are there already:'} {folder}")
+        elif name == "simulated":
+            print(f"Wrote {write_logs(World(seed), folder):,} plays of simulated users to {folder}; train on them with --source botify.")
         else:
             print(f"Wrote {synthetic.write(folder, scale, seed, order):,} generated plays to {folder}")

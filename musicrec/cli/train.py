@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from musicrec import settings
 from musicrec.cli.options import Config, Data, Out, environment
 from musicrec.cli.stopping import stoppable
+from musicrec.settings import Settings
 from musicrec.settings.presets import Preset
 from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from musicrec.pipeline import Check
 
 
 def train(data: Data = None,
@@ -28,16 +32,21 @@ def train(data: Data = None,
     musicrec train --data data/my_logs --source lastfm --test-start 2010-06-01
     musicrec train --data data/my_logs --preset quick --out artifacts/try
     """
+    published_run(settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset)),
+                  verbose=verbose)
+
+
+def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool = False) -> None:
+    """Run the pipeline and print what was published and why, the best rows, time and memory, and where things are."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from musicrec import pipeline, registry, settings
+    from musicrec import pipeline, registry
     from musicrec.cli.runs import summary
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger(pipeline.__name__).setLevel(logging.DEBUG if verbose else logging.INFO)
-    chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
     with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
-        result = pipeline.run(chosen)
+        result = pipeline.run(chosen, check)
     place = artifacts_storage(chosen)
     print(f"\n{summary(registry.manifest(place, result.run_id), rows=None if verbose else 5)}\n")
     if verbose:

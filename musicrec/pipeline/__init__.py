@@ -6,7 +6,7 @@
 The notebook walks through the same functions, one a chapter. `musicrec train` runs them without plots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,6 +15,7 @@ from musicrec import validation
 from musicrec.evaluation import BacktestResult
 from musicrec.models import Model
 from musicrec.pipeline.ablation import ablation
+from musicrec.pipeline.acceptance import check_acceptable
 from musicrec.pipeline.costs import model_report
 from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
@@ -28,10 +29,10 @@ from musicrec.settings import Settings
 from musicrec.tuning import Found
 
 __all__ = [
-    "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "current_manifest", "evaluated", "evaluated_with_new_items",
-    "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published", "ranker_settings",
-    "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "tuning_table", "validation_split",
-    "workspace", "write_lists", "write_models", "write_similar_items", "write_top_popular",
+    "Check", "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "check_acceptable", "current_manifest", "evaluated",
+    "evaluated_with_new_items", "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published",
+    "ranker_settings", "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "tuning_table",
+    "validation_split", "workspace", "write_lists", "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
@@ -45,8 +46,15 @@ class Result:
     stages: pd.DataFrame
 
 
-def run(settings: Settings) -> Result:
-    """All stages in order; raises a MusicRecError with one clear sentence when one of them fails, and publishes nothing then."""
+Check = Callable[[Workspace, pd.DataFrame, Mapping[str, object]], None]
+"""Raises to keep a run from being published; given the workspace, the findings of validation and the metrics."""
+
+
+def run(settings: Settings, check: Check | None = None) -> Result:
+    """All stages in order; raises a MusicRecError with one clear sentence when one of them fails, and publishes nothing then.
+
+    check: called when the recommender is evaluated, before it is refitted.
+    """
     work = workspace(settings)
     stage = work.stages.measured
     with stage("read"):
@@ -60,6 +68,8 @@ def run(settings: Settings) -> Result:
     result = backtested(work, tables, chosen)
     made = learned(work, result)
     made, warm_starts, measured = _evaluated(work, tables, chosen, made, result, found)
+    if check is not None:
+        check(work, findings, measured)
     if settings.split.refit:
         made = made.unfitted
         made = refitted(work, tables, made, warm_starts)

@@ -1,0 +1,87 @@
+"""Simulated users in front of the real services: each arm answers its own users in one way, and their plays are reported to the service."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import requests
+
+from musicrec.errors import ServiceError
+from musicrec.progress import progress
+from musicrec.simulation.sessions import Played, Policy, random_policy, session
+from musicrec.simulation.world import World
+
+ArmName = Literal["random", "popular", "offline", "online", "blended"]
+ARMS: tuple[ArmName, ...] = ("random", "popular", "offline", "online", "blended")
+_ROUTES: Mapping[str, str] = {"popular": "recommendations_default", "offline": "recommendations_offline",
+                              "online": "recommendations_online", "blended": "recommendations"}
+# Of the users of a round, one in so many is new: the logs know nothing of them.
+NEW_ONE_IN = 10
+_K, _TIMEOUT_S = 60, 10
+
+
+class Listened(NamedTuple):
+    """One session: its arm, its user, and what was played, first track included."""
+
+    arm: ArmName
+    user: int
+    played: list[Played]
+
+
+class Services:
+    """The recommendations and the events service, as a player uses them. Raises ServiceError when one fails."""
+
+    def __init__(self, recommendations: str, events: str, api_key: str = "") -> None:
+        self._urls = {"recommendations": recommendations, "events": events}
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if api_key:
+            self._session.headers["X-API-Key"] = api_key
+
+    def recommended(self, arm: ArmName, user: int) -> list[int]:
+        """What the arm recommends to the user now, best first."""
+        return [int(item) for item in self._post("recommendations", _ROUTES[arm], {"user_id": user, "k": _K})["recs"]]
+
+    def report(self, user: int, one: Played) -> None:
+        """Tell the events service what was played, and how much of it."""
+        self._post("events", "put", {"user_id": user, "item_id": one.track, "type": one.type, "played_share": one.share})
+
+    def _post(self, service: str, route: str, parameters: dict[str, str | int | float]) -> dict[str, list[int]]:
+        url = f"{self._urls[service]}/{route}"
+        try:
+            response = self._session.post(url, params=parameters, timeout=_TIMEOUT_S)
+            response.raise_for_status()
+            answer: dict[str, list[int]] = response.json()
+        except (requests.RequestException, ValueError) as cause:
+            raise ServiceError(f"{url} did not answer as a simulated player expects: {cause}; is it running (musicrec serve)?") from cause
+        return answer
+
+
+def listened(world: World, services: Services, arms: Sequence[ArmName], users: int, round_: int = 1, seed: int = 0) -> Iterator[Listened]:
+    """One session of each of `users` users an arm; no user is in two arms.
+
+    The sessions of all arms take turns, so that every arm sees the same state of the services. The same world, services, round and seed
+    give the same sessions.
+    """
+    rng = np.random.default_rng((world.seed, 20, seed, round_))
+    people = rng.permutation(world.users + world.users // (NEW_ONE_IN - 1))
+    if users * len(arms) > len(people):
+        raise ServiceError(f"{users} users in each of {len(arms)} arms are more than the {len(people)} of this world; ask for fewer.")
+    with progress(title="simulate", total=users * len(arms), unit=" sessions") as bar:
+        for at in range(users * len(arms)):
+            arm, user = arms[at % len(arms)], int(people[at])
+            own = np.random.default_rng((world.seed, 21, seed, round_, user))
+            yield Listened(arm, user, session(world, user, own, _policy(world, services, arm, user, own), round_))
+            bar.update()
+
+
+def _policy(world: World, services: Services, arm: ArmName, user: int, rng: np.random.Generator) -> Policy:
+    chosen = random_policy(world, rng)
+
+    def next_track(played: Sequence[Played]) -> int | None:
+        services.report(user, played[-1])
+        if arm == "random":
+            return chosen(played)
+        earlier = {one.track for one in played}
+        return next((item for item in services.recommended(arm, user) if item not in earlier), None)
+    return next_track
