@@ -5,16 +5,20 @@ Always k items while the catalog has them (online: while there are similar ones)
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
+from musicrec.serving.filters import ItemMask
 from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
+# Popular items that stand for the personal list of a user without one when lists are blended; the number must not depend on k, or the
+# pages of a list would not fit together.
+_POOL = 1000
 _NONE: Int32 = np.empty(0, np.int32)
 
 
@@ -61,12 +65,19 @@ class Answer(NamedTuple):
         """The items, one by one."""
         return list(map(ScoredItem, self.item_ids, self.sources, self.scores, self.because))
 
+    def after(self, offset: int) -> "Answer":
+        """The same without its first items."""
+        if not offset:
+            return self
+        return self._replace(item_ids=self.item_ids[offset:], sources=self.sources[offset:], scores=self.scores[offset:],
+                             because=self.because[offset:])
+
 
 class Answers:
-    """Answers over one run."""
+    """Answers over one run, of the items that pass `mask` where there is one."""
 
-    def __init__(self, lookup: Lookup, options: AnswerOptions) -> None:
-        self.lookup, self.options = lookup, options
+    def __init__(self, lookup: Lookup, options: AnswerOptions, mask: ItemMask | None = None) -> None:
+        self.lookup, self.options, self.mask = lookup, options, mask
 
     def default(self, k: int) -> Answer:
         """The k most popular items."""
@@ -98,8 +109,7 @@ class Answers:
         if not online:
             return self.offline(user_id, k, context)._replace(unknown=unknown)
         items, scores = self._personal(user_id, seen)
-        offline = (scored(items.tolist(), "personal", scores.tolist()) if len(items) else
-                   backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0))
+        offline = scored(items.tolist(), "personal", scores.tolist()) if len(items) else islice(self._popular(seen), _POOL)
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return self._answer(blend, k, seen, "blended", context.missing, unknown)
 
@@ -128,16 +138,20 @@ class Answers:
             free &= without(items, self.lookup.blocked)
         return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
+    def _passing(self, items: Int32, seen: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        free = self._free(items, seen)
+        return free if self.mask is None else free & self.mask.of(items)
+
     def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""
         items = combined(context.similar, self.options.decay)
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
-        return list(compress(items, (self._free(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
+        return list(compress(items, (self._passing(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, seen: Int32) -> tuple[Int32, Float32]:
         items, scores = self.lookup.personal.of(user_id)
-        free = self._free(items, seen)
+        free = self._passing(items, seen)
         return items[free], scores[free]
 
     def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
@@ -148,8 +162,8 @@ class Answers:
 
     def _popular(self, seen: Int32) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores
-        for start in range(0, len(items), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        parts: Iterable[Any] = (slice(start, start + _CHUNK) for start in range(0, len(items), _CHUNK))
+        for part in parts if self.mask is None else self.mask.places():
             free = self._free(items[part], seen)
             yield from scored(items[part][free].tolist(), "popular", scores[part][free].tolist())
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -18,6 +19,7 @@ from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
+from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest, Filters
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
@@ -25,17 +27,15 @@ from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.schemas import (
     BatchRecommendations,
-    DefaultRequest,
     ItemRequest,
     ItemText,
     RecommendationsAnswer,
-    UserRequest,
     UsersRequest,
 )
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", *KEY_PARTS)
+PARTS = ("recommendations", "seen", "popular", "items", "filters", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
@@ -145,7 +145,8 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
     turns = Turns()
-    default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
+    default_model, user_model = limited(FilteredDefaultRequest, max_k), limited(FilteredUserRequest, max_k)
+    batch_model = limited(UsersRequest, max_k)
     by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, batch_model, ItemRequest)}
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
@@ -153,11 +154,17 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         mapped = store.mapped
         return await read(request, by_key[model] if mapped.has_keys else model), mapped
 
+    def filtered(mapped: Lookup, asked: Filters) -> Answers:
+        if not asked.restricts:
+            return Answers(mapped, options)
+        mask = mapped.columns.mask(asked, map(mapped.items.id_of, asked.exclude))
+        return Answers(mapped, replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist), mask)
+
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
             asked, mapped = await asked_of(request, user_model)
-            answers, user = Answers(mapped, options), mapped.user(asked.user_id, asked)
-            answer = await strategy(answers, user, asked.k)
+            answers, user = filtered(mapped, asked), mapped.user(asked.user_id, asked)
+            answer = (await strategy(answers, user, asked.k + asked.offset)).after(asked.offset)
             upstream.shown(user, answer, mapped)
             return _response(answers, answer, asked.verbose, user.by_key)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
@@ -177,8 +184,9 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
         asked, mapped = await asked_of(request, default_model)
-        answers = Answers(mapped, options)
-        return _response(answers, answers.default(asked.k), asked.verbose, by_key=getattr(asked, "keys", False))
+        answers = filtered(mapped, asked)
+        answer = answers.default(asked.k + asked.offset).after(asked.offset)
+        return _response(answers, answer, asked.verbose, by_key=getattr(asked, "keys", False))
 
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
