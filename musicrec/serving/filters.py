@@ -96,17 +96,21 @@ class ItemsByName:
         at = self._at(name)
         return None if at < 0 else self._places(at)
 
-    def mark(self, flags: NDArray[np.bool_], name: str, value: bool) -> bool:
-        """Set the flags of the items of that name to `value`; returns whether there are any."""
-        at = self._at(name)
-        if at < 0:
-            return False
-        if self.rows[at] < 0:
-            flags[self._places(at)] = value
-        else:
-            has = np.unpackbits(self.bits[self.rows[at]], count=len(flags)).view(np.bool_)
-            (np.logical_or if value else np.greater)(flags, has, out=flags)
-        return True
+    def flags(self, parameter: str, names: Iterable[str], n: int) -> NDArray[np.bool_]:
+        """Whether each of the n places has an item of one of these names; raises RequestValidationError for a name that no item has."""
+        bits, rest = np.zeros(-(-n // 8), np.uint8), []
+        for name in names:
+            at = self._at(name)
+            if at < 0:
+                raise unknown_name(parameter, name)
+            if self.rows[at] < 0:
+                rest.append(self._places(at))
+            else:
+                bits |= self.bits[self.rows[at]]
+        flags = np.unpackbits(bits, count=n).view(np.bool_)
+        for places in rest:
+            flags[places] = True
+        return flags
 
     def _at(self, name: str) -> int:
         wanted = name_hash(name)
@@ -141,14 +145,14 @@ class ItemColumns:
 
         Raises RequestValidationError in one sentence for a genre or an artist that no item has, and for a bound on a day that no item has.
         """
-        passes = np.ones(len(self.item_ids), np.bool_)
-        for kind, names, by_name in (("genres", asked.genres, self.genres), ("artists", asked.artists, self.artists)):
+        n = len(self.item_ids)
+        passes = np.ones(n, np.bool_)
+        for by_name, parameter, names in ((self.genres, "genres", asked.genres), (self.artists, "artists", asked.artists)):
             if names:
-                wanted = np.zeros(len(passes), np.bool_)
-                _mark(by_name, wanted, kind, names, True)
-                passes &= wanted
-        _mark(self.genres, passes, "not_genres", asked.not_genres, False)
-        _mark(self.artists, passes, "not_artists", asked.not_artists, False)
+                passes &= by_name.flags(parameter, names, n)
+        for by_name, parameter, names in ((self.genres, "not_genres", asked.not_genres), (self.artists, "not_artists", asked.not_artists)):
+            if names:
+                np.greater(passes, by_name.flags(parameter, names, n), out=passes)
         if asked.added_since:
             if not len(self.added_on):
                 raise refusal("added_since", "added_since cannot be used: this run does not say when tracks were added", asked.added_since)
@@ -183,12 +187,6 @@ def item_columns(folder: Path) -> ItemColumns:
     found = arrays(folder)
     genres, artists = (ItemsByName(*(found[f"{name}_{part}"] for part in NAME_ARRAYS)) for name in ("genres", "artists"))
     return ItemColumns(found["item_id"], found["place"], genres, artists, found["added_on"])
-
-
-def _mark(by_name: ItemsByName, flags: NDArray[np.bool_], parameter: str, names: Iterable[str], value: bool) -> None:
-    for name in names:
-        if not by_name.mark(flags, name, value):
-            raise unknown_name(parameter, name)
 
 
 def unknown_name(parameter: str, name: str) -> Exception:
