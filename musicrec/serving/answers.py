@@ -4,7 +4,7 @@ Always k items while the catalog has them (online: while there are similar ones)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, compress, islice
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
-from musicrec.serving.filters import ItemMask
+from musicrec.serving.filters import Filters, ItemMask
 from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
@@ -45,6 +45,9 @@ class UserContext:
 
 
 NO_CONTEXT = UserContext()
+# By the source of an item; one that was brought by a track names the track, a popular one its genre.
+_REASONS = {"personal": "chosen for you from your listening history", "artist": "by an artist that you asked for",
+            "genre": "of a genre that you asked for"}
 
 
 class Answer(NamedTuple):
@@ -71,6 +74,14 @@ class Answer(NamedTuple):
             return self
         return self._replace(item_ids=self.item_ids[offset:], sources=self.sources[offset:], scores=self.scores[offset:],
                              because=self.because[offset:])
+
+
+def filtered(lookup: Lookup, options: AnswerOptions, asked: Filters) -> "Answers":
+    """Answers over one run, of the items that pass what was asked for. Raises RequestValidationError for what cannot be filtered by."""
+    if not asked.restricts:
+        return Answers(lookup, options)
+    mask = lookup.columns.mask(asked, map(lookup.items.id_of, asked.exclude))
+    return Answers(lookup, replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist), mask)
 
 
 class Answers:
@@ -113,16 +124,27 @@ class Answers:
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return self._answer(blend, k, seen, "blended", context.missing, unknown)
 
+    def session(self, k: int, context: UserContext) -> Answer:
+        """Items similar to those of a session, filled up with popular ones; what stands in the session is left out."""
+        seen = self._seen(-1, context.plays)
+        online, unknown = self._online(context, seen)
+        return self._answer((item for item in online if item.score > 0), k, seen, "session", context.missing, unknown)
+
+    def radio(self, items: Iterable[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
+        """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
+        found, left_out = list(items), np.array(sorted(without_ids), np.int32)
+        passing = compress(found, self._passing(np.array([item.item_id for item in found], np.int32), left_out).tolist())
+        return _columns(backfill(passing, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
+
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
         """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""
         catalog, found = self.lookup.catalog, []
         for scored_item in answer.items:
             item = catalog.item(scored_item.item_id)
-            reason = f"popular in {item.genres[0]}" if item.genres else "popular"
+            reason = _REASONS.get(scored_item.source) or (f"popular in {item.genres[0]}" if item.genres else "popular")
             if scored_item.because is not None:
-                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because} which you played"
-            elif scored_item.source == "personal":
-                reason = "chosen for you from your listening history"
+                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because}"
+                reason += " which you played" if scored_item.source == "online" else ""
             found.append({"item_id": self.lookup.items.shown(item.item_id, by_key), "name": item.name, "artists": item.artists,
                           "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found

@@ -23,7 +23,8 @@ _SCANNED, _AT_ONCE = 1 << 16, 256
 NAME_ARRAYS = ("hashes", "starts", "places", "rows", "bits")
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """A list also of what is sent as one value."""
     return [value] if isinstance(value, str | int) else value
 
 
@@ -35,7 +36,7 @@ def _names(description: str) -> Any:
     return Field(description=f"{description} May be repeated.", examples=[[]])
 
 
-Names = Annotated[tuple[Annotated[str, Field(max_length=MAX_KEY)], ...], Field(max_length=_MAX_NAMES), BeforeValidator(_listed)]
+Names = Annotated[tuple[Annotated[str, Field(max_length=MAX_KEY)], ...], Field(max_length=_MAX_NAMES), BeforeValidator(listed)]
 Day = Annotated[date | None, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 
 
@@ -46,7 +47,7 @@ class Filters(Parameters):
     not_genres: Annotated[Names, _names("No tracks of these genres.")] = ()
     artists: Annotated[Names, _names("Only tracks of these artists, by name.")] = ()
     not_artists: Annotated[Names, _names("No tracks of these artists.")] = ()
-    exclude: Annotated[tuple[Id, ...], Field(max_length=MAX_BATCH), BeforeValidator(_listed), Field(
+    exclude: Annotated[tuple[Id, ...], Field(max_length=MAX_BATCH), BeforeValidator(listed), Field(
         description="Tracks to leave out. May be repeated.", examples=[[99262]])] = ()
     added_since: Annotated[Day, Field(description="Only tracks that were added on this day, such as 2024-05-01, or later.",
                                       examples=[""])] = None

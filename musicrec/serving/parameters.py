@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, ShownItem, Verbose
+from musicrec.serving.schemas import ITEM_NAMES, K_NAMES, MAX_KEY, WHOLE, Key, Parameters, SessionItem, ShownItem, Verbose
 
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
@@ -33,6 +33,7 @@ def limited(model: type[P], max_k: int) -> type[P]:
     return create_model(model.__name__, __base__=model, k=(k, model.model_fields["k"].default))
 
 
+@cache
 def keyed(model: type[P]) -> type[P]:
     """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
 
@@ -46,11 +47,14 @@ def keyed(model: type[P]) -> type[P]:
             fields[name] = (Key, Field(validation_alias=field.validation_alias, description=field.description, examples=field.examples))
         elif name in ("user_ids", "item_ids"):
             fields[name] = (Annotated[list[Key], field], ...)
-        elif name == "exclude":
+        elif name in ("exclude", "track"):
             fields[name] = (Annotated[tuple[Key, ...], field], ())
         elif name == "impressions":
             shown = create_model("ShownItem", __base__=ShownItem, user_id=(Key, ...), item_id=(Key, ...))
             fields[name] = (Annotated[list[shown], field], ...)  # type: ignore[valid-type]
+        elif name == "items":
+            played = create_model("SessionItem", __base__=SessionItem, item_id=(Key, ITEM_NAMES))
+            fields[name] = (Annotated[list[played], field], ...)  # type: ignore[valid-type]
     return create_model(model.__name__, __base__=model, **fields)
 
 
@@ -124,7 +128,8 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
         return _entry("body", name, f"{name} must be a list of {lengths} {_plural(schema)}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = _WORDS.get(schema.get("format", schema["type"])) or f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = " or ".join(schema.get("enum", ())) or _WORDS.get(schema.get("format", schema["type"]))
+    what = what or f"a whole number from {schema['minimum']} to {schema['maximum']}"
     return _entry("query", name, f"{name} must be {what}", values[name])
 
 
@@ -133,7 +138,7 @@ def _plural(schema: dict[str, Any]) -> str:
     if items["type"] == "integer":
         return f"whole numbers from {items['minimum']} to {items['maximum']}{', in a JSON body' if 'minItems' in schema else ''}"
     if items["type"] == "object":
-        return f"objects with {', '.join(items['required'][:-1])} and {items['required'][-1]}"
+        return f"objects with {' and '.join(filter(None, (', '.join(items['required'][:-1]), items['required'][-1])))}"
     return f"keys, each {_WORDS['key']}" if items["type"] == "key" else f"texts of at most {items['maxLength']} characters"
 
 

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -16,15 +15,17 @@ from starlette.responses import Response
 
 from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
-from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
+from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Json, Operation, application, background
+from musicrec.serving.blending import SimilarItems
 from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
-from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest, Filters
+from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
+from musicrec.serving.responses import RECOMMENDATION_ID, new_recommendation_id, responded
 from musicrec.serving.schemas import (
     BatchRecommendations,
     ItemRequest,
@@ -32,6 +33,7 @@ from musicrec.serving.schemas import (
     RecommendationsAnswer,
     UsersRequest,
 )
+from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
@@ -91,6 +93,11 @@ class Upstream:
                 left -= time.perf_counter() - began
             yield list(zip(users, found))
 
+    async def similar(self, item_ids: Sequence[int]) -> dict[int, SimilarItems]:
+        """The items similar to each of these. Raises ServiceError when the features service does not answer in time."""
+        deadline = asyncio.get_running_loop().time() + self.settings.service.timeout_ms / 1000
+        return await self._features.similar(item_ids, min(_SIMILAR_PER_PLAY, self.settings.blending.max_k), deadline)
+
     def admitted(self, user: User) -> User:
         """The user; of one who was deleted nothing is known."""
         return user._replace(user_id=-1) if user.key in self._excluded else user
@@ -147,26 +154,19 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     turns = Turns()
     default_model, user_model = limited(FilteredDefaultRequest, max_k), limited(FilteredUserRequest, max_k)
     batch_model = limited(UsersRequest, max_k)
-    by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, batch_model, ItemRequest)}
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
         """The parameters, and the run that answers: its keys decide what a user and an item may be."""
         mapped = store.mapped
-        return await read(request, by_key[model] if mapped.has_keys else model), mapped
-
-    def filtered(mapped: Lookup, asked: Filters) -> Answers:
-        if not asked.restricts:
-            return Answers(mapped, options)
-        mask = mapped.columns.mask(asked, map(mapped.items.id_of, asked.exclude))
-        return Answers(mapped, replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist), mask)
+        return await read(request, keyed(model) if mapped.has_keys else model), mapped
 
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
             asked, mapped = await asked_of(request, user_model)
-            answers, user = filtered(mapped, asked), mapped.user(asked.user_id, asked)
+            answers, user = filtered(mapped, options, asked), mapped.user(asked.user_id, asked)
             answer = (await strategy(answers, user, asked.k + asked.offset)).after(asked.offset)
             upstream.shown(user, answer, mapped)
-            return _response(answers, answer, asked.verbose, user.by_key)
+            return responded(answers, answer, asked.verbose, user.by_key)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
@@ -184,9 +184,9 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
         asked, mapped = await asked_of(request, default_model)
-        answers = filtered(mapped, asked)
+        answers = filtered(mapped, options, asked)
         answer = answers.default(asked.k + asked.offset).after(asked.offset)
-        return _response(answers, answer, asked.verbose, by_key=getattr(asked, "keys", False))
+        return responded(answers, answer, asked.verbose, by_key=getattr(asked, "keys", False))
 
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
@@ -201,7 +201,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             upstream.shown(user, answer, mapped)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            return to_json({"user_id": user.asked, "recs": _recs(mapped, answer, user.by_key), "strategy": answer.strategy})
+            recs = mapped.items.all_shown(answer.item_ids, user.by_key)
+            return to_json({"user_id": user.asked, "recs": recs, "strategy": answer.strategy})
 
         async for known in upstream.contexts(users, mapped):
             if await request.is_disconnected():
@@ -209,7 +210,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             entries += await turns.each(entry, known)
         missing = b',"degraded":' + to_json(list(degraded)) if degraded else b""
         body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
-        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch"})
+        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: new_recommendation_id()})
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""
@@ -224,22 +225,10 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
+        *stations(store, options, upstream.similar, max_k),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
         Operation("/items/{item_id:path}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
     ]
-
-
-def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> Sequence[int | str]:
-    return mapped.items.all_shown(answer.item_ids, by_key)
-
-
-def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
-    content: dict[str, Any] = {"recs": _recs(answers.lookup, answer, by_key)}
-    if answer.degraded:
-        content["degraded"] = answer.degraded
-    if verbose:
-        content["items"] = answers.described(answer, by_key)
-    return Json(content, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": answer.strategy})
 
 
 def _keys(path: str, setting: str) -> list[Key]:

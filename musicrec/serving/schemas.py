@@ -1,7 +1,7 @@
 """The parameters that the services take and the bodies that they answer with, as pydantic models."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -52,7 +52,8 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
 Key = Annotated[int | str, BeforeValidator(_key), WithJsonSchema({"type": "key"})]
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
 UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
-ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
+ITEM_NAMES = Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])
+ItemId = Annotated[Id, ITEM_NAMES]
 Verbose = Annotated[bool, BeforeValidator(_flag), Field(description="Adds name, artists, source, score and reason of each item.",
                                                         examples=[False])]
 K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_recs", "n_recommendations"),
@@ -162,6 +163,14 @@ class RecommendationsAnswer(BaseModel):
     recs: list[int | str]
     degraded: list[str] = []
     items: list[DescribedItem] = []
+
+
+class SessionItem(BaseModel):
+    """One item of a session: what the listener did with it, and the share of it that was played."""
+
+    item_id: ItemId
+    type: Literal["play", "skip", "like", "dislike"] = "play"
+    played_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class UserRecommendations(BaseModel):
