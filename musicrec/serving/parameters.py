@@ -3,16 +3,16 @@
 import asyncio
 import codecs
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AliasChoices, Field, ValidationError, create_model
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from musicrec.serving.schemas import ITEM_NAMES, K_NAMES, MAX_KEY, WHOLE, Key, Parameters, SessionItem, ShownItem, Verbose
+from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, Verbose
 
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
@@ -41,21 +41,23 @@ def keyed(model: type[P]) -> type[P]:
     >>> keyed(PlayRequest)(user_id="ann", item_id=7).user_id
     'ann'
     """
-    fields: dict[str, Any] = {"keys": (Verbose, False)}
+    return create_model(model.__name__, __base__=model, keys=(Verbose, False), **_keyed_fields(model))
+
+
+def _keyed_fields(model: type[BaseModel]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
+        inner = next(iter(get_args(field.annotation)), None)
         if name in ("user_id", "item_id"):
             fields[name] = (Key, Field(validation_alias=field.validation_alias, description=field.description, examples=field.examples))
         elif name in ("user_ids", "item_ids"):
             fields[name] = (Annotated[list[Key], field], ...)
         elif name in ("exclude", "track"):
             fields[name] = (Annotated[tuple[Key, ...], field], ())
-        elif name == "impressions":
-            shown = create_model("ShownItem", __base__=ShownItem, user_id=(Key, ...), item_id=(Key, ...))
-            fields[name] = (Annotated[list[shown], field], ...)  # type: ignore[valid-type]
-        elif name == "items":
-            played = create_model("SessionItem", __base__=SessionItem, item_id=(Key, ITEM_NAMES))
-            fields[name] = (Annotated[list[played], field], ...)  # type: ignore[valid-type]
-    return create_model(model.__name__, __base__=model, **fields)
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            nested = create_model(inner.__name__, __base__=inner, **_keyed_fields(inner))
+            fields[name] = (Annotated[list[nested], field], ...)  # type: ignore[valid-type]
+    return fields
 
 
 async def read(request: Request, model: type[P]) -> P:

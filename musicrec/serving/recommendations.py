@@ -18,14 +18,15 @@ from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.blending import SimilarItems
-from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
+from musicrec.serving.clients import EventsClient, FeaturesClient, session, user_contexts
+from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
 from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
-from musicrec.serving.responses import RECOMMENDATION_ID, new_recommendation_id, responded
+from musicrec.serving.responses import responded
 from musicrec.serving.schemas import (
     BatchRecommendations,
     ItemRequest,
@@ -57,18 +58,18 @@ class Upstream:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Keep connections until the block ends, then tell the impressions that still wait."""
+        """Keep connections until the block ends, then tell the exposures that still wait."""
         service, urls, metrics = self.settings.service, self.settings.urls, self.metrics
         async with session() as http:
             self._events = EventsClient(http, urls.events_store_url, service, metrics)
             self._features = FeaturesClient(http, urls.features_store_url, service, metrics)
-            # With a circuit breaker of its own: impressions that fail must not keep plays from being asked for.
+            # With a circuit breaker of its own: exposures that fail must not keep plays from being asked for.
             events = EventsClient(http, urls.events_store_url, service, metrics)
-            self._impressions = Impressions(events, metrics, service.batch_timeout_ms / 1000)
+            self._exposures = Exposures(events, metrics, service.batch_timeout_ms / 1000)
             await self._look_at_excluded(events)
-            async with background(self._impressions.send_for_ever()), background(self._follow_excluded(events)):
+            async with background(self._exposures.send_for_ever()), background(self._follow_excluded(events)):
                 yield
-            await self._impressions.send_waiting()
+            await self._exposures.send_waiting()
 
     async def context(self, user: User, lookup: Lookup) -> UserContext:
         """What is known of the user at this moment."""
@@ -118,11 +119,11 @@ class Upstream:
         self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
         return found
 
-    def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
+    def shown(self, user: User, answer: Answer, lookup: Lookup, recommendation_id: str, first: int = 0) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
         self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
         if self.settings.service.impressions and user.key not in self._excluded:
-            self._impressions.add(user.key, answer.items, lookup.items)
+            self._exposures.add(user.key, answer, lookup, recommendation_id, first)
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
@@ -165,8 +166,9 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             asked, mapped = await asked_of(request, user_model)
             answers, user = filtered(mapped, options, asked), mapped.user(asked.user_id, asked)
             answer = (await strategy(answers, user, asked.k + asked.offset)).after(asked.offset)
-            upstream.shown(user, answer, mapped)
-            return responded(answers, answer, asked.verbose, user.by_key)
+            recommendation_id = new_recommendation_id()
+            upstream.shown(user, answer, mapped, recommendation_id, asked.offset)
+            return responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
@@ -193,12 +195,12 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         asked, mapped = await asked_of(request, batch_model)
         answers, users = Answers(mapped, options), [mapped.user(user, asked) for user in asked.user_ids]
         charge(request, len(users))
-        entries, degraded = list[bytes](), dict[str, None]()
+        entries, degraded, recommendation_id = list[bytes](), dict[str, None](), new_recommendation_id()
 
         def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
             answer = answers.blended(upstream.admitted(user).user_id, asked.k, context)
-            upstream.shown(user, answer, mapped)
+            upstream.shown(user, answer, mapped, recommendation_id)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
             recs = mapped.items.all_shown(answer.item_ids, user.by_key)
@@ -210,7 +212,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             entries += await turns.each(entry, known)
         missing = b',"degraded":' + to_json(list(degraded)) if degraded else b""
         body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
-        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: new_recommendation_id()})
+        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: recommendation_id})
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""

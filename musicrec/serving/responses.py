@@ -1,17 +1,10 @@
 """Answers as HTTP responses."""
 
-import random
 from typing import Any
 
 from musicrec.serving.answers import Answer, Answers
 from musicrec.serving.app import Json
-
-RECOMMENDATION_ID = "X-Recommendation-Id"
-
-
-def new_recommendation_id() -> str:
-    """An id for one answer. It need not be unguessable, only rare, and is made without asking the kernel."""
-    return f"{random.getrandbits(64):016x}"
+from musicrec.serving.exposures import RECOMMENDATION_ID, new_recommendation_id
 
 
 def headers_of(answers: Answers, answer: Answer, recommendation_id: str = "") -> dict[str, str]:

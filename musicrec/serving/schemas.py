@@ -1,7 +1,7 @@
 """The parameters that the services take and the bodies that they answer with, as pydantic models."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -52,8 +52,7 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
 Key = Annotated[int | str, BeforeValidator(_key), WithJsonSchema({"type": "key"})]
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
 UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
-ITEM_NAMES = Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])
-ItemId = Annotated[Id, ITEM_NAMES]
+ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
 Verbose = Annotated[bool, BeforeValidator(_flag), Field(description="Adds name, artists, source, score and reason of each item.",
                                                         examples=[False])]
 K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_recs", "n_recommendations"),
@@ -129,20 +128,29 @@ class PlayRequest(Parameters):
     item_id: ItemId
 
 
-class ShownItem(BaseModel):
+class ShownBy(BaseModel):
+    """What showed it: the run and the id of the answer, and the variant of an experiment."""
+
+    run: Annotated[str, Field(max_length=100)] = ""
+    recommendation_id: Annotated[str, Field(max_length=100)] = ""
+    variant: Annotated[str, Field(max_length=100)] = ""
+
+
+class ShownItem(ShownBy):
     """One item that was shown to a user, from which source and at which position (0 is the top)."""
 
     user_id: Id
     item_id: Id
     source: Annotated[str, Field(max_length=50)]
     position: Id
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class ImpressionsRequest(Parameters):
     """What was shown to whom."""
 
     impressions: Annotated[list[ShownItem], Field(min_length=1, max_length=MAX_BATCH, description="What was shown.", examples=[
-        [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0}]])]
+        [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0, "recommendation_id": "5f0c6a1de2b34978"}]])]
 
 
 class DescribedItem(BaseModel):
@@ -163,14 +171,6 @@ class RecommendationsAnswer(BaseModel):
     recs: list[int | str]
     degraded: list[str] = []
     items: list[DescribedItem] = []
-
-
-class SessionItem(BaseModel):
-    """One item of a session: what the listener did with it, and the share of it that was played."""
-
-    item_id: ItemId
-    type: Literal["play", "skip", "like", "dislike"] = "play"
-    played_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class UserRecommendations(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,10 +22,18 @@ from musicrec.serving.parameters import keyed, limited, read, refusal
 from musicrec.serving.playlists import JSPF, M3U, PlaylistTrack, jspf, m3u
 from musicrec.serving.radio import WIDENED, Pool, around, in_turns, of_genre
 from musicrec.serving.responses import headers_of, responded
-from musicrec.serving.schemas import MAX_ID, WHOLE, Id, K, RecommendationsAnswer, SessionItem
+from musicrec.serving.schemas import MAX_ID, WHOLE, Id, ItemId, K, RecommendationsAnswer
 
 _MAX_ITEMS, _MAX_TRACKS, _MOST_OF_ARTIST = 50, 10, 500
 SimilarOf = Callable[[Sequence[int]], Awaitable[dict[int, SimilarItems]]]
+
+
+class SessionItem(BaseModel):
+    """One item of a session: what the listener did with it, and the share of it that was played."""
+
+    item_id: ItemId
+    type: Literal["play", "skip", "like", "dislike"] = "play"
+    played_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class SessionRequest(FilteredDefaultRequest):
