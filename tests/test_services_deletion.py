@@ -137,7 +137,7 @@ def test_a_readmitted_user_is_known_again(found: Services) -> None:
 
 
 def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
-    """Every route that the three services document takes the key but /put, /impressions, /exposures, DELETE and /reload: they answer 403."""
+    """Every documented route of the three services takes the key but /put, /impressions, /exposures, DELETE and /reload: 403."""
     published(tmp_path)
     with running(tmp_path, MUSICREC_SERVICE_API_KEY="all", MUSICREC_SERVICE_READ_KEY="reading, older",
                  MUSICREC_SERVICE_RELOAD_KEY=ADMIN) as three:

@@ -92,18 +92,15 @@ class ItemsByName:
     rows: Int32
     bits: NDArray[np.uint8]
 
-    def of(self, name: str) -> Int32 | None:
-        """The places of the items, ascending; None for a name that no item has."""
-        at = self._at(name)
-        return None if at < 0 else self._places(at)
+    def of(self, parameter: str, name: str) -> Int32:
+        """The places of the items, ascending. Raises RequestValidationError for a name that no item has."""
+        return self._places(self._at(parameter, name))
 
     def flags(self, parameter: str, names: Iterable[str], n: int) -> NDArray[np.bool_]:
         """Whether each of the n places has an item of one of these names; raises RequestValidationError for a name that no item has."""
         bits, rest = np.zeros(-(-n // 8), np.uint8), []
         for name in names:
-            at = self._at(name)
-            if at < 0:
-                raise unknown_name(parameter, name)
+            at = self._at(parameter, name)
             if self.rows[at] < 0:
                 rest.append(self._places(at))
             else:
@@ -113,10 +110,13 @@ class ItemsByName:
             flags[places] = True
         return flags
 
-    def _at(self, name: str) -> int:
+    def _at(self, parameter: str, name: str) -> int:
         wanted = name_hash(name)
         at = int(self.hashes.searchsorted(wanted))
-        return at if at < len(self.hashes) and self.hashes[at] == wanted else -1
+        if at < len(self.hashes) and self.hashes[at] == wanted:
+            return at
+        what = parameter.removeprefix("not_").removesuffix("s")
+        raise refusal(parameter, f"{parameter}: no track of this run has the {what} {name[:50]!r}; /items/ID shows those of a track", name)
 
     def _places(self, at: int) -> Int32:
         return self.places[int(self.starts[at]):int(self.starts[at + 1])]
@@ -148,12 +148,11 @@ class ItemColumns:
         """
         n = len(self.item_ids)
         passes = np.ones(n, np.bool_)
-        for by_name, parameter, names in ((self.genres, "genres", asked.genres), (self.artists, "artists", asked.artists)):
-            if names:
+        for parameter, by_name in (("genres", self.genres), ("artists", self.artists)):
+            if names := getattr(asked, parameter):
                 passes &= by_name.flags(parameter, names, n)
-        for by_name, parameter, names in ((self.genres, "not_genres", asked.not_genres), (self.artists, "not_artists", asked.not_artists)):
-            if names:
-                np.greater(passes, by_name.flags(parameter, names, n), out=passes)
+            if names := getattr(asked, f"not_{parameter}"):
+                np.greater(passes, by_name.flags(f"not_{parameter}", names, n), out=passes)
         if asked.added_since:
             if not len(self.added_on):
                 raise refusal("added_since", "added_since cannot be used: this run does not say when tracks were added", asked.added_since)
@@ -188,9 +187,3 @@ def item_columns(folder: Path) -> ItemColumns:
     found = arrays(folder)
     genres, artists = (ItemsByName(*(found[f"{name}_{part}"] for part in NAME_ARRAYS)) for name in ("genres", "artists"))
     return ItemColumns(found["item_id"], found["place"], genres, artists, found["added_on"])
-
-
-def unknown_name(parameter: str, name: str) -> Exception:
-    """The refusal of the name of a genre or an artist that no item has."""
-    what = parameter.removeprefix("not_").removesuffix("s")
-    return refusal(parameter, f"{parameter}: no track of this run has the {what} {name[:50]!r}; /items/ID shows the names of a track", name)

@@ -13,9 +13,8 @@ from starlette.responses import Response
 from musicrec.errors import ServiceError
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Operation
-from musicrec.serving.arrays import Int32
 from musicrec.serving.blending import SimilarItems
-from musicrec.serving.filters import FilteredDefaultRequest, ItemsByName, Names, listed, unknown_name
+from musicrec.serving.filters import FilteredDefaultRequest, Names, listed
 from musicrec.serving.lookup import Lookup
 from musicrec.serving.model_store import ModelStore
 from musicrec.serving.parameters import keyed, limited, read, refusal
@@ -59,18 +58,12 @@ class RadioRequest(FilteredDefaultRequest):
     format: Annotated[Literal["json", "jspf", "m3u"], Field(description="Form of the answer.", examples=["json"])] = "json"
 
 
-class SessionAnswer(RecommendationsAnswer):
-    """Items, best first, and the id of this answer."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"recommendation_id": "5f0c6a1de2b34978", "recs": [99262, 590303, 597196]}})
-    recommendation_id: str
-
-
-class RadioAnswer(SessionAnswer):
-    """Items in the order in which to play them; the same `seed` gives the same again."""
+class StationAnswer(RecommendationsAnswer):
+    """Items, best first, or in the order in which to play them, and the id of this answer; a radio's `seed` gives the same again."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"recommendation_id": "5f0c6a1de2b34978", "seed": 7, "recs": [99262, 590303]}})
-    seed: int
+    recommendation_id: str
+    seed: int = 0
 
 
 def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: SimilarOf, max_k: int) -> list[Operation]:
@@ -104,8 +97,8 @@ def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: Similar
         playlist = write(f"Radio: {', '.join(names)}", _tracks(mapped, answer, by_key, str(request.base_url)))
         return Response(playlist, media_type=media, headers=headers_of(answers, answer))
 
-    return [Operation("/session/recommendations", session_recommendations, session_model, SessionAnswer, ("POST",)),
-            Operation("/radio", radio, radio_model, RadioAnswer, ("GET",), media=(JSPF, M3U))]
+    return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",)),
+            Operation("/radio", radio, radio_model, StationAnswer, ("GET",), media=(JSPF, M3U))]
 
 
 async def session_context(items: Sequence[SessionItem], mapped: Lookup, similar: SimilarOf) -> UserContext:
@@ -135,8 +128,8 @@ async def _pools(answers: Answers, asked: RadioRequest, tracks: Sequence[int], s
     if not (asked.track or asked.artist or asked.genre):
         raise refusal("track", "track, artist or genre is missing; name at least one", None)
     columns, popular, missing = answers.lookup.columns, answers.lookup.popular, tuple[str, ...]()
-    of_artists = [popular[_places(columns.artists, "artist", name)[:_MOST_OF_ARTIST]].tolist() for name in asked.artist]
-    genres = [_places(columns.genres, "genre", name) for name in asked.genre]
+    of_artists = [popular[columns.artists.of("artist", name)[:_MOST_OF_ARTIST]].tolist() for name in asked.artist]
+    genres = [columns.genres.of("genre", name) for name in asked.genre]
     first, further = [SimilarItems(-1, items, [1.0] * len(items)) for items in of_artists], dict[int, SimilarItems]()
     try:
         near = await similar(tracks)
@@ -149,12 +142,6 @@ async def _pools(answers: Answers, asked: RadioRequest, tracks: Sequence[int], s
     if missing and not pools:
         pools = [of_genre(np.arange(len(popular), dtype=np.int32), popular, answers.mask)]
     return pools, missing
-
-
-def _places(by_name: ItemsByName, parameter: str, name: str) -> Int32:
-    if (places := by_name.of(name)) is None:
-        raise unknown_name(parameter, name)
-    return places
 
 
 def _tracks(mapped: Lookup, answer: Answer, by_key: bool, base: str) -> list[PlaylistTrack]:
