@@ -64,7 +64,7 @@ class Exposures:
     def add(self, user: Key, answer: Answer, lookup: Lookup, recommendation_id: str, first: int) -> None:
         """Note that the answer was shown to the user, its first item at position `first`. As JSON it is small enough to wait."""
         for start in range(0, len(answer.item_ids), _ITEMS):
-            ids, sources = (column[start:start + _ITEMS] for column in (answer.item_ids, answer.sources))
+            ids, sources = answer.item_ids[start:start + _ITEMS], answer.sources[start:start + _ITEMS]
             if len(self._waiting) >= _MOST_WAITING:
                 self.metrics.impressions_lost.inc(len(ids))
                 continue
