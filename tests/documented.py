@@ -32,10 +32,11 @@ from tests.service_world import free_port
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
-# People and tracks of the sample that the documentation names, in place of those of the small logs.
+# People, tracks, genres and artists of the sample that the documentation names, in place of those of the small logs.
 USERS = {3: 617032, 4: 1291248}
 TRACKS = {100: 99262, 101: 590303, 102: 597196}
-RENAMED = {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS}, "interactions": {"user_id": USERS, "track_id": TRACKS}}
+NAMES = {"genre 1": "rock", "artist 1": "Tove Birch"}
+RENAMED = {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS, "name": NAMES}, "interactions": {"user_id": USERS, "track_id": TRACKS}}
 FILES = ("config.ini", "test_service.py", "recommendations_service.py", "features_service.py", "events_service.py", "README.md",
          ".env.example")
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)

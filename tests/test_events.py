@@ -7,6 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events import EVENT_STORES, EventStore, Impression, event_store
+from musicrec.events import EVENT_STORES, EventStore, Exposure, Impression, event_store
 from musicrec.events.export import of_user
 from musicrec.events.group_commit import GroupCommit
 from musicrec.events.protocol import Key
@@ -141,17 +142,34 @@ def test_log_holds_every_play(make: Make) -> None:
     assert asyncio.run(steps()) == [(user, item, int(clock() * 1e6)) for user, item in [(1, 10), (1, 20), (2, 10), (1, 10)]]
 
 
-def test_impressions(make: Make) -> None:
-    """Impressions come back as they were put."""
-    rows = [Impression(1, 10, "personal", 0, 5), Impression(1, 20, "online", 1, 5)]
+def test_exposures(make: Make) -> None:
+    """The impressions of exposures come back one by one, with all that was said of them, numbers and text alike."""
+    rows = [Exposure(1, (10, "007", "ü"), ("personal", "online", "popular"), 5, 20, "run", "abc", "b", (0.5, None, 0.25)),
+            Exposure("1", (10,), ("personal",), 6)]
     store = make()
 
     async def steps() -> list[Impression]:
-        await store.put_impressions(rows)
+        await store.put_exposures(rows)
         found = list(store.impressions())
         await store.close()
         return found
-    assert asyncio.run(steps()) == rows
+    assert asyncio.run(steps()) == [
+        Impression(1, 10, "personal", 20, 5, "run", "abc", "b", 0.5), Impression(1, "007", "online", 21, 5, "run", "abc", "b", None),
+        Impression(1, "ü", "popular", 22, 5, "run", "abc", "b", 0.25), Impression("1", 10, "personal", 0, 6)]
+
+
+def test_a_file_of_an_earlier_version_keeps_its_impressions(tmp_path: Path) -> None:
+    """Rows of one item each are taken over, in their order, once."""
+    path = tmp_path / "events.sqlite"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE impressions (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, "
+                     "source TEXT NOT NULL, position INTEGER NOT NULL, shown_at INTEGER NOT NULL)")
+        file.executemany("INSERT INTO impressions (user_id, item_id, source, position, shown_at) VALUES (?, ?, ?, ?, ?)",
+                         [(1, 10, "personal", 0, 5), ("~ann", "~7", "online", 1, 6)])
+    for _ in range(2):
+        store = event_store("sqlite", str(path))
+        assert list(store.impressions()) == [Impression(1, 10, "personal", 0, 5), Impression("ann", "7", "online", 1, 6)]
+        asyncio.run(store.close())
 
 
 def test_many_at_once(make: Make) -> None:
@@ -193,8 +211,9 @@ def test_a_deleted_user_is_gone_and_the_others_stay(make: Make, user: Key) -> No
     async def steps() -> None:
         for one, item in [(user, 10), (2, 10), (user, 20), (user, 10), ("1", 30)]:
             await store.put(one, item)
-        await store.put_impressions([Impression(user, 10, "personal", 0, 5), Impression(2, 10, "personal", 0, 5)])
-        assert of_user(store, user) == ([(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)], [(user, 10, "personal", 0, 5)])
+        await store.put_exposures([Exposure(user, (10,), ("personal",), 5), Exposure(2, (10,), ("personal",), 5)])
+        assert of_user(store, user) == ([(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)],
+                                        [Impression(user, 10, "personal", 0, 5)])
         assert await store.excluded() == {}
         assert await store.delete(user) == 2 + 3 + 1
         assert await store.excluded() == {user: 1_600_000_000_000_000}
@@ -216,7 +235,7 @@ def test_nothing_of_an_excluded_user_is_stored(make: Make) -> None:
         assert [type(outcome) for outcome in outcomes] == [type(None), ExcludedUserError, type(None)]
         with pytest.raises(ExcludedUserError, match="was deleted"):
             await store.latest("alice", 10)
-        await store.put_impressions([Impression("alice", 10, "personal", 0, 5), Impression(2, 10, "personal", 0, 5)])
+        await store.put_exposures([Exposure("alice", (10,), ("personal",), 5), Exposure(2, (10,), ("personal",), 5)])
         assert {play.user_id for play in store.plays()} == {1, 2}
         assert [row.user_id for row in store.impressions()] == [2]
         await store.check()
@@ -230,14 +249,14 @@ def test_a_readmitted_user_is_stored_again(make: Make) -> None:
 
     async def steps() -> None:
         await store.put("alice", 10)
-        await store.put_impressions([Impression("alice", 10, "personal", 0, 5)])
+        await store.put_exposures([Exposure("alice", (10,), ("personal",), 5)])
         assert await store.delete("alice") == 3
         assert await store.readmit("alice")
         assert not await store.readmit("alice")
         assert await store.excluded() == {}
         assert await store.latest("alice", 5) == []
         await store.put("alice", 20)
-        await store.put_impressions([Impression("alice", 20, "personal", 0, 5)])
+        await store.put_exposures([Exposure("alice", (20,), ("personal",), 5)])
         assert await store.latest("alice", 5) == [20]
         assert [row.item_id for row in store.impressions()] == [20]
         await store.close()
@@ -248,15 +267,15 @@ def test_old_rows_leave_the_logs(make: Make) -> None:
     """Rows older than log_age_s are removed by the next write or check, younger ones stay; latest plays do not age with the logs."""
     store = make(log_age_s=0.5)
 
-    def shown(item: int) -> Impression:
-        return Impression(1, item, "personal", 0, int(time.time() * 1e6))
+    def shown(item: int) -> Exposure:
+        return Exposure(1, (item,), ("personal",), int(time.time() * 1e6))
 
     async def steps() -> None:
         await store.put(1, 10)
-        await store.put_impressions([shown(10)])
+        await store.put_exposures([shown(10)])
         await asyncio.sleep(0.6)
         await store.put(1, 20)
-        await store.put_impressions([shown(20)])
+        await store.put_exposures([shown(20)])
         assert [play.item_id for play in store.plays()] == [20]
         assert [row.item_id for row in store.impressions()] == [20]
         assert await store.latest(1, 10) == [20, 10]

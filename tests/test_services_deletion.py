@@ -137,7 +137,7 @@ def test_a_readmitted_user_is_known_again(found: Services) -> None:
 
 
 def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
-    """Every route that the three services document takes the key but /put, /impressions, DELETE and /reload, which answer 403."""
+    """Every documented route of the three services takes the key but /put, /impressions, /exposures, DELETE and /reload: 403."""
     published(tmp_path)
     with running(tmp_path, MUSICREC_SERVICE_API_KEY="all", MUSICREC_SERVICE_READ_KEY="reading, older",
                  MUSICREC_SERVICE_RELOAD_KEY=ADMIN) as three:
@@ -154,7 +154,8 @@ def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
                         refused.add((method.upper(), path))
                     assert (status("reading") in (401, 403)) is ((method.upper(), path) in refused)
                     assert status("all") not in (401, 403)
-        assert refused == {("POST", "/put"), ("POST", "/impressions"), ("DELETE", "/users/{user_id}"), ("POST", "/reload")}
+        assert refused == {("POST", "/put"), ("POST", "/impressions"), ("POST", "/exposures"), ("DELETE", "/users/{user_id}"),
+                           ("POST", "/reload")}
         found = requests.post(f"{three.url('recommendations')}/recommendations", params={"user_id": OTHER, "k": 3}, timeout=10,
                               headers={"Authorization": "Bearer reading"})
         assert found.json() == {"recs": list(PERSONAL)[:3]}

@@ -106,6 +106,8 @@ def test_the_front_lets_through_what_users_ask(front: str) -> None:
     assert requests.post(f"{front}/recommendations_offline?user_id={USER}&k=2", timeout=5).json()["recs"] == list(PERSONAL[:2])
     assert requests.post(f"{front}/recommendations/batch", json={"user_ids": [USER], "k": 1}, timeout=5).ok
     assert requests.get(f"{front}/recommendations/{USER}?k=2", timeout=5).ok
+    assert requests.post(f"{front}/session/recommendations", json={"items": [{"item_id": 150}]}, timeout=5).ok
+    assert requests.get(f"{front}/radio?track=150", timeout=5).ok
     assert requests.get(f"{front}/items/150", timeout=5).json()["name"] == "Track 150"
     assert requests.post(f"{front}/put?user_id=5&item_id=150", timeout=5).json() == {"result": "ok"}
     assert requests.get(f"{front}/ready", timeout=5).ok

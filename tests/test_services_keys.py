@@ -155,6 +155,18 @@ def test_batches_and_verbose_answers_name_keys(texts: Services) -> None:
     assert (item["item_id"], item["name"]) == ("a/b c", "Track 299")
 
 
+def test_filters_sessions_and_radio_take_and_give_keys(texts: Services) -> None:
+    """Tracks are excluded, played and asked for by key, and named by key in the answer."""
+    first, second = texts.post("recommendations", "/recommendations_offline", user_id=ALICE, k=2).json()["recs"]
+    assert texts.post("recommendations", "/recommendations_offline", user_id=ALICE, k=1, exclude=first).json()["recs"] == [second]
+    url = texts.url("recommendations")
+    session = requests.post(f"{url}/session/recommendations", json={"items": [{"item_id": "spotify:track:0150"}], "k": 1}, timeout=10)
+    assert session.json()["recs"] == ["spotify:track:0151"]
+    asked = {"track": "spotify:track:0150", "k": 300}
+    assert "spotify:track:0151" in requests.get(f"{url}/radio", params=asked, timeout=10).json()["recs"]
+    assert f"{url}/items/spotify%3Atrack%3A0151" in requests.get(f"{url}/radio", params=asked | {"format": "m3u"}, timeout=10).text
+
+
 def test_impressions_are_stored_by_key(texts: Services) -> None:
     """What alice was shown can be joined with the logs."""
     texts.recs("/recommendations_offline", user_id=ALICE, k=1)

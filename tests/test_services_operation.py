@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from musicrec.events import Impression, event_store
 from tests.service_world import HEARD, PROJECT, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
@@ -74,18 +75,45 @@ def test_allowed_items(tmp_path: Path, method: str) -> None:
         assert sorted(found.recs("/recommendations_default", k=100)) == sorted(allowed)
 
 
-def test_impressions_are_stored(guarded: Services) -> None:
-    """What was shown is in the event store, with source and position."""
-    recs = ask(guarded, "recommendations", "/recommendations_offline", user_id=16, k=3).json()["recs"]
-    from musicrec.events import event_store
-
-    store = event_store("sqlite", str(guarded.root / "events.sqlite"))
+def stored(found: Services, user: int, n: int) -> list[Impression]:
+    """The impressions of a user in the event store, once there are n."""
+    store = event_store("sqlite", str(found.root / "events.sqlite"))
     for _ in range(100):
-        rows = [row for row in store.impressions() if row.user_id == 16]
-        if len(rows) >= 3:
+        rows = [row for row in store.impressions() if row.user_id == user]
+        if len(rows) >= n:
             break
         time.sleep(0.05)
-    assert [(row.item_id, row.source, row.position) for row in rows] == [(item, "personal", at) for at, item in enumerate(recs)]
+    return rows
+
+
+def test_exposures_are_stored(guarded: Services) -> None:
+    """What was shown is in the event store, with source, position, run and the id that the answer had in its header, also of later pages,
+    long lists and batches."""
+    first, second = (ask(guarded, "recommendations", "/recommendations_offline", user_id=16, k=3, offset=offset) for offset in (0, 3))
+    run = first.headers["X-Run-Id"]
+    assert [(row.item_id, row.source, row.position, row.run, row.recommendation_id) for row in stored(guarded, 16, 6)] == [
+        (item, "personal", at + offset, run, answer.headers["X-Recommendation-Id"])
+        for offset, answer in ((0, first), (3, second)) for at, item in enumerate(answer.json()["recs"])]
+    assert first.headers["X-Recommendation-Id"] != second.headers["X-Recommendation-Id"]
+    everything = ask(guarded, "recommendations", "/recommendations", user_id=7, k=1000).json()["recs"]
+    assert [(row.position, row.item_id) for row in stored(guarded, 7, len(everything))] == list(enumerate(everything))
+    batch = requests.post(guarded.url("recommendations") + "/recommendations/batch", json={"user_ids": [8, 9], "k": 2}, timeout=10,
+                          headers={"X-API-Key": "sesame"})
+    assert {row.recommendation_id for user in (8, 9) for row in stored(guarded, user, 2)} == {batch.headers["X-Recommendation-Id"]}
+
+
+def test_a_client_may_tell_what_it_showed(guarded: Services) -> None:
+    """An item or a list at a time, with variant and propensity; a list with too few sources is refused."""
+    url, headers = guarded.url("events"), {"X-API-Key": "sesame"}
+    item = {"user_id": 30, "item_id": 150, "source": "page", "position": 4, "variant": "b", "propensity": 0.5}
+    shown = {"user_id": 30, "item_ids": [151, 152], "sources": ["a", "b"], "first": 5, "propensities": [0.1, 0.2]}
+    assert requests.post(f"{url}/impressions", json={"impressions": [item]}, headers=headers, timeout=5).json() == {"result": "ok"}
+    assert requests.post(f"{url}/exposures", json={"exposures": [shown]}, headers=headers, timeout=5).json() == {"result": "ok"}
+    assert [(row.item_id, row.source, row.position, row.variant, row.propensity) for row in stored(guarded, 30, 3)] == [
+        (150, "page", 4, "b", 0.5), (151, "a", 5, "", 0.1), (152, "b", 6, "", 0.2)]
+    refused = requests.post(f"{url}/exposures", json={"exposures": [shown | {"sources": ["a"]}]}, headers=headers, timeout=5)
+    assert refused.status_code == 422
+    assert "as many sources" in refused.json()["detail"][0]["msg"]
 
 
 def test_impressions_are_off_by_default(tmp_path: Path) -> None:
@@ -94,7 +122,7 @@ def test_impressions_are_off_by_default(tmp_path: Path) -> None:
     with running(tmp_path, "recommendations", "events") as found:
         assert len(found.recs("/recommendations", user_id=USER, k=5)) == 5
         time.sleep(0.3)
-        assert not [route for route in requests.get(found.url("events") + "/stats", timeout=5).json()["requests"] if "impressions" in route]
+        assert not [route for route in requests.get(found.url("events") + "/stats", timeout=5).json()["requests"] if "exposures" in route]
 
 
 def test_cors(guarded: Services) -> None:

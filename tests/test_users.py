@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import DataError
-from musicrec.events import Impression, event_store
+from musicrec.events import Exposure, event_store
 from musicrec.keys import KeyTable, RunKeys, read_key_lines, write_key_lines
 from musicrec.pipeline.workspace import raw_tables, workspace
 from musicrec.settings import load
@@ -40,7 +40,7 @@ def put(*plays: tuple[int | str, int | str]) -> None:
         store = event_store("sqlite", "var/events.sqlite", clock=lambda: MOMENT / 1e6)
         for play in plays:
             await store.put(*play)
-        await store.put_impressions([Impression(*plays[0], "personal", 0, MOMENT)])
+        await store.put_exposures([Exposure(plays[0][0], (plays[0][1],), ("personal",), MOMENT)])
         await store.close()
     asyncio.run(steps())
 
@@ -53,7 +53,8 @@ def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
     found = json.loads((here / "user.json").read_text())
     assert (found["user"], found["deleted_at"]) == (USER, None)
     assert found["plays"] == [{"user_id": USER, "item_id": 200, "played_at": MOMENT}]
-    assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT}]
+    assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT,
+                                     "run": "", "recommendation_id": "", "variant": "", "propensity": None}]
     assert [row["item_id"] for row in found["recommendations"]] == list(PERSONAL)
     assert stat.S_IMODE((here / "user.json").stat().st_mode) == 0o600
 

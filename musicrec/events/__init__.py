@@ -5,12 +5,12 @@ import time
 
 from musicrec.errors import EventStoreError
 from musicrec.events.memory import MemoryStore
-from musicrec.events.protocol import Clock, EventStore, Impression, Play
+from musicrec.events.protocol import Clock, EventStore, Exposure, Impression, Play
 from musicrec.events.redis import RedisStore
 from musicrec.events.sqlite import SqliteStore
 from musicrec.settings import EventSettings
 
-__all__ = ["EVENT_STORES", "Clock", "EventStore", "Impression", "Play", "configured_store", "event_store"]
+__all__ = ["EVENT_STORES", "Clock", "EventStore", "Exposure", "Impression", "Play", "configured_store", "event_store"]
 
 _DAY_S = 86_400
 EVENT_STORES: dict[str, type[EventStore]] = {

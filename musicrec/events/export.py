@@ -36,11 +36,14 @@ def interactions(store: EventStore) -> pa.Table:
 
 
 def impressions(store: EventStore) -> pa.Table:
-    """All impressions: user_id, item_id, source, position (from 0), shown_at; in the order in which they were stored."""
+    """All impressions in the order in which they were stored: user_id, item_id, source, position (from 0), shown_at, run,
+    recommendation_id, variant, propensity.
+    """
     rows = [row for chunk in _chunks(store.impressions()) for row in chunk]
-    users, items, sources, positions, moments = zip(*rows) if rows else ((),) * 5
-    return pa.table({"user_id": _keys([users]), "item_id": _keys([items]), "source": pa.array(sources, pa.string()),
-                     "position": pa.array(positions, pa.int32()), "shown_at": pa.array(moments, pa.timestamp("us"))})
+    users, items, *others = zip(*rows) if rows else ((),) * len(Impression._fields)
+    kinds = (pa.string(), pa.int32(), pa.timestamp("us"), pa.string(), pa.string(), pa.string(), pa.float32())
+    columns = [_keys([users]), _keys([items]), *map(pa.array, others, kinds)]
+    return pa.table(dict(zip(Impression._fields, columns)))
 
 
 def of_user(store: EventStore, user_id: Key) -> tuple[list[Play], list[Impression]]:

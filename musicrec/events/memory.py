@@ -2,9 +2,10 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from musicrec.errors import ExcludedUserError
-from musicrec.events.protocol import Clock, Impression, Key, Play
+from musicrec.events.protocol import Clock, Exposure, Impression, Key, Play
 
 
 class MemoryStore:
@@ -15,7 +16,7 @@ class MemoryStore:
         self._excluded: dict[Key, int] = {}
         self._latest: dict[Key, OrderedDict[Key, int]] = {}
         self._plays: deque[Play] = deque(maxlen=log_rows)
-        self._impressions: deque[Impression] = deque(maxlen=log_rows)
+        self._exposures: deque[Exposure] = deque(maxlen=log_rows)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Store the play as the user's latest."""
@@ -36,9 +37,9 @@ class MemoryStore:
         latest = self._latest.get(user_id, OrderedDict())
         return [item for item, at in reversed(latest.items()) if at >= oldest][:k]
 
-    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+    async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Append to the log."""
-        self._impressions.extend(one for one in impressions if one.user_id not in self._excluded)
+        self._exposures.extend(one for one in exposures if one.user_id not in self._excluded)
         self._remove_old()
 
     def plays(self) -> Iterator[Play]:
@@ -47,15 +48,15 @@ class MemoryStore:
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions."""
-        return iter(list(self._impressions))
+        return chain.from_iterable(one.impressions() for one in list(self._exposures))
 
     async def delete(self, user_id: Key) -> int:
         """Remove the rows of the user."""
         self._excluded[user_id] = int(self.clock() * 1e6)
-        rows = len(self._plays) + len(self._impressions)
+        rows = len(self._plays) + len(self._exposures)
         self._plays = deque((row for row in self._plays if row.user_id != user_id), self._plays.maxlen)
-        self._impressions = deque((row for row in self._impressions if row.user_id != user_id), self._impressions.maxlen)
-        return len(self._latest.pop(user_id, ())) + rows - len(self._plays) - len(self._impressions)
+        self._exposures = deque((row for row in self._exposures if row.user_id != user_id), self._exposures.maxlen)
+        return len(self._latest.pop(user_id, ())) + rows - len(self._plays) - len(self._exposures)
 
     async def readmit(self, user_id: Key) -> bool:
         """Forget the exclusion."""
@@ -80,5 +81,5 @@ class MemoryStore:
         oldest = float("-inf") if self.log_age_s is None else (self.clock() - self.log_age_s) * 1e6
         while self._plays and self._plays[0].played_at < oldest:
             self._plays.popleft()
-        while self._impressions and self._impressions[0].shown_at < oldest:
-            self._impressions.popleft()
+        while self._exposures and self._exposures[0].shown_at < oldest:
+            self._exposures.popleft()

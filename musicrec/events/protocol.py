@@ -1,6 +1,7 @@
 """The interface of event stores."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 Clock = Callable[[], float]
@@ -40,17 +41,52 @@ class Play(NamedTuple):
 
 
 class Impression(NamedTuple):
-    """One track shown to one user: source of the list, position (from 0), and time in microseconds since 1970 UTC."""
+    """One track shown to one user: source of the list, position (from 0), and time in microseconds since 1970 UTC; the run and the id of
+    the answer, the variant of an experiment, and the probability with which the track was chosen (None where it was not by chance)."""
 
     user_id: Key
     item_id: Key
     source: str
     position: int
     shown_at: int
+    run: str = ""
+    recommendation_id: str = ""
+    variant: str = ""
+    propensity: float | None = None
+
+
+class Exposure(NamedTuple):
+    """The impressions of one answer, in which everything but item, source and propensity is the same: tracks from position `first` on, the
+    source of each, and the propensity of each where there are any."""
+
+    user_id: Key
+    items: tuple[Key, ...]
+    sources: tuple[str, ...]
+    shown_at: int
+    first: int = 0
+    run: str = ""
+    recommendation_id: str = ""
+    variant: str = ""
+    propensities: tuple[float | None, ...] = ()
+
+    def impressions(self) -> Iterator[Impression]:
+        """One by one."""
+        rows = zip_longest(self.items, self.sources, self.propensities)
+        for position, (item, source, propensity) in enumerate(rows, self.first):
+            yield Impression(self.user_id, item, source, position, self.shown_at, self.run, self.recommendation_id, self.variant,
+                             propensity)
+
+    def coded(self) -> "Exposure":
+        """With user and items as a store keeps them."""
+        return self._replace(user_id=coded(self.user_id), items=tuple(map(coded, self.items)))
+
+    def decoded(self) -> "Exposure":
+        """The inverse of `coded`."""
+        return self._replace(user_id=decoded(self.user_id), items=tuple(map(decoded, self.items)))
 
 
 class EventStore(Protocol):
-    """The latest plays of each user, and logs of all plays and impressions.
+    """The latest plays of each user, and logs of all plays and exposures.
 
     path: a file or URL. per_user: the most latest plays kept per user. max_age_s: older plays are not returned (None: no limit).
     log_rows: the most rows kept in each log, the oldest are removed. clock: returns seconds since 1970. log_age_s: rows of the logs that
@@ -71,7 +107,7 @@ class EventStore(Protocol):
         """
         ...
 
-    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+    async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return when all are stored durably; those of excluded users are left out."""
         ...
 
@@ -80,7 +116,7 @@ class EventStore(Protocol):
         ...
 
     def impressions(self) -> Iterator[Impression]:
-        """All logged impressions, in the order in which they were stored."""
+        """The impressions of all logged exposures, in the order in which they were stored."""
         ...
 
     async def delete(self, user_id: Key) -> int:

@@ -1,12 +1,13 @@
 """Event store in Redis, for events services on several machines. Redis keeps plays over a restart with `appendonly yes`."""
 
+import json
 import re
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
+from musicrec.events.protocol import Clock, Exposure, Impression, Key, Play, coded, decoded
 
 T = TypeVar("T")
 
@@ -38,8 +39,7 @@ return 1
 """
 _SHOW = """
 if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return end
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'user_id', ARGV[3], 'item_id', ARGV[4], 'source', ARGV[5], 'position', ARGV[6],
-           'shown_at', ARGV[7])
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'user_id', ARGV[3], 'exposure', ARGV[4])
 if ARGV[2] ~= '0' then redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2]) end
 """
 _TEST_USER = -1
@@ -90,11 +90,11 @@ class RedisStore:
             raise ExcludedUserError
         return [decoded(item) for item in found]
 
-    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+    async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Append to the stream in one transaction."""
         async with self._client.pipeline(transaction=True) as pipeline:
-            for row in impressions:
-                fields = (coded(row.user_id), coded(row.item_id), row.source, row.position, row.shown_at)
+            for row in exposures:
+                fields = (coded(row.user_id), json.dumps(row.coded()))
                 pipeline.eval(_SHOW, 2, _LOGS[1], _EXCLUDED, self.log_rows, self._oldest_row(), *fields)
             await self._answered(pipeline.execute())
 
@@ -103,10 +103,13 @@ class RedisStore:
         return (Play(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"])) for row in self._logged(_LOGS[0]))
 
     def impressions(self) -> Iterator[Impression]:
-        """The logged impressions, read in chunks."""
+        """The logged impressions, read in chunks; earlier versions stored one a row."""
         for row in self._logged(_LOGS[1]):
-            yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
-                             int(row[b"shown_at"]))
+            if b"exposure" in row:
+                yield from Exposure(*json.loads(row[b"exposure"])).decoded().impressions()
+            else:
+                yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
+                                 int(row[b"shown_at"]))
 
     async def delete(self, user_id: Key) -> int:
         """Exclude the user and remove the latest plays in one transaction, then the rows of the logs, a thousand read at a time."""

@@ -4,23 +4,22 @@ import fcntl
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO
 
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
+from musicrec.events.protocol import Clock, Exposure, Impression, Key, Play, coded, decoded
 from musicrec.files import make_folder
-
-Row = TypeVar("Row", Play, Impression)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, source TEXT NOT NULL,
-                                        position INTEGER NOT NULL, shown_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS exposures (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, items TEXT NOT NULL, sources TEXT NOT NULL,
+                                      shown_at INTEGER NOT NULL, first INTEGER NOT NULL, run TEXT NOT NULL, recommendation_id TEXT NOT NULL,
+                                      variant TEXT NOT NULL, propensities TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
                                    PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
@@ -44,13 +43,22 @@ DELETE FROM latest WHERE (user_id, item_id) IN (
   WHERE place > ?)
 """
 _LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
-_LOG_IMPRESSIONS = """
-INSERT INTO impressions (user_id, item_id, source, position, shown_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) ORDER BY key
+_EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
+# Where the lists of an Exposure stand in it.
+_LISTS = (1, 2, 8)
+_LOG_EXPOSURES = f"""
+INSERT INTO exposures ({_EXPOSURE})
+SELECT value ->> 0, value -> 1, value -> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value -> 8
+FROM json_each(?) ORDER BY key
+"""
+# What a file of an earlier version holds, a row an item.
+_TAKE_OVER = f"""
+INSERT INTO exposures ({_EXPOSURE})
+SELECT user_id, json_array(item_id), json_array(source), shown_at, position, '', '', '', '[]' FROM impressions ORDER BY id
 """
 # Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
 _REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
-_TIMES = {"plays": "played_at", "impressions": "shown_at"}
+_TIMES = {"plays": "played_at", "exposures": "shown_at"}
 _CHUNK = 10_000
 # Rows that are looked through for those of one user in one transaction, which takes milliseconds.
 _ROWS_AT_ONCE = 100_000
@@ -76,11 +84,12 @@ class SqliteStore:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
             self._writer.executescript(_TABLES)
+            self._take_over()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
-        self._commits: GroupCommit[Play | Impression, frozenset[Key]] = GroupCommit(self._write)
+        self._commits: GroupCommit[Play | Exposure, frozenset[Key]] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key) -> None:
         """Return after the commit that holds the play."""
@@ -97,17 +106,20 @@ class SqliteStore:
                 raise ExcludedUserError
         return found
 
-    async def put_impressions(self, impressions: Sequence[Impression]) -> None:
+    async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return after the commit that holds them."""
-        await self._commits.add([one._replace(user_id=coded(one.user_id), item_id=coded(one.item_id)) for one in impressions])
+        await self._commits.add([one.coded() for one in exposures])
 
     def plays(self) -> Iterator[Play]:
         """The logged plays, read in chunks, so that an export does not block writers and needs little memory."""
-        return self._logged("plays", "user_id, item_id, played_at", Play)
+        for user, item, at in self._logged("plays", "user_id, item_id, played_at"):
+            yield Play(decoded(user), decoded(item), at)
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
-        return self._logged("impressions", "user_id, item_id, source, position, shown_at", Impression)
+        for row in self._logged("exposures", _EXPOSURE):
+            shown = Exposure(*(json.loads(value) if at in _LISTS else value for at, value in enumerate(row)))
+            yield from shown.decoded().impressions()
 
     async def delete(self, user_id: Key) -> int:
         """Exclude the user and remove the latest plays in one transaction, the rows of the logs in many short ones between the puts.
@@ -146,7 +158,7 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Play | Impression]) -> frozenset[Key]:
+    def _write(self, rows: Sequence[Play | Exposure]) -> frozenset[Key]:
         """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
             if (version := self._version()) != self._excluded[0]:
@@ -155,15 +167,21 @@ class SqliteStore:
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
             plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
-            impressions = [row for row in rows if isinstance(row, Impression)]
+            exposures = [row for row in rows if isinstance(row, Exposure)]
             self._writer.execute(_LOG_PLAYS, (plays,))
             self._writer.execute(_MOVE_TO_FRONT, (plays,))
             self._writer.execute(_CAP, (plays, self.per_user))
             self._remove_oldest("plays")
-            if impressions:
-                self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
-                self._remove_oldest("impressions")
+            if exposures:
+                self._writer.execute(_LOG_EXPOSURES, (json.dumps(exposures),))
+                self._remove_oldest("exposures")
         return excluded
+
+    def _take_over(self) -> None:
+        with self._transaction():
+            if self._writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'impressions'").fetchone():
+                self._writer.execute(_TAKE_OVER)
+                self._writer.execute("DROP TABLE impressions")
 
     def _version(self, raised_by: int = 0) -> int:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0] + raised_by
@@ -214,7 +232,7 @@ class SqliteStore:
         if self.log_age_s is not None:
             self._writer.execute(_REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
 
-    def _logged(self, log: str, columns: str, row_of: Callable[..., Row]) -> Iterator[Row]:
+    def _logged(self, log: str, columns: str) -> Iterator[list[Any]]:
         after = 0
         while True:
             with self._store_errors("read"):
@@ -222,7 +240,7 @@ class SqliteStore:
             if not rows:
                 return
             after = rows[-1][0]
-            yield from (row_of(decoded(user), decoded(item), *rest) for _, user, item, *rest in rows)
+            yield from (row for _, *row in rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -4,17 +4,21 @@ Always k items while the catalog has them (online: while there are similar ones)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, compress
+from dataclasses import dataclass, replace
+from itertools import chain, compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
+from musicrec.serving.filters import Filters, ItemMask
 from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
+# Popular items that stand for the personal list of a user without one when lists are blended; the number must not depend on k, or the
+# pages of a list would not fit together.
+_POOL = 1000
 _NONE: Int32 = np.empty(0, np.int32)
 
 
@@ -41,6 +45,9 @@ class UserContext:
 
 
 NO_CONTEXT = UserContext()
+# By the source of an item; one that was brought by a track names the track, a popular one its genre.
+_REASONS = {"personal": "chosen for you from your listening history", "artist": "by an artist that you asked for",
+            "genre": "of a genre that you asked for"}
 
 
 class Answer(NamedTuple):
@@ -61,12 +68,27 @@ class Answer(NamedTuple):
         """The items, one by one."""
         return list(map(ScoredItem, self.item_ids, self.sources, self.scores, self.because))
 
+    def after(self, offset: int) -> "Answer":
+        """The same without its first items."""
+        if not offset:
+            return self
+        return self._replace(item_ids=self.item_ids[offset:], sources=self.sources[offset:], scores=self.scores[offset:],
+                             because=self.because[offset:])
+
+
+def filtered(lookup: Lookup, options: AnswerOptions, asked: Filters) -> "Answers":
+    """Answers over one run, of the items that pass what was asked for. Raises RequestValidationError for what cannot be filtered by."""
+    if not asked.restricts:
+        return Answers(lookup, options)
+    mask = lookup.columns.mask(asked, map(lookup.items.id_of, asked.exclude))
+    return Answers(lookup, replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist), mask)
+
 
 class Answers:
-    """Answers over one run."""
+    """Answers over one run, of the items that pass `mask` where there is one."""
 
-    def __init__(self, lookup: Lookup, options: AnswerOptions) -> None:
-        self.lookup, self.options = lookup, options
+    def __init__(self, lookup: Lookup, options: AnswerOptions, mask: ItemMask | None = None) -> None:
+        self.lookup, self.options, self.mask = lookup, options, mask
 
     def default(self, k: int) -> Answer:
         """The k most popular items."""
@@ -98,21 +120,31 @@ class Answers:
         if not online:
             return self.offline(user_id, k, context)._replace(unknown=unknown)
         items, scores = self._personal(user_id, seen)
-        offline = (scored(items.tolist(), "personal", scores.tolist()) if len(items) else
-                   backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0))
+        offline = scored(items.tolist(), "personal", scores.tolist()) if len(items) else islice(self._popular(seen), _POOL)
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return self._answer(blend, k, seen, "blended", context.missing, unknown)
+
+    def session(self, k: int, context: UserContext) -> Answer:
+        """Items similar to those of a session, filled up with popular ones; what stands in the session is left out."""
+        seen = self._seen(-1, context.plays)
+        online, unknown = self._online(context, seen)
+        return self._answer((item for item in online if item.score > 0), k, seen, "session", context.missing, unknown)
+
+    def radio(self, items: Iterable[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
+        """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
+        found, left_out = list(items), np.array(sorted(without_ids), np.int32)
+        passing = compress(found, self._passing(np.array([item.item_id for item in found], np.int32), left_out).tolist())
+        return _columns(backfill(passing, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
 
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
         """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""
         catalog, found = self.lookup.catalog, []
         for scored_item in answer.items:
             item = catalog.item(scored_item.item_id)
-            reason = f"popular in {item.genres[0]}" if item.genres else "popular"
+            reason = _REASONS.get(scored_item.source) or (f"popular in {item.genres[0]}" if item.genres else "popular")
             if scored_item.because is not None:
-                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because} which you played"
-            elif scored_item.source == "personal":
-                reason = "chosen for you from your listening history"
+                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because}"
+                reason += " which you played" if scored_item.source == "online" else ""
             found.append({"item_id": self.lookup.items.shown(item.item_id, by_key), "name": item.name, "artists": item.artists,
                           "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found
@@ -128,16 +160,20 @@ class Answers:
             free &= without(items, self.lookup.blocked)
         return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
+    def _passing(self, items: Int32, seen: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        free = self._free(items, seen)
+        return free if self.mask is None else free & self.mask.of(items)
+
     def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""
         items = combined(context.similar, self.options.decay)
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
-        return list(compress(items, (self._free(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
+        return list(compress(items, (self._passing(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, seen: Int32) -> tuple[Int32, Float32]:
         items, scores = self.lookup.personal.of(user_id)
-        free = self._free(items, seen)
+        free = self._passing(items, seen)
         return items[free], scores[free]
 
     def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
@@ -148,8 +184,8 @@ class Answers:
 
     def _popular(self, seen: Int32) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores
-        for start in range(0, len(items), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        parts: Iterable[Any] = (slice(start, start + _CHUNK) for start in range(0, len(items), _CHUNK))
+        for part in parts if self.mask is None else self.mask.places():
             free = self._free(items[part], seen)
             yield from scored(items[part][free].tolist(), "popular", scores[part][free].tolist())
 

@@ -47,7 +47,7 @@ class Operation:
     """What a service does at a path: the endpoint, its parameters and answer, the methods, and the parameters that stand in the path.
 
     A `hot` one is itself the ASGI app of a Starlette route, which costs a request a fraction of what FastAPI's own routes do. One that
-    `writes` may answer 403, and is not for the key that is for reading.
+    `writes` may answer 403, and is not for the key that is for reading. `media` are the types of its answers beside JSON.
     """
 
     path: str
@@ -58,6 +58,7 @@ class Operation:
     in_path: tuple[str, ...] = ()
     hot: bool = False
     writes: bool = False
+    media: tuple[str, ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -66,7 +67,8 @@ class Operation:
 
     def add_to(self, router: APIRouter) -> None:
         """Add it to a router of FastAPI, once a method, documented."""
-        responses: dict[int | str, dict[str, Any]] = {200: {"model": self.response_model}, 422: {"model": Refusal}}
+        answer = {"model": self.response_model, "content": {kind: {} for kind in self.media}}
+        responses: dict[int | str, dict[str, Any]] = {200: answer, 422: {"model": Refusal}}
         responses |= {status: {"model": Failure} for status in (401, *((403,) if self.writes else ()), 429, 503)}
         for method in self.methods:
             extra = documented(method, self.request_model, self.in_path)

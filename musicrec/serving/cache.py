@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "seen": ("events.parquet",),
     "popular": ("top_popular.parquet", "items.parquet"),
     "items": ("items.parquet",),
+    "filters": ("top_popular.parquet", "items.parquet"),
     "similar": ("similar.parquet",),
     "user_keys": ("user_keys.parquet",),
     "item_keys": ("item_keys.parquet",),

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from musicrec.errors import ServiceError
 from musicrec.serving.access_log import REQUEST_ID
 from musicrec.serving.answers import UserContext
-from musicrec.serving.blending import ScoredItem, SimilarItems
+from musicrec.serving.blending import SimilarItems
 from musicrec.serving.keys import IDS, Key, KeyIndex
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import MAX_KEY
@@ -20,8 +20,6 @@ from musicrec.settings.sections import ServiceSettings, keys_in
 
 T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
-_MOST_WAITING = 50_000
-_AT_ONCE = 500
 # A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
 _MAX_ANSWER = 32 << 20
 _WHOLE_NUMBERS, _NUMBERS = TypeAdapter(list[Annotated[int, Field(ge=0, lt=2**31)]]), TypeAdapter(list[float])
@@ -88,7 +86,7 @@ class Client:
         keys = keys_in(options.api_key)
         self.headers = {"Content-Type": "application/json", **({"X-API-Key": keys[0]} if keys else {})}
 
-    async def call(self, route: str, body: Mapping[str, Any], deadline: float, parse: Callable[[dict[str, Any]], T],
+    async def call(self, route: str, body: Mapping[str, Any] | bytes, deadline: float, parse: Callable[[dict[str, Any]], T],
                    retry: bool = True) -> T:
         """What `parse` makes of the JSON object that POST `route` answers before `deadline` (time of the event loop).
 
@@ -121,11 +119,12 @@ class Client:
         """The error for an answer that cannot be understood."""
         return ServiceError(f"{self.name} service at {self.url} answered nonsense")
 
-    async def _post(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _post(self, route: str, body: Mapping[str, Any] | bytes) -> dict[str, Any]:
         headers = {**self.headers, "X-Request-Id": REQUEST_ID.get()}
         try:
             # A redirect would carry the API key to another address.
-            async with self.session.post(self.url + route, data=to_json(body), headers=headers, allow_redirects=False) as response:
+            data = body if isinstance(body, bytes) else to_json(body)
+            async with self.session.post(self.url + route, data=data, headers=headers, allow_redirects=False) as response:
                 if response.status != 200:
                     raise ServiceError(f"{self.name} service at {self.url} answered with status {response.status}")
                 if response.content_length is None or response.content_length > _MAX_ANSWER:
@@ -142,7 +141,7 @@ class Client:
 
 
 class EventsClient(Client):
-    """Latest plays and excluded users, and where impressions go."""
+    """Latest plays and excluded users, and where exposures go."""
 
     name = "events"
 
@@ -225,45 +224,6 @@ async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsCli
                 for keys, ids, left in zip(stored, latest, unknown)]
     return [UserContext(ids, [similar[one] for one in ids[:recent_items]], unknown=left, blocked=keys is None)
             for keys, ids, left in zip(stored, latest, unknown)]
-
-
-class Impressions:
-    """What was shown to whom, sent to the events service in the background, so that an answer never waits for it.
-
-    What does not fit into the bounded queue, or what the events service does not take, is dropped and counted.
-    """
-
-    def __init__(self, events: EventsClient, metrics: Metrics, timeout_s: float) -> None:
-        self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_WAITING)
-
-    def add(self, user: Key, items: Sequence[ScoredItem], keys: KeyIndex) -> None:
-        """Note that `items` were shown to the user, the first at position 0."""
-        for position, item in enumerate(items):
-            try:
-                self._waiting.put_nowait({"user_id": user, "item_id": keys.key_of(item.item_id), "source": item.source,
-                                          "position": position})
-            except asyncio.QueueFull:
-                self.metrics.impressions_lost.inc(len(items) - position)
-                return
-
-    async def send_for_ever(self) -> None:
-        """Send whatever comes, as many at once as wait."""
-        while True:
-            await self._send(await self._waiting.get())
-
-    async def send_waiting(self) -> None:
-        """Send what waits now."""
-        while not self._waiting.empty():
-            await self._send(self._waiting.get_nowait())
-
-    async def _send(self, first: dict[str, Any]) -> None:
-        batch = [first, *(self._waiting.get_nowait() for _ in range(min(_AT_ONCE - 1, self._waiting.qsize())))]
-        deadline = asyncio.get_running_loop().time() + self.timeout_s
-        try:
-            await self.events.call("/impressions", {"impressions": batch}, deadline, dict, retry=False)
-        except ServiceError:
-            self.metrics.impressions_lost.inc(len(batch))
 
 
 def _keys(values: object, most: int) -> bool:

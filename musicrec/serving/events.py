@@ -5,20 +5,21 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
-from musicrec.events import EventStore, Impression, configured_store
+from musicrec.events import EventStore, Exposure, configured_store
 from musicrec.serving.access_control import charge, not_administrator
 from musicrec.serving.app import Json, Operation, Readiness, application, background
+from musicrec.serving.exposures import ExposuresRequest
 from musicrec.serving.keys import KEY_PARTS, TEXT, Key, RunKeyIndexes, run_key_indexes
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch
-from musicrec.serving.parameters import P, keyed, limited, read
+from musicrec.serving.parameters import P, keyed, limited, read, refusal
 from musicrec.serving.schemas import (
     Deleted,
     ExcludedUsers,
@@ -135,13 +136,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     stores: list[EventStore] = []
     plays_model, batch_model = limited(LatestPlaysRequest, settings.blending.max_k), limited(UsersRequest, settings.blending.max_k)
     keys = KeysOfRun(settings, environment, metrics)
-    by_key: dict[Any, Any] = {model: keyed(model) for model in (PlayRequest, OneUserRequest, plays_model, batch_model, ImpressionsRequest)}
     service = settings.service
     # Without a key for administration, who has the key of the service may delete; that one has been checked before.
     needs_key = bool(keys_in(service.reload_key) or not keys_in(service.api_key))
 
     async def asked_of(request: Request, model: type[P]) -> P:
-        return await read(request, by_key[model] if keys.are_keys else model)
+        return await read(request, keyed(model) if keys.are_keys else model)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -214,14 +214,29 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         shown = (await asked_of(request, ImpressionsRequest)).impressions
         charge(request, len(shown))
         users, items = keys.indexes
-        rows = [Impression(users.canonical(one.user_id), items.canonical(one.item_id), one.source, one.position, now) for one in shown]
-        await health.watch("impressions", store().put_impressions(rows))
+        rows = [Exposure(users.canonical(one.user_id), (items.canonical(one.item_id),), (one.source,), now, one.position, one.run,
+                         one.recommendation_id, one.variant, () if one.propensity is None else (one.propensity,)) for one in shown]
+        await health.watch("impressions", store().put_exposures(rows))
+        return Json({"result": "ok"})
+
+    async def exposures(request: Request) -> Response:
+        """Store lists that were shown; answers when they are on disk."""
+        now = int(time.time() * 1e6)
+        shown = (await asked_of(request, ExposuresRequest)).exposures
+        charge(request, len(shown))
+        users, items = keys.indexes
+        if not all(one.is_even for one in shown):
+            raise refusal("exposures", "exposures must have as many sources, and propensities if any, as item_ids", None)
+        rows = [Exposure(users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)), tuple(one.sources), now, one.first,
+                         one.run, one.recommendation_id, one.variant, one.propensities) for one in shown]
+        await health.watch("impressions", store().put_exposures(rows))
         return Json({"result": "ok"})
 
     operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
+                  Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
                   Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), writes=True)]
     return application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,

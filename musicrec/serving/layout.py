@@ -21,11 +21,14 @@ from musicrec.errors import ArtifactError
 from musicrec.files import parquet_in_parts
 from musicrec.keys import read_keys
 from musicrec.progress import progress
+from musicrec.serving.filters import NAME_ARRAYS, NO_DAY, name_hash
 from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of
 from musicrec.serving.lookup import SEPARATOR
 
 _ROWS = 4_000_000
 _HEADER = 128
+# Genres and artists of more than this share of the items get one bit an item; there are few of them.
+_MANY = 1 / 64
 
 
 class GrowingArray:
@@ -140,16 +143,57 @@ def _seen(source: Path, into: Path) -> None:
         starts.add(np.array([rows]))
 
 
-def _popular(source: Path, into: Path) -> None:
-    """The published top list, then the rest of the catalog by listeners, so that a list can be filled to any length."""
+def _by_popularity(source: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Items and scores of the published top list, then the rest of the catalog by listeners, so that a list can be filled to any length."""
     top = _opened(source / "top_popular.parquet", schema.TOP_POPULAR).read(["rank", "item_id", "score"]).sort_by("rank")
     rest = _opened(source / "items.parquet", schema.ITEMS).read(["item_id", "num_users"])
     rest = rest.filter(pc.invert(pc.is_in(rest["item_id"], top["item_id"])))
     rest = rest.sort_by([("num_users", "descending"), ("item_id", "ascending")])
     items = np.concatenate((top["item_id"].to_numpy(), rest["item_id"].to_numpy()))
     scores = np.concatenate((top["score"].to_numpy(), np.zeros(rest.num_rows)))
-    np.save(into / "item_id.npy", items.astype(np.int32))
-    np.save(into / "score.npy", scores.astype(np.float32))
+    return items.astype(np.int32), scores.astype(np.float32)
+
+
+def _popular(source: Path, into: Path) -> None:
+    for name, values in zip(("item_id", "score"), _by_popularity(source)):
+        np.save(into / f"{name}.npy", values)
+
+
+def _filters(source: Path, into: Path) -> None:
+    """Sorted item ids with their places by popularity; the places of the items of each genre and artist; the day of each place."""
+    popular, _ = _by_popularity(source)
+    places = np.argsort(popular, kind="stable").astype(np.int32)
+    np.save(into / "item_id.npy", popular[places])
+    np.save(into / "place.npy", places)
+    file = _opened(source / "items.parquet", schema.ITEMS)
+    is_dated = "added_at" in file.schema_arrow.names
+    table = file.read(["item_id", "genres", "artists", *(["added_at"] if is_dated else [])])
+    place_of_row = places[popular[places].searchsorted(table["item_id"].to_numpy().astype(np.int32))]
+    for name in ("genres", "artists"):
+        _items_by_name(table[name], place_of_row, into, name, len(popular))
+    days = np.full(len(popular) if is_dated else 0, NO_DAY, np.int32)
+    if is_dated:
+        added = table["added_at"].to_numpy().astype("datetime64[D]")
+        days[place_of_row] = np.where(np.isnat(added), NO_DAY, added.astype(np.int64))
+    np.save(into / "added_on.npy", days)
+
+
+def _items_by_name(column: pa.ChunkedArray, place_of_row: NDArray[np.int32], into: Path, name: str, n: int) -> None:
+    lists = column.cast(pa.list_(pa.string())).combine_chunks()
+    flat = pc.list_flatten(lists).dictionary_encode()
+    hashes, numbers = np.unique(np.fromiter(map(name_hash, flat.dictionary.to_pylist()), np.uint64), return_inverse=True)
+    named, places = numbers[flat.indices.to_numpy()], place_of_row[pc.list_parent_indices(lists).to_numpy()]
+    order = np.lexsort((places, named))
+    places, starts = places[order], named[order].searchsorted(np.arange(len(hashes) + 1))
+    many = np.flatnonzero(np.diff(starts) > n * _MANY)
+    rows, bits = np.full(len(hashes), -1, np.int32), np.zeros((len(many), -(-n // 8)), np.uint8)
+    rows[many] = np.arange(len(many))
+    for row, at in zip(bits, many):
+        flags = np.zeros(n, np.bool_)
+        flags[places[starts[at]:starts[at + 1]]] = True
+        row[:] = np.packbits(flags)
+    for part, values in zip(NAME_ARRAYS, (hashes, starts, places, rows, bits)):
+        np.save(into / f"{name}_{part}.npy", values)
 
 
 def _text(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -203,6 +247,7 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "seen": _seen,
     "popular": _popular,
     "items": _items,
+    "filters": _filters,
     "similar": _similar,
     "user_keys": lambda source, into: _keys(source / "user_keys.parquet", into),
     "item_keys": lambda source, into: _keys(source / "item_keys.parquet", into),

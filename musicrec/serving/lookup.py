@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.serving.arrays import Float32, Int32, arrays, place
+from musicrec.serving.filters import ItemColumns, item_columns
 from musicrec.serving.keys import Key, KeyIndex, User, run_key_indexes
 
 # Between the names of one list; no name holds this control character.
@@ -96,6 +97,7 @@ class Lookup:
     popular: Int32
     popular_scores: Float32
     catalog: ItemNames
+    columns: ItemColumns
     users: KeyIndex = field(default_factory=KeyIndex)
     items: KeyIndex = field(default_factory=KeyIndex)
     blocked: Int32 = field(default_factory=lambda: _NOTHING)
@@ -128,8 +130,8 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of the parts recommendations, seen, popular, items, and user_keys and item_keys where a run has them."""
+    """The Lookup over the folders of recommendations, seen, popular, items, filters, and user_keys and item_keys where a run has them."""
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
-                  *run_key_indexes(folders))
+                  item_columns(folders["filters"]), *run_key_indexes(folders))

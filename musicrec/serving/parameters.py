@@ -3,20 +3,21 @@
 import asyncio
 import codecs
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AliasChoices, Field, ValidationError, create_model
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, ShownItem, Verbose
+from musicrec.serving.schemas import K_NAMES, MAX_KEY, WHOLE, Key, Parameters, Verbose
 
 MAX_BODY = 64 * 1024
 BODY_S = 5.0
-_WORDS = {"boolean": "true or false", "key": f"a key of at most {MAX_KEY} characters, or a whole number from 0 to {2**63 - 1}"}
+_WORDS = {"boolean": "true or false", "date": "a day such as 2024-05-01",
+          "key": f"a key of at most {MAX_KEY} characters, or a whole number from 0 to {2**63 - 1}"}
 
 P = TypeVar("P", bound=Parameters)
 
@@ -32,6 +33,7 @@ def limited(model: type[P], max_k: int) -> type[P]:
     return create_model(model.__name__, __base__=model, k=(k, model.model_fields["k"].default))
 
 
+@cache
 def keyed(model: type[P]) -> type[P]:
     """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
 
@@ -39,16 +41,23 @@ def keyed(model: type[P]) -> type[P]:
     >>> keyed(PlayRequest)(user_id="ann", item_id=7).user_id
     'ann'
     """
-    fields: dict[str, Any] = {"keys": (Verbose, False)}
+    return create_model(model.__name__, __base__=model, keys=(Verbose, False), **_keyed_fields(model))
+
+
+def _keyed_fields(model: type[BaseModel]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
+        inner = next(iter(get_args(field.annotation)), None)
         if name in ("user_id", "item_id"):
             fields[name] = (Key, Field(validation_alias=field.validation_alias, description=field.description, examples=field.examples))
         elif name in ("user_ids", "item_ids"):
             fields[name] = (Annotated[list[Key], field], ...)
-        elif name == "impressions":
-            shown = create_model("ShownItem", __base__=ShownItem, user_id=(Key, ...), item_id=(Key, ...))
-            fields[name] = (Annotated[list[shown], field], ...)  # type: ignore[valid-type]
-    return create_model(model.__name__, __base__=model, **fields)
+        elif name in ("exclude", "track"):
+            fields[name] = (Annotated[tuple[Key, ...], field], ())
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            nested = create_model(inner.__name__, __base__=inner, **_keyed_fields(inner))
+            fields[name] = (Annotated[list[nested], field], ...)  # type: ignore[valid-type]
+    return fields
 
 
 async def read(request: Request, model: type[P]) -> P:
@@ -59,7 +68,7 @@ async def read(request: Request, model: type[P]) -> P:
     values: dict[str, object] = {}
     if body := await _body(request):
         values = _json_object(body)
-    values |= _query(request.scope["query_string"].decode("latin-1"))
+    values |= _query(request.scope["query_string"].decode("latin-1"), _repeatable(model))
     values |= request.path_params
     try:
         return model.model_validate(values)
@@ -74,7 +83,7 @@ def documented(method: str, model: type[Parameters], in_path: tuple[str, ...] = 
     parameters = [{"name": name, "in": "path" if name in in_path else "query", "schema": schemas[name], "example": _example(field),
                    "description": field.description if name in in_path else _description(field),
                    "required": name in in_path or (field.is_required() and method != "POST")}
-                  for name, field in model.model_fields.items() if schemas[name]["type"] != "array"]
+                  for name, field in model.model_fields.items() if schemas[name]["type"] != "array" or not field.is_required()]
     if method in ("GET", "DELETE"):
         return {"parameters": parameters}
     body = {"schema": {"type": "object", "properties": schemas},
@@ -91,6 +100,13 @@ def _properties(model: type[Parameters]) -> dict[str, dict[str, Any]]:
             field["items"] = schema["$defs"][field["items"]["$ref"].rpartition("/")[2]]
     return {name: {key: value for key, value in field.items() if key not in ("title", "description", "examples")}
             for name, field in schema["properties"].items()}
+
+
+@cache
+def _repeatable(model: type[Parameters]) -> frozenset[str]:
+    """The lists that may stand in the query, where a name that comes several times gives several values."""
+    return frozenset(name for name, field in model.model_fields.items()
+                     if _properties(model)[name]["type"] == "array" and not field.is_required())
 
 
 def _example(field: FieldInfo) -> object:
@@ -110,15 +126,27 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
     """One entry of a 422 body; a long value is cut, so that an answer never echoes a large request."""
     schema = _properties(model)[next(known for known, field in model.model_fields.items() if name in _names(known, field))]
     if schema["type"] == "array":
-        items = schema["items"]
-        what = (f"keys, each {_WORDS['key']}" if items["type"] == "key" else
-                f"whole numbers from {items['minimum']} to {items['maximum']}, in a JSON body" if items["type"] == "integer" else
-                f"objects with {', '.join(items['required'][:-1])} and {items['required'][-1]}")
-        return _entry("body", name, f"{name} must be a list of {schema['minItems']} to {schema['maxItems']} {what}")
+        lengths = f"{schema.get('minItems', 0)} to {schema['maxItems']}"
+        return _entry("body", name, f"{name} must be a list of {lengths} {_plural(schema)}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = _WORDS.get(schema["type"]) or f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = " or ".join(schema.get("enum", ())) or _WORDS.get(schema.get("format", schema["type"]))
+    what = what or f"a whole number from {schema['minimum']} to {schema['maximum']}"
     return _entry("query", name, f"{name} must be {what}", values[name])
+
+
+def _plural(schema: dict[str, Any]) -> str:
+    items = schema["items"]
+    if items["type"] == "integer":
+        return f"whole numbers from {items['minimum']} to {items['maximum']}{', in a JSON body' if 'minItems' in schema else ''}"
+    if items["type"] == "object":
+        return f"objects with {' and '.join(filter(None, (', '.join(items['required'][:-1]), items['required'][-1])))}"
+    return f"keys, each {_WORDS['key']}" if items["type"] == "key" else f"texts of at most {items['maxLength']} characters"
+
+
+def refusal(name: str, message: str, value: object) -> RequestValidationError:
+    """The refusal of a parameter whose form is right but that cannot be used; `message` names it."""
+    return RequestValidationError([_entry("query", name, message, value)])
 
 
 def _entry(where: str, name: str, message: str, value: object = None) -> dict[str, Any]:
@@ -129,11 +157,16 @@ def _bad_body(message: str) -> RequestValidationError:
     return RequestValidationError([_entry("body", "body", message)])
 
 
-def _query(text: str) -> dict[str, str]:
+def _query(text: str, repeatable: frozenset[str]) -> dict[str, object]:
     # Nearly every query is plain numbers, which the general parser takes three times as long for.
     if "%" in text or "+" in text:
-        return dict(parse_qsl(text, keep_blank_values=True))
-    return {name: value for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)}
+        pairs = parse_qsl(text, keep_blank_values=True)
+    else:
+        pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)]
+    found: dict[str, object] = dict(pairs)
+    if not repeatable.isdisjoint(found):
+        found |= {name: [value for other, value in pairs if other == name] for name in repeatable.intersection(found)}
+    return found
 
 
 async def _body(request: Request) -> bytes:

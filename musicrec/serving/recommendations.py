@@ -15,27 +15,30 @@ from starlette.responses import Response
 
 from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
-from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
+from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Json, Operation, application, background
-from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
+from musicrec.serving.blending import SimilarItems
+from musicrec.serving.clients import EventsClient, FeaturesClient, session, user_contexts
+from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
+from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
+from musicrec.serving.responses import responded
 from musicrec.serving.schemas import (
     BatchRecommendations,
-    DefaultRequest,
     ItemRequest,
     ItemText,
     RecommendationsAnswer,
-    UserRequest,
     UsersRequest,
 )
+from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", *KEY_PARTS)
+PARTS = ("recommendations", "seen", "popular", "items", "filters", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
@@ -55,18 +58,18 @@ class Upstream:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Keep connections until the block ends, then tell the impressions that still wait."""
+        """Keep connections until the block ends, then tell the exposures that still wait."""
         service, urls, metrics = self.settings.service, self.settings.urls, self.metrics
         async with session() as http:
             self._events = EventsClient(http, urls.events_store_url, service, metrics)
             self._features = FeaturesClient(http, urls.features_store_url, service, metrics)
-            # With a circuit breaker of its own: impressions that fail must not keep plays from being asked for.
+            # With a circuit breaker of its own: exposures that fail must not keep plays from being asked for.
             events = EventsClient(http, urls.events_store_url, service, metrics)
-            self._impressions = Impressions(events, metrics, service.batch_timeout_ms / 1000)
+            self._exposures = Exposures(events, metrics, service.batch_timeout_ms / 1000)
             await self._look_at_excluded(events)
-            async with background(self._impressions.send_for_ever()), background(self._follow_excluded(events)):
+            async with background(self._exposures.send_for_ever()), background(self._follow_excluded(events)):
                 yield
-            await self._impressions.send_waiting()
+            await self._exposures.send_waiting()
 
     async def context(self, user: User, lookup: Lookup) -> UserContext:
         """What is known of the user at this moment."""
@@ -91,6 +94,11 @@ class Upstream:
                 left -= time.perf_counter() - began
             yield list(zip(users, found))
 
+    async def similar(self, item_ids: Sequence[int]) -> dict[int, SimilarItems]:
+        """The items similar to each of these. Raises ServiceError when the features service does not answer in time."""
+        deadline = asyncio.get_running_loop().time() + self.settings.service.timeout_ms / 1000
+        return await self._features.similar(item_ids, min(_SIMILAR_PER_PLAY, self.settings.blending.max_k), deadline)
+
     def admitted(self, user: User) -> User:
         """The user; of one who was deleted nothing is known."""
         return user._replace(user_id=-1) if user.key in self._excluded else user
@@ -111,11 +119,11 @@ class Upstream:
         self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
         return found
 
-    def shown(self, user: User, answer: Answer, lookup: Lookup) -> None:
+    def shown(self, user: User, answer: Answer, lookup: Lookup, recommendation_id: str, first: int = 0) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
         self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
         if self.settings.service.impressions and user.key not in self._excluded:
-            self._impressions.add(user.key, answer.items, lookup.items)
+            self._exposures.add(user.key, answer, lookup, recommendation_id, first)
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
@@ -145,21 +153,22 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
     turns = Turns()
-    default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
-    by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, batch_model, ItemRequest)}
+    default_model, user_model = limited(FilteredDefaultRequest, max_k), limited(FilteredUserRequest, max_k)
+    batch_model = limited(UsersRequest, max_k)
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
         """The parameters, and the run that answers: its keys decide what a user and an item may be."""
         mapped = store.mapped
-        return await read(request, by_key[model] if mapped.has_keys else model), mapped
+        return await read(request, keyed(model) if mapped.has_keys else model), mapped
 
     def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
             asked, mapped = await asked_of(request, user_model)
-            answers, user = Answers(mapped, options), mapped.user(asked.user_id, asked)
-            answer = await strategy(answers, user, asked.k)
-            upstream.shown(user, answer, mapped)
-            return _response(answers, answer, asked.verbose, user.by_key)
+            answers, user = filtered(mapped, options, asked), mapped.user(asked.user_id, asked)
+            answer = (await strategy(answers, user, asked.k + asked.offset)).after(asked.offset)
+            recommendation_id = new_recommendation_id()
+            upstream.shown(user, answer, mapped, recommendation_id, asked.offset)
+            return responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
@@ -177,23 +186,25 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
         asked, mapped = await asked_of(request, default_model)
-        answers = Answers(mapped, options)
-        return _response(answers, answers.default(asked.k), asked.verbose, by_key=getattr(asked, "keys", False))
+        answers = filtered(mapped, options, asked)
+        answer = answers.default(asked.k + asked.offset).after(asked.offset)
+        return responded(answers, answer, asked.verbose, by_key=getattr(asked, "keys", False))
 
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
         asked, mapped = await asked_of(request, batch_model)
         answers, users = Answers(mapped, options), [mapped.user(user, asked) for user in asked.user_ids]
         charge(request, len(users))
-        entries, degraded = list[bytes](), dict[str, None]()
+        entries, degraded, recommendation_id = list[bytes](), dict[str, None](), new_recommendation_id()
 
         def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
             answer = answers.blended(upstream.admitted(user).user_id, asked.k, context)
-            upstream.shown(user, answer, mapped)
+            upstream.shown(user, answer, mapped, recommendation_id)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            return to_json({"user_id": user.asked, "recs": _recs(mapped, answer, user.by_key), "strategy": answer.strategy})
+            recs = mapped.items.all_shown(answer.item_ids, user.by_key)
+            return to_json({"user_id": user.asked, "recs": recs, "strategy": answer.strategy})
 
         async for known in upstream.contexts(users, mapped):
             if await request.is_disconnected():
@@ -201,7 +212,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             entries += await turns.each(entry, known)
         missing = b',"degraded":' + to_json(list(degraded)) if degraded else b""
         body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
-        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch"})
+        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: recommendation_id})
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""
@@ -216,22 +227,10 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
+        *stations(store, options, upstream.similar, max_k),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
         Operation("/items/{item_id:path}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
     ]
-
-
-def _recs(mapped: Lookup, answer: Answer, by_key: bool) -> Sequence[int | str]:
-    return mapped.items.all_shown(answer.item_ids, by_key)
-
-
-def _response(answers: Answers, answer: Answer, verbose: bool, by_key: bool) -> Response:
-    content: dict[str, Any] = {"recs": _recs(answers.lookup, answer, by_key)}
-    if answer.degraded:
-        content["degraded"] = answer.degraded
-    if verbose:
-        content["items"] = answers.described(answer, by_key)
-    return Json(content, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": answer.strategy})
 
 
 def _keys(path: str, setting: str) -> list[Key]:

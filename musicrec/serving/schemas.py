@@ -128,20 +128,29 @@ class PlayRequest(Parameters):
     item_id: ItemId
 
 
-class ShownItem(BaseModel):
+class ShownBy(BaseModel):
+    """What showed it: the run and the id of the answer, and the variant of an experiment."""
+
+    run: Annotated[str, Field(max_length=100)] = ""
+    recommendation_id: Annotated[str, Field(max_length=100)] = ""
+    variant: Annotated[str, Field(max_length=100)] = ""
+
+
+class ShownItem(ShownBy):
     """One item that was shown to a user, from which source and at which position (0 is the top)."""
 
     user_id: Id
     item_id: Id
     source: Annotated[str, Field(max_length=50)]
     position: Id
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class ImpressionsRequest(Parameters):
     """What was shown to whom."""
 
     impressions: Annotated[list[ShownItem], Field(min_length=1, max_length=MAX_BATCH, description="What was shown.", examples=[
-        [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0}]])]
+        [{"user_id": 617032, "item_id": 99262, "source": "personal", "position": 0, "recommendation_id": "5f0c6a1de2b34978"}]])]
 
 
 class DescribedItem(BaseModel):

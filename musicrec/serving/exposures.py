@@ -1,0 +1,93 @@
+"""What was shown to whom: how the recommendations service tells the events service, and in which form."""
+
+import asyncio
+import random
+from collections import deque
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_core import to_json
+
+from musicrec.errors import ServiceError
+from musicrec.serving.answers import Answer
+from musicrec.serving.clients import EventsClient
+from musicrec.serving.keys import Key
+from musicrec.serving.lookup import Lookup
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.schemas import MAX_BATCH, MAX_ID, Id, Parameters, ShownBy
+
+RECOMMENDATION_ID = "X-Recommendation-Id"
+_MOST_WAITING = 5_000
+# Items of one exposure, so that even with the longest keys it fits into a body, and bytes of exposures that are sent together.
+_ITEMS, _BYTES = 200, 60_000
+_PAUSE_S = 0.05
+
+
+def new_recommendation_id() -> str:
+    """An id for one answer. It need not be unguessable, only rare, and is made without asking the kernel."""
+    return f"{random.getrandbits(64):016x}"
+
+
+class ShownList(ShownBy):
+    """Items that were shown to a user below each other: the first at position `first`, each from the source that stands at its place in
+    `sources`; their propensities where there are some."""
+
+    user_id: Id
+    item_ids: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]], Field(min_length=1, max_length=_ITEMS)]
+    sources: Annotated[list[Annotated[str, Field(max_length=50)]], Field(min_length=1, max_length=_ITEMS)]
+    first: Id = 0
+    propensities: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=_ITEMS)] = ()
+
+    @property
+    def is_even(self) -> bool:
+        """Whether there are as many sources, and propensities if any, as items."""
+        return len(self.item_ids) == len(self.sources) == len(self.propensities or self.sources)
+
+
+class ExposuresRequest(Parameters):
+    """What was shown to whom, a list at a time."""
+
+    exposures: Annotated[list[ShownList], Field(min_length=1, max_length=MAX_BATCH, description="Lists that were shown.", examples=[
+        [{"user_id": 617032, "item_ids": [99262, 590303], "sources": ["personal", "online"], "recommendation_id": "5f0c6a1de2b34978"}]])]
+
+
+class Exposures:
+    """What was shown to whom, sent to the events service in the background, so that an answer never waits for it.
+
+    Of what does not fit into the bounded queue, or what the events service does not take, the items are dropped and counted.
+    """
+
+    def __init__(self, events: EventsClient, metrics: Metrics, timeout_s: float) -> None:
+        self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
+        self._waiting: deque[tuple[bytes, int]] = deque()
+
+    def add(self, user: Key, answer: Answer, lookup: Lookup, recommendation_id: str, first: int) -> None:
+        """Note that the answer was shown to the user, its first item at position `first`. As JSON it is small enough to wait."""
+        for start in range(0, len(answer.item_ids), _ITEMS):
+            ids, sources = answer.item_ids[start:start + _ITEMS], answer.sources[start:start + _ITEMS]
+            if len(self._waiting) >= _MOST_WAITING:
+                self.metrics.impressions_lost.inc(len(ids))
+                continue
+            body = {"user_id": user, "item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
+                    "first": first + start, "run": lookup.run_id, "recommendation_id": recommendation_id}
+            self._waiting.append((to_json(body), len(ids)))
+
+    async def send_for_ever(self) -> None:
+        """Send what has come, again and again."""
+        while True:
+            await asyncio.sleep(_PAUSE_S)
+            await self.send_waiting()
+
+    async def send_waiting(self) -> None:
+        """Send what waits now, as much at once as fits into a body."""
+        while self._waiting:
+            parts, size, items = list[bytes](), 0, 0
+            while self._waiting and size + len(self._waiting[0][0]) < _BYTES and len(parts) < MAX_BATCH:
+                body, count = self._waiting.popleft()
+                parts.append(body)
+                size, items = size + len(body) + 1, items + count
+            deadline = asyncio.get_running_loop().time() + self.timeout_s
+            try:
+                await self.events.call("/exposures", b'{"exposures":[' + b",".join(parts) + b"]}", deadline, dict, retry=False)
+            except ServiceError:
+                self.metrics.impressions_lost.inc(items)

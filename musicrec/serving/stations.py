@@ -1,0 +1,150 @@
+"""The routes that need no user: recommendations for a session, and radio."""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musicrec.errors import ServiceError
+from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
+from musicrec.serving.app import Operation
+from musicrec.serving.blending import SimilarItems
+from musicrec.serving.filters import FilteredDefaultRequest, Names, listed
+from musicrec.serving.lookup import Lookup
+from musicrec.serving.model_store import ModelStore
+from musicrec.serving.parameters import keyed, limited, read, refusal
+from musicrec.serving.playlists import JSPF, M3U, PlaylistTrack, jspf, m3u
+from musicrec.serving.radio import WIDENED, Pool, around, in_turns, of_genre
+from musicrec.serving.responses import headers_of, responded
+from musicrec.serving.schemas import MAX_ID, WHOLE, Id, ItemId, K, RecommendationsAnswer
+
+_MAX_ITEMS, _MAX_TRACKS, _MOST_OF_ARTIST = 50, 10, 500
+SimilarOf = Callable[[Sequence[int]], Awaitable[dict[int, SimilarItems]]]
+
+
+class SessionItem(BaseModel):
+    """One item of a session: what the listener did with it, and the share of it that was played."""
+
+    item_id: ItemId
+    type: Literal["play", "skip", "like", "dislike"] = "play"
+    played_share: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class SessionRequest(FilteredDefaultRequest):
+    """A list for a session, of whoever it is."""
+
+    items: Annotated[list[SessionItem], Field(
+        min_length=1, max_length=_MAX_ITEMS, description="What was played in the session, the latest first.",
+        examples=[[{"item_id": 99262}, {"item_id": 590303, "type": "skip", "played_share": 0.1}]])]
+
+
+class RadioRequest(FilteredDefaultRequest):
+    """Tracks around tracks, artists and genres."""
+
+    track: Annotated[tuple[Id, ...], Field(max_length=_MAX_TRACKS), BeforeValidator(listed), Field(
+        description="Tracks to play something like. May be repeated.", examples=[[99262]])] = ()
+    artist: Annotated[Names, Field(description="Artists by name. May be repeated.", examples=[[]])] = ()
+    genre: Annotated[Names, Field(description="Genres by name. May be repeated.", examples=[[]])] = ()
+    k: K = 50
+    difficulty: Annotated[Literal["easy", "medium", "hard"], Field(
+        description="easy: well known and most similar; hard: little known and less similar.", examples=["easy"])] = "easy"
+    seed: Annotated[int, Field(ge=0, le=MAX_ID), WHOLE, Field(
+        default_factory=lambda: random.getrandbits(31), description="The same number gives the same list again.", examples=[7])]
+    format: Annotated[Literal["json", "jspf", "m3u"], Field(description="Form of the answer.", examples=["json"])] = "json"
+
+
+class StationAnswer(RecommendationsAnswer):
+    """Items, best first, or in the order in which to play them, and the id of this answer; a radio's `seed` gives the same again."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"recommendation_id": "5f0c6a1de2b34978", "seed": 7, "recs": [99262, 590303]}})
+    recommendation_id: str
+    seed: int = 0
+
+
+def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: SimilarOf, max_k: int) -> list[Operation]:
+    """The operations; `similar` asks the features service and raises ServiceError."""
+    session_model, radio_model = limited(SessionRequest, max_k), limited(RadioRequest, max_k)
+
+    async def session_recommendations(request: Request) -> Response:
+        """Tracks similar to those of a session, filled up with popular ones."""
+        mapped = store.mapped
+        asked = await read(request, keyed(session_model) if mapped.has_keys else session_model)
+        answers = filtered(mapped, options, asked)
+        context = await session_context(asked.items, mapped, similar)
+        answer = answers.session(asked.k + asked.offset, context).after(asked.offset)
+        by_key = getattr(asked, "keys", False) or any(isinstance(item.item_id, str) for item in asked.items)
+        return responded(answers, answer, asked.verbose, by_key, identified=True)
+
+    async def radio(request: Request) -> Response:
+        """Tracks around tracks, artists and genres, as JSON, JSPF or M3U."""
+        mapped = store.mapped
+        asked = await read(request, keyed(radio_model) if mapped.has_keys else radio_model)
+        answers = filtered(mapped, options, asked)
+        tracks = [item for item in map(mapped.items.id_of, asked.track) if item >= 0]
+        pools, missing = await _pools(answers, asked, tracks, similar)
+        items = in_turns(pools, asked.difficulty, asked.seed)
+        answer = answers.radio(items, asked.k + asked.offset, tracks, missing).after(asked.offset)
+        by_key = getattr(asked, "keys", False) or any(isinstance(item, str) for item in asked.track)
+        if asked.format == "json":
+            return responded(answers, answer, asked.verbose, by_key, identified=True, seed=asked.seed)
+        write, media = (jspf, JSPF) if asked.format == "jspf" else (m3u, M3U)
+        names = [*(mapped.catalog.item(track).name for track in tracks), *asked.artist, *asked.genre]
+        playlist = write(f"Radio: {', '.join(names)}", _tracks(mapped, answer, by_key, str(request.base_url)))
+        return Response(playlist, media_type=media, headers=headers_of(answers, answer))
+
+    return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",)),
+            Operation("/radio", radio, radio_model, StationAnswer, ("GET",), media=(JSPF, M3U))]
+
+
+async def session_context(items: Sequence[SessionItem], mapped: Lookup, similar: SimilarOf) -> UserContext:
+    """What is similar to the items of a session, the latest first: against those that were skipped or disliked, twice for a like."""
+    ids = [mapped.items.id_of(item.item_id) for item in items]
+    known = [(item_id, weight(item)) for item_id, item in zip(ids, items) if item_id >= 0]
+    try:
+        found = await similar(list(dict.fromkeys(item_id for item_id, _ in known)))
+    except ServiceError as cause:
+        return UserContext([item_id for item_id, _ in known], missing=(str(cause),))
+    weighted = [found[item_id]._replace(scores=[score * times for score in found[item_id].scores]) for item_id, times in known]
+    return UserContext([item_id for item_id, _ in known], weighted, unknown=len(ids) - len(known))
+
+
+def weight(item: SessionItem) -> float:
+    """How much what is similar to an item of a session is wanted.
+
+    >>> [weight(SessionItem(item_id=1, type=kind, played_share=0.25)) for kind in ("play", "like", "skip", "dislike")]
+    [0.25, 2.0, -0.75, -1.0]
+    """
+    share = item.played_share
+    return {"play": 1.0 if share is None else share, "like": 2.0, "skip": (share or 0.0) - 1.0, "dislike": -1.0}[item.type]
+
+
+async def _pools(answers: Answers, asked: RadioRequest, tracks: Sequence[int], similar: SimilarOf) -> tuple[list[Pool], tuple[str, ...]]:
+    """A pool for each track, artist and genre, and what is missing; popular tracks where no similar ones can be had."""
+    if not (asked.track or asked.artist or asked.genre):
+        raise refusal("track", "track, artist or genre is missing; name at least one", None)
+    columns, popular, missing = answers.lookup.columns, answers.lookup.popular, tuple[str, ...]()
+    of_artists = [popular[columns.artists.of("artist", name)[:_MOST_OF_ARTIST]].tolist() for name in asked.artist]
+    genres = [columns.genres.of("genre", name) for name in asked.genre]
+    first, further = [SimilarItems(-1, items, [1.0] * len(items)) for items in of_artists], dict[int, SimilarItems]()
+    try:
+        near = await similar(tracks)
+        first = [*(near[track] for track in tracks), *first]
+        further = await similar(list({item for one in first for item in one.items[:WIDENED]}))
+    except ServiceError as cause:
+        missing = (str(cause),)
+    pools = [around("artist" if one.played < 0 else "track", one, further, columns) for one in first]
+    pools += [of_genre(places, popular, answers.mask) for places in genres]
+    if missing and not pools:
+        pools = [of_genre(np.arange(len(popular), dtype=np.int32), popular, answers.mask)]
+    return pools, missing
+
+
+def _tracks(mapped: Lookup, answer: Answer, by_key: bool, base: str) -> list[PlaylistTrack]:
+    shown = mapped.items.all_shown(answer.item_ids, by_key)
+    return [PlaylistTrack(item.name or str(key), item.artists, f"{base}items/{quote(str(key), safe='')}")
+            for key, item in zip(shown, map(mapped.catalog.item, answer.item_ids))]
