@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import Clock, Impression, Key, Play, coded, decoded
+from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, STAYS, Clock, Feedback, Impression, Key, Remembered, coded, decoded
 from musicrec.files import make_folder
 
-Row = TypeVar("Row", Play, Impression)
+Row = TypeVar("Row", Feedback, Impression)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
@@ -23,18 +23,23 @@ CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER 
                                         position INTEGER NOT NULL, shown_at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
                                    PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remembered (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, type TEXT NOT NULL, at INTEGER NOT NULL,
+                                       PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
 """
-# Each statement takes a whole batch as JSON rows [user_id, item_id, time, order], so that the GIL is released and taken a few times
+# A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
+_OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
+# Each statement takes a whole batch as JSON rows of a Feedback with an order at the end, so that the GIL is released and taken a few times
 # per commit instead of per row, which would limit the rate of puts.
-_LOG_PLAYS = """
-INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key
+_LOG_FEEDBACK = """
+INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) ORDER BY key
 """
 # Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
 _MOVE_TO_FRONT = """
 INSERT INTO latest SELECT value ->> 0, value ->> 1,
-  max(value ->> 3, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
-FROM json_each(?) WHERE true ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
+  max(value ->> 6, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
+FROM json_each(?) WHERE value ->> 3 = 'play' ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
 """
 _CAP = """
 DELETE FROM latest WHERE (user_id, item_id) IN (
@@ -43,7 +48,23 @@ DELETE FROM latest WHERE (user_id, item_id) IN (
     FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?)))
   WHERE place > ?)
 """
+_STAYS = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
+_REMEMBER = f"""
+INSERT INTO remembered SELECT value ->> 0, value ->> 1, value ->> 3, value ->> 6 FROM json_each(?) WHERE true ORDER BY key
+ON CONFLICT DO UPDATE SET at = excluded.at,
+  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_STAYS}) THEN remembered.type ELSE excluded.type END
+"""
+_FORGET = f"""
+DELETE FROM remembered WHERE (user_id, item_id) IN (
+  SELECT user_id, item_id FROM (
+    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
+    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
+      SELECT user_id FROM (SELECT DISTINCT value ->> 0 AS user_id FROM json_each(?)) AS put
+      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
+  WHERE place > {REMEMBERED})
+"""
 _LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
+_REMEMBERED = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
 _LOG_IMPRESSIONS = """
 INSERT INTO impressions (user_id, item_id, source, position, shown_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) ORDER BY key
@@ -76,16 +97,17 @@ class SqliteStore:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
             self._writer.executescript(_TABLES)
+            self._add_columns()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
-        self._commits: GroupCommit[Play | Impression, frozenset[Key]] = GroupCommit(self._write)
+        self._commits: GroupCommit[Feedback | Impression, frozenset[Key]] = GroupCommit(self._write)
 
-    async def put(self, user_id: Key, item_id: Key) -> None:
-        """Return after the commit that holds the play."""
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+        """Return after the commit that holds the feedback."""
         user = coded(user_id)
-        if user in await self._commits.add([Play(user, coded(item_id), int(self.clock() * 1e6))]):
+        if user in await self._commits.add([Feedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -93,17 +115,21 @@ class SqliteStore:
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
             found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
-            if not found and self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
-                raise ExcludedUserError
-        return found
+        return found or self._nothing_of(user_id)
+
+    async def remembered(self, user_id: Key) -> list[Remembered]:
+        """The items, latest first, read as `latest` does: a thousand take less than a millisecond."""
+        with self._store_errors("read"):
+            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(_REMEMBERED, (coded(user_id),))]
+        return found or self._nothing_of(user_id)
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Return after the commit that holds them."""
         await self._commits.add([one._replace(user_id=coded(one.user_id), item_id=coded(one.item_id)) for one in impressions])
 
-    def plays(self) -> Iterator[Play]:
-        """The logged plays, read in chunks, so that an export does not block writers and needs little memory."""
-        return self._logged("plays", "user_id, item_id, played_at", Play)
+    def feedback(self) -> Iterator[Feedback]:
+        """The logged feedback, read in chunks, so that an export does not block writers and needs little memory."""
+        return self._logged("plays", "user_id, item_id, played_at, type, played_share, context", Feedback)
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
@@ -143,10 +169,22 @@ class SqliteStore:
         self._writer.close()
         self._reader.close()
 
+    def _add_columns(self) -> None:
+        there = {name for _, name, *_ in self._writer.execute("PRAGMA table_info(plays)")}
+        for column in _OF_FEEDBACK:
+            if column.split()[0] not in there:
+                self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
+
+    def _nothing_of(self, user_id: Key) -> list[Any]:
+        with self._store_errors("read"):
+            if self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
+                raise ExcludedUserError
+        return []
+
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Play | Impression]) -> frozenset[Key]:
+    def _write(self, rows: Sequence[Feedback | Impression]) -> frozenset[Key]:
         """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
             if (version := self._version()) != self._excluded[0]:
@@ -154,11 +192,13 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
+            feedback = json.dumps([(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)])
             impressions = [row for row in rows if isinstance(row, Impression)]
-            self._writer.execute(_LOG_PLAYS, (plays,))
-            self._writer.execute(_MOVE_TO_FRONT, (plays,))
-            self._writer.execute(_CAP, (plays, self.per_user))
+            self._writer.execute(_LOG_FEEDBACK, (feedback,))
+            self._writer.execute(_MOVE_TO_FRONT, (feedback,))
+            self._writer.execute(_CAP, (feedback, self.per_user))
+            self._writer.execute(_REMEMBER, (feedback,))
+            self._writer.execute(_FORGET, (feedback,))
             self._remove_oldest("plays")
             if impressions:
                 self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
@@ -185,6 +225,7 @@ class SqliteStore:
         with self._transaction():
             self._writer.execute("INSERT OR IGNORE INTO exclusions VALUES (?, ?)", (user, int(self.clock() * 1e6)))
             self._version(raised_by=1)
+            self._writer.execute("DELETE FROM remembered WHERE user_id = ?", (user,))
             return self._writer.execute("DELETE FROM latest WHERE user_id = ?", (user,)).rowcount
 
     def _readmit(self, user: Key) -> bool:
