@@ -35,7 +35,8 @@ PLAY, SKIP, LIKE, DISLIKE, BLOCK_ITEM, BLOCK_ARTIST = TYPES = "play", "skip", "l
 # Remembered whatever comes after them; other feedback of a user as long as it is among the latest.
 LASTING = (DISLIKE, BLOCK_ITEM, BLOCK_ARTIST)
 # What a user said of an item stays said when feedback of a lesser type follows.
-STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISLIKE: (BLOCK_ITEM, BLOCK_ARTIST), BLOCK_ITEM: (BLOCK_ARTIST,)}
+STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISLIKE: (BLOCK_ITEM, BLOCK_ARTIST),
+                                     BLOCK_ITEM: (BLOCK_ARTIST,)}
 # Different items of a user that are remembered at least, and how many more before the oldest are removed.
 REMEMBERED, SLACK = 1000, 100
 

@@ -35,8 +35,8 @@ def limited(model: type[P], max_k: int) -> type[P]:
 def keyed(model: type[P]) -> type[P]:
     """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
 
-    >>> from musicrec.serving.schemas import PlayRequest
-    >>> keyed(PlayRequest)(user_id="ann", item_id=7).user_id
+    >>> from musicrec.serving.schemas import FeedbackRequest
+    >>> keyed(FeedbackRequest)(user_id="ann", item_id=7).user_id
     'ann'
     """
     fields: dict[str, Any] = {"keys": (Verbose, False)}
@@ -64,8 +64,9 @@ async def read(request: Request, model: type[P]) -> P:
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        names = dict.fromkeys(str(error["loc"][0]) for error in cause.errors(include_url=False, include_context=False))
-        raise RequestValidationError([_reason(model, name, values) for name in names]) from None
+        errors = {str(error["loc"][0]): error["type"] for error in cause.errors(include_url=False, include_context=False)}
+        raise RequestValidationError([_unknown(model, name, values) if kind == "extra_forbidden" else _reason(model, name, values)
+                                      for name, kind in errors.items()]) from None
 
 
 def documented(method: str, model: type[Parameters], in_path: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -117,8 +118,19 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
         return _entry("body", name, f"{name} must be a list of {schema['minItems']} to {schema['maxItems']} {what}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = _WORDS.get(schema["type"]) or f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = _WORDS.get(schema["type"]) or (f"one of {', '.join(schema['enum'])}" if "enum" in schema else _range(schema))
     return _entry("query", name, f"{name} must be {what}", values[name])
+
+
+def _range(schema: dict[str, Any]) -> str:
+    if schema["type"] == "string":
+        return f"text of at most {schema['maxLength']} characters"
+    return f"a {'whole ' if schema['type'] == 'integer' else ''}number from {schema['minimum']} to {schema['maximum']}"
+
+
+def _unknown(model: type[Parameters], name: str, values: dict[str, object]) -> dict[str, Any]:
+    known = ", ".join(one for field, info in model.model_fields.items() for one in _names(field, info)[:1])
+    return _entry("query", name[:MAX_KEY], f"{name[:MAX_KEY]} is not known; send {known}", values.get(name))
 
 
 def _entry(where: str, name: str, message: str, value: object = None) -> dict[str, Any]:

@@ -17,8 +17,9 @@ def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTable
     """`raw` with the rows of the parquet file `plays` added to interactions and to the account.
 
     plays: a file with the columns of interactions, as `musicrec events export --form interactions` writes it; with played_share or
-    feedback the rows of the logs get these columns too. A user's track_seq continues from the logs. Raises SourceError for a file that is missing, not parquet or truncated, and for ids and timestamps out of
-    range; SchemaError for columns that are missing or have the wrong type.
+    feedback the rows of the logs get these columns too. A user's track_seq continues from the logs. Raises SourceError for a file that is
+    missing, not parquet or truncated, and for ids and timestamps out of range; SchemaError for columns that are missing or
+    have the wrong type.
     """
     table = opened(plays, RAW_INTERACTIONS)
     check_ranges(table, ("user_id", "track_id"), ("started_at",))
