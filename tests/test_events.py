@@ -1,6 +1,7 @@
 """The contract of every event store, and tests of the SQLite store."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events import EVENT_STORES, EventStore, Exposure, Impression, event_store
+from musicrec.events import EVENT_STORES, TYPES, EventStore, Exposure, Feedback, Impression, event_store
 from musicrec.events.export import of_user
 from musicrec.events.group_commit import GroupCommit
 from musicrec.events.protocol import Key
@@ -136,7 +137,7 @@ def test_log_holds_every_play(make: Make) -> None:
     async def steps() -> list[tuple[int, int, int]]:
         for one in [(1, 10), (1, 20), (2, 10), (1, 10)]:
             await store.put(*one)
-        found = [tuple(play) for play in store.plays()]
+        found = [tuple(play[:3]) for play in store.feedback()]
         await store.close()
         return found
     assert asyncio.run(steps()) == [(user, item, int(clock() * 1e6)) for user, item in [(1, 10), (1, 20), (2, 10), (1, 10)]]
@@ -172,6 +173,73 @@ def test_a_file_of_an_earlier_version_keeps_its_impressions(tmp_path: Path) -> N
         asyncio.run(store.close())
 
 
+FEEDBACK = [(10, "play"), (20, "skip"), (10, "skip"), (30, "like"), (30, "play"), (40, "block_artist"), (40, "play"), (50, "dislike"),
+            (50, "like"), (20, "play")]
+
+
+def test_what_a_user_said_is_remembered(make: Make) -> None:
+    """The latest word on an item counts, the latest first, and a lesser one changes nothing but the time; plays alone are latest plays."""
+    clock = Clock()
+    store = make(clock=clock)
+
+    async def steps() -> None:
+        for item, kind in FEEDBACK:
+            clock.now += 1
+            await store.put(1, item, kind)
+        clock.now += 1
+        await store.put("alice", "x", "skip", 0.25, "queue: car")
+        found = await store.remembered(1)
+        assert [row[:2] for row in found] == [(20, "play"), (50, "like"), (40, "block_artist"), (30, "like"), (10, "skip")]
+        assert [row.at // 1_000_000 - 1_600_000_000 for row in found] == [10, 9, 7, 5, 3]
+        assert await store.latest(1, 10) == [20, 40, 30, 10]
+        logged = [(row.item_id, row.type) for row in store.feedback() if row.user_id == 1]
+        assert logged == FEEDBACK
+        assert [row for row in store.feedback() if row.user_id == "alice"] == [
+            Feedback("alice", "x", 1_600_000_011_000_000, "skip", 0.25, "queue: car")]
+        assert await store.remembered(3) == []
+        await store.delete(1)
+        with pytest.raises(ExcludedUserError):
+            await store.remembered(1)
+        await store.readmit(1)
+        assert await store.remembered(1) == []
+        await store.close()
+    asyncio.run(steps())
+
+
+def test_a_thousand_items_are_remembered(make: Make) -> None:
+    """Of 1,300 items the latest 1,000 are remembered, not all, and what was disliked or blocked before them is."""
+    store = make(per_user=10)
+
+    async def steps() -> None:
+        await asyncio.gather(*(store.put(1, item, kind) for item, kind in enumerate(("dislike", "block_item", "block_artist", "like"))))
+        for start in range(100, 1400, 50):
+            await asyncio.gather(*(store.put(1, item) for item in range(start, start + 50)))
+        found = await store.remembered(1)
+        await store.close()
+        items = [row.item_id for row in found]
+        assert set(range(400, 1400)) | {0, 1, 2} <= set(items)
+        assert 3 not in items
+        assert len(items) < 1200
+    asyncio.run(steps())
+
+
+def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    """Plays of a file whose table knows no feedback are read as plays, and feedback is stored beside them."""
+    path = tmp_path / "events.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute("CREATE TABLE plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, "
+                    "played_at INTEGER NOT NULL)")
+        old.execute("INSERT INTO plays VALUES (1, 7, 10, 5)")
+    for kind in ("like", "skip"):
+        store = event_store("sqlite", str(path))
+        asyncio.run(store.put(7, 20, kind))
+        asyncio.run(store.close())
+    store = event_store("sqlite", str(path))
+    assert [(row.item_id, row.type) for row in store.feedback()] == [(10, "play"), (20, "like"), (20, "skip")]
+    assert [row[:2] for row in asyncio.run(store.remembered(7))] == [(20, "skip")]
+    asyncio.run(store.close())
+
+
 def test_many_at_once(make: Make) -> None:
     """Concurrent puts are all kept."""
     store = make(per_user=500)
@@ -179,7 +247,7 @@ def test_many_at_once(make: Make) -> None:
     async def steps() -> int:
         await asyncio.gather(*(store.put(user, item) for user in range(5) for item in range(100)))
         found = [await store.latest(user, 500) for user in range(5)]
-        logged = sum(1 for _ in store.plays())
+        logged = sum(1 for _ in store.feedback())
         await store.close()
         assert all(sorted(one) == list(range(100)) for one in found)
         return logged
@@ -197,7 +265,7 @@ def test_a_check_leaves_nothing_behind(make: Make) -> None:
         await store.put(1, 20)
         assert await store.latest(1, 10) == [20, 10]
         assert await store.latest(-1, 10) == []
-        assert [(play.user_id, play.item_id) for play in store.plays()] == [(1, 10), (1, 20)]
+        assert [(play.user_id, play.item_id) for play in store.feedback()] == [(1, 10), (1, 20)]
         assert list(store.impressions()) == []
         await store.close()
     asyncio.run(steps())
@@ -212,12 +280,12 @@ def test_a_deleted_user_is_gone_and_the_others_stay(make: Make, user: Key) -> No
         for one, item in [(user, 10), (2, 10), (user, 20), (user, 10), ("1", 30)]:
             await store.put(one, item)
         await store.put_exposures([Exposure(user, (10,), ("personal",), 5), Exposure(2, (10,), ("personal",), 5)])
-        assert of_user(store, user) == ([(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)],
-                                        [Impression(user, 10, "personal", 0, 5)])
+        logged = [Feedback(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)]
+        assert of_user(store, user) == (logged, [Impression(user, 10, "personal", 0, 5)])
         assert await store.excluded() == {}
         assert await store.delete(user) == 2 + 3 + 1
         assert await store.excluded() == {user: 1_600_000_000_000_000}
-        assert [(play.user_id, play.item_id) for play in store.plays()] == [(2, 10), ("1", 30)]
+        assert [(play.user_id, play.item_id) for play in store.feedback()] == [(2, 10), ("1", 30)]
         assert [row.user_id for row in store.impressions()] == [2]
         assert (await store.latest(2, 5), await store.latest("1", 5)) == ([10], [30])
         assert await store.delete(user) == 0
@@ -236,7 +304,7 @@ def test_nothing_of_an_excluded_user_is_stored(make: Make) -> None:
         with pytest.raises(ExcludedUserError, match="was deleted"):
             await store.latest("alice", 10)
         await store.put_exposures([Exposure("alice", (10,), ("personal",), 5), Exposure(2, (10,), ("personal",), 5)])
-        assert {play.user_id for play in store.plays()} == {1, 2}
+        assert {play.user_id for play in store.feedback()} == {1, 2}
         assert [row.user_id for row in store.impressions()] == [2]
         await store.check()
         await store.close()
@@ -276,12 +344,12 @@ def test_old_rows_leave_the_logs(make: Make) -> None:
         await asyncio.sleep(0.6)
         await store.put(1, 20)
         await store.put_exposures([shown(20)])
-        assert [play.item_id for play in store.plays()] == [20]
+        assert [play.item_id for play in store.feedback()] == [20]
         assert [row.item_id for row in store.impressions()] == [20]
         assert await store.latest(1, 10) == [20, 10]
         await asyncio.sleep(0.6)
         await store.check()
-        assert list(store.plays()) == []
+        assert list(store.feedback()) == []
         assert list(store.impressions()) == []
         await store.close()
     asyncio.run(steps())
@@ -333,7 +401,7 @@ def test_puts_go_on_during_a_deletion(tmp_path: Path, monkeypatch: pytest.Monkey
         await store.put(1, 999)
         assert not deletion.done()
         assert await deletion == 10 + 200
-        assert {play.user_id for play in store.plays()} == {1}
+        assert {play.user_id for play in store.feedback()} == {1}
         await store.close()
     asyncio.run(steps())
 
@@ -360,9 +428,9 @@ def test_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRe
 
 
 @settings(max_examples=25)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=30), st.integers(1, 4))
-def test_sqlite_agrees_with_memory(plays: list[tuple[int, int]], per_user: int) -> None:
-    """SQLite and memory return the same lists and log for any sequence of plays."""
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.sampled_from(TYPES)), max_size=30), st.integers(1, 4))
+def test_sqlite_agrees_with_memory(plays: list[tuple[int, int, str]], per_user: int) -> None:
+    """SQLite and memory return the same lists, the same memory and the same log for any sequence of feedback."""
     clock = Clock()
     memory = event_store("memory", "", per_user, None, 100, clock)
     disk = event_store("sqlite", f"{tempfile.mkdtemp()}/events.sqlite", per_user, None, 100, clock)
@@ -373,7 +441,8 @@ def test_sqlite_agrees_with_memory(plays: list[tuple[int, int]], per_user: int) 
         await asyncio.gather(*(disk.put(*one) for one in plays))
         for user in range(3):
             assert await disk.latest(user, 10) == await memory.latest(user, 10)
-        assert list(disk.plays()) == list(memory.plays())
+            assert [row[:2] for row in await disk.remembered(user)] == [row[:2] for row in await memory.remembered(user)]
+        assert list(disk.feedback()) == list(memory.feedback())
         await disk.close()
     asyncio.run(steps())
 
@@ -404,7 +473,7 @@ def test_another_worker_respects_a_deletion(tmp_path: Path) -> None:
             await two.latest("alice", 5)
         outcomes = await asyncio.gather(two.put("alice", 20), two.put("bob", 20), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ExcludedUserError, type(None)]
-        assert [play.user_id for play in one.plays()] == ["bob"]
+        assert [play.user_id for play in one.feedback()] == ["bob"]
         # As many are excluded afterwards as before, but not the same.
         assert await one.readmit("alice")
         await one.delete("carol")
@@ -421,7 +490,7 @@ def test_log_is_bounded(tmp_path: Path) -> None:
     async def steps() -> list[int]:
         for item in range(6):
             await store.put(1, item)
-        found = [play.item_id for play in store.plays()]
+        found = [play.item_id for play in store.feedback()]
         await store.close()
         return found
     assert asyncio.run(steps()) == [3, 4, 5]

@@ -1,6 +1,7 @@
 """`musicrec events`: what the event store of config.ini holds."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.events import EventStore, configured_store
 
-app = typer.Typer(no_args_is_help=True, help="Stored plays and impressions: export, stats.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Stored feedback and impressions: export, stats.", rich_markup_mode=None)
 
 
 @app.command()
@@ -33,17 +34,19 @@ def export(out: Annotated[Path, typer.Option(help="Parquet file to write.")],
 
 @app.command()
 def stats(config: Config = None) -> None:
-    """How many plays and impressions are stored, of how many users and items, and from when."""
-    users, items, plays, first, last = set(), set(), 0, None, None
+    """How many plays, other feedback and impressions are stored, of how many users and items, and from when."""
+    users, items, types, first, last = set(), set(), Counter[str](), None, None
     with stoppable("nothing was changed."), _store(config) as store:
-        for user, item, moment in store.plays():
-            plays += 1
+        for user, item, moment, kind, *_ in store.feedback():
+            types[kind] += 1
             users.add(user)
             items.add(item)
             first = moment if first is None else min(first, moment)
             last = moment if last is None else max(last, moment)
         shown = sum(1 for _ in store.impressions())
-    print(f"{plays:,} plays of {len(items):,} items by {len(users):,} users{_span(first, last)}; {shown:,} impressions.")
+    plays = types.pop("play", 0)
+    further = "".join(f", {count:,} {kind}" for kind, count in sorted(types.items()))
+    print(f"{plays:,} plays{further} of {len(items):,} items by {len(users):,} users{_span(first, last)}; {shown:,} impressions.")
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def readmit(key: User, config: Config = None) -> None:
 @app.command()
 def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file to write. [default: the screen]")] = None,
            config: Config = None) -> None:
-    """Write what is stored of a user as JSON: plays, impressions and the personal list of the current run."""
+    """Write what is stored of a user as JSON: feedback, impressions and the personal list of the current run."""
     from musicrec.events.export import of_user
 
     chosen = settings.load(config)
@@ -59,9 +59,9 @@ def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file t
     user = stored_key(key, keys.user)
 
     async def found(store: EventStore) -> dict[str, Any]:
-        plays, impressions = of_user(store, user)
+        feedback, impressions = of_user(store, user)
         deleted_at = (await store.excluded()).get(user)
-        return {"user": user, "deleted_at": deleted_at, "plays": [row._asdict() for row in plays],
+        return {"user": user, "deleted_at": deleted_at, "feedback": [row._asdict() for row in feedback],
                 "impressions": [row._asdict() for row in impressions]}
 
     with stoppable("an earlier file is untouched."):

@@ -1,16 +1,18 @@
-"""Event stores: the latest plays of users, and logs of all plays and impressions. A store is added by one file and one line in
-EVENT_STORES."""
+"""Event stores: the latest plays of users, what is remembered of them, and logs of all feedback and impressions. A store is added by one
+file and one line in EVENT_STORES."""
 
 import time
 
 from musicrec.errors import EventStoreError
 from musicrec.events.memory import MemoryStore
-from musicrec.events.protocol import Clock, EventStore, Exposure, Impression, Play
+from musicrec.events.protocol import TYPES, Clock, EventStore, Exposure, Feedback, Impression, Remembered
 from musicrec.events.redis import RedisStore
 from musicrec.events.sqlite import SqliteStore
 from musicrec.settings import EventSettings
 
-__all__ = ["EVENT_STORES", "Clock", "EventStore", "Exposure", "Impression", "Play", "configured_store", "event_store"]
+__all__ = [
+    "EVENT_STORES", "TYPES", "Clock", "EventStore", "Exposure", "Feedback", "Impression", "Remembered", "configured_store", "event_store",
+]
 
 _DAY_S = 86_400
 EVENT_STORES: dict[str, type[EventStore]] = {

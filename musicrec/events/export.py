@@ -1,4 +1,4 @@
-"""Export of stored plays and impressions as parquet files, from which the pipeline can learn."""
+"""Export of stored feedback and impressions as parquet files, from which the pipeline can learn."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import EventStore, Impression, Key, Play
+from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, PLAY, EventStore, Feedback, Impression, Key
 from musicrec.files import make_folder, writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
@@ -18,21 +18,22 @@ _CHUNK = 100_000
 
 
 def events(store: EventStore) -> pa.Table:
-    """All plays with the columns of events.parquet, ordered by user_id and time, track_seq from 1 within a user.
+    """All feedback with the columns of events.parquet, ordered by user_id and time, track_seq from 1 within a user.
 
-    Memory: about 40 bytes per play.
+    played_share and feedback are there only where not all rows are plays of unknown length; blocks are dislikes. Memory: about 50 bytes a
+    row.
     """
-    users, items, moments = _sorted_plays(store)
-    columns = {"user_id": users, "item_id": items, "track_seq": _places(users), "started_at": pa.array(moments, pa.timestamp("us")),
-               "listened": np.ones(len(moments), np.int8)}
-    return pa.table({name: columns[name] for name in EVENTS.required.names})
+    rows = _sorted_feedback(store)
+    users, n = rows["user_id"], rows.num_rows
+    columns = {"user_id": users, "item_id": rows["item_id"], "track_seq": _places(users), "started_at": rows["started_at"],
+               "listened": np.ones(n, np.int8)}
+    return pa.table({name: columns[name] for name in EVENTS.required.names} | _told(rows))
 
 
 def interactions(store: EventStore) -> pa.Table:
-    """All plays with the columns of raw interactions, which the pipeline can read in addition to the logs."""
-    users, items, moments = _sorted_plays(store)
-    columns = [users, items, pa.array(moments, pa.timestamp("us"))]
-    return pa.table(dict(zip(RAW_INTERACTIONS.required.names, columns)))
+    """The same with the columns of raw interactions, which the pipeline can read in addition to the logs."""
+    rows = _sorted_feedback(store)
+    return pa.table(dict(zip(RAW_INTERACTIONS.required.names, rows.columns)) | _told(rows))
 
 
 def impressions(store: EventStore) -> pa.Table:
@@ -46,9 +47,9 @@ def impressions(store: EventStore) -> pa.Table:
     return pa.table(dict(zip(Impression._fields, columns)))
 
 
-def of_user(store: EventStore, user_id: Key) -> tuple[list[Play], list[Impression]]:
-    """The plays of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
-    return [row for row in store.plays() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
+def of_user(store: EventStore, user_id: Key) -> tuple[list[Feedback], list[Impression]]:
+    """The feedback of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
+    return [row for row in store.feedback() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
 
 
 FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
@@ -61,13 +62,22 @@ def write(table: pa.Table, path: Path) -> None:
     write_parquet(table, path, private=True)
 
 
-def _sorted_plays(store: EventStore) -> tuple[Any, Any, Any]:
-    """users, items and moments by user and moment; plays at the same time keep their order."""
-    chunks = [tuple(zip(*rows)) for rows in _chunks(store.plays())]
+def _sorted_feedback(store: EventStore) -> pa.Table:
+    """user_id, item_id, started_at, played_share, feedback by user and moment; rows of the same time keep their order."""
+    chunks = [tuple(zip(*rows)) for rows in _chunks(store.feedback())]
     users, items = (_keys([chunk[at] for chunk in chunks]) for at in range(2))
-    moments = pa.array(np.concatenate([np.array(chunk[2], np.int64) for chunk in chunks]) if chunks else [], pa.int64())
-    order = pc.sort_indices(pa.table({"user": users, "moment": moments}), [("user", "ascending"), ("moment", "ascending")])
-    return users.take(order), items.take(order), moments.take(order)
+    moments, types, shares = (pa.concat_arrays([pa.array([], kind), *(pa.array(chunk[at], kind) for chunk in chunks)])
+                              for at, kind in ((2, pa.int64()), (3, pa.string()), (4, pa.float32())))
+    feedback = pc.if_else(pc.is_in(types, pa.array([BLOCK_ITEM, BLOCK_ARTIST])), DISLIKE, types)
+    rows = pa.table({"user_id": users, "item_id": items, "started_at": moments.cast(pa.timestamp("us")), "played_share": shares,
+                     "feedback": feedback})
+    return rows.take(pc.sort_indices(rows, [("user_id", "ascending"), ("started_at", "ascending")])).combine_chunks()
+
+
+def _told(rows: pa.Table) -> dict[str, Any]:
+    # A log in which everything is a play says nothing about feedback, and models should learn from it as from one.
+    plain = rows["played_share"].null_count == rows.num_rows and pc.all(pc.equal(rows["feedback"], PLAY)).as_py() is not False
+    return {} if plain else {"played_share": rows["played_share"], "feedback": rows["feedback"]}
 
 
 def _keys(chunks: Sequence[Sequence[Key]]) -> pa.Array:

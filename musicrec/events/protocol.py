@@ -32,12 +32,43 @@ def decoded(stored: int | str | bytes) -> Key:
     return text[1:] if text.startswith(_MARK) else int(text)
 
 
-class Play(NamedTuple):
-    """One play: user, track, and time in microseconds since 1970 UTC."""
+PLAY, SKIP, LIKE, DISLIKE, BLOCK_ITEM, BLOCK_ARTIST = TYPES = "play", "skip", "like", "dislike", "block_item", "block_artist"
+# Remembered whatever comes after them; other feedback of a user as long as it is among the latest.
+LASTING = (DISLIKE, BLOCK_ITEM, BLOCK_ARTIST)
+# What a user said of an item stays said when feedback of a lesser type follows.
+STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISLIKE: (BLOCK_ITEM, BLOCK_ARTIST),
+                                     BLOCK_ITEM: (BLOCK_ARTIST,)}
+# Different items of a user that are remembered at least, and how many more before the oldest are removed.
+REMEMBERED, SLACK = 1000, 100
+
+
+class Feedback(NamedTuple):
+    """What a user did with a track: time in microseconds since 1970 UTC, one of TYPES, the share of the track that was played (None where
+    it is not known), and a short text of the client's about where this was."""
 
     user_id: Key
     item_id: Key
-    played_at: int
+    at: int
+    type: str = PLAY
+    played_share: float | None = None
+    context: str = ""
+
+
+class Remembered(NamedTuple):
+    """The latest feedback of a user on a track, see STAYS, and when the latest of any type came, in microseconds since 1970 UTC."""
+
+    item_id: Key
+    type: str
+    at: int
+
+
+def stays(earlier: str, later: str) -> bool:
+    """Whether an item of type `earlier` keeps it when feedback of type `later` comes.
+
+    >>> stays(LIKE, PLAY), stays(BLOCK_ITEM, LIKE)
+    (True, False)
+    """
+    return earlier in STAYS.get(later, ())
 
 
 class Impression(NamedTuple):
@@ -86,7 +117,7 @@ class Exposure(NamedTuple):
 
 
 class EventStore(Protocol):
-    """The latest plays of each user, and logs of all plays and exposures.
+    """The latest plays of each user, what is remembered of each user's items, and logs of all feedback and exposures.
 
     path: a file or URL. per_user: the most latest plays kept per user. max_age_s: older plays are not returned (None: no limit).
     log_rows: the most rows kept in each log, the oldest are removed. clock: returns seconds since 1970. log_age_s: rows of the logs that
@@ -96,12 +127,19 @@ class EventStore(Protocol):
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None: ...
 
-    async def put(self, user_id: Key, item_id: Key) -> None:
-        """Return when the play is stored durably; a repeated item becomes the latest. Raises ExcludedUserError for an excluded user."""
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+        """Return when the feedback is stored durably; a play makes its item the latest. Raises ExcludedUserError for an excluded user."""
         ...
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
-        """At most k different items of the user, latest first; an empty list for an unknown user.
+        """At most k different items that the user played, latest first; an empty list for an unknown user.
+
+        Raises ExcludedUserError for an excluded user.
+        """
+        ...
+
+    async def remembered(self, user_id: Key) -> list[Remembered]:
+        """The user's items, latest feedback first: at least REMEMBERED, and all whose type is LASTING.
 
         Raises ExcludedUserError for an excluded user.
         """
@@ -111,8 +149,8 @@ class EventStore(Protocol):
         """Return when all are stored durably; those of excluded users are left out."""
         ...
 
-    def plays(self) -> Iterator[Play]:
-        """All logged plays, in the order in which they were stored."""
+    def feedback(self) -> Iterator[Feedback]:
+        """All logged feedback, in the order in which it was stored."""
         ...
 
     def impressions(self) -> Iterator[Impression]:
@@ -120,7 +158,7 @@ class EventStore(Protocol):
         ...
 
     async def delete(self, user_id: Key) -> int:
-        """Exclude the user and remove all rows of the user; returns how many, latest plays included.
+        """Exclude the user and remove all rows of the user; returns how many of the logs and of the latest plays.
 
         Both are durable when it returns, and may take seconds in long logs. From its begin on nothing more of the user is stored. A
         second call removes what a first one that was ended has left.

@@ -7,7 +7,21 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events.protocol import Clock, Exposure, Impression, Key, Play, coded, decoded
+from musicrec.events.protocol import (
+    LASTING,
+    PLAY,
+    REMEMBERED,
+    SLACK,
+    STAYS,
+    Clock,
+    Exposure,
+    Feedback,
+    Impression,
+    Key,
+    Remembered,
+    coded,
+    decoded,
+)
 
 T = TypeVar("T")
 
@@ -20,21 +34,37 @@ _EXCLUDED = "musicrec:excluded"
 # Rows that are looked through for those of one user at a time.
 _ROWS_AT_ONCE = 1000
 # One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play. Ids of streams begin with
-# milliseconds.
-_PUT = """
+# milliseconds. Arguments: item, time, per_user, log_rows, user, oldest row, type, types that stay, played share, context. What is
+# remembered of an item is its type and time.
+_PUT = f"""
 if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 1 then return 0 end
-local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local at = tonumber(ARGV[2])
-if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
-redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
-local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2])
+local at, type = tonumber(ARGV[2]), ARGV[7]
+if type == 'play' then
+  local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if newest[2] and tonumber(newest[2]) >= at then at = tonumber(newest[2]) + 1 end
+  redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
+  redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
+end
+local earlier = string.match(redis.call('HGET', KEYS[4], ARGV[1]) or '', '^%S+')
+if earlier and string.find(ARGV[8], ' ' .. earlier .. ' ', 1, true) then type = earlier end
+redis.call('HSET', KEYS[4], ARGV[1], type .. ' ' .. string.format('%.0f', at))
+if redis.call('HLEN', KEYS[4]) > {REMEMBERED + SLACK} then
+  local rows, passing = redis.call('HGETALL', KEYS[4]), {{}}
+  for i = 1, #rows, 2 do
+    local kind, moment = string.match(rows[i + 1], '(%S+) (%S+)')
+    if not string.find(' {" ".join(LASTING)} ', ' ' .. kind .. ' ', 1, true) then table.insert(passing, {{rows[i], tonumber(moment)}}) end
+  end
+  table.sort(passing, function(one, other) return one[2] > other[2] end)
+  for i = {REMEMBERED} + 1, #passing do redis.call('HDEL', KEYS[4], passing[i][1]) end
+end
+local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2],
+                       'type', ARGV[7], 'played_share', ARGV[9], 'context', ARGV[10])
 if ARGV[6] ~= '0' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[6]) end
 """
 # A put for a user that does not exist, undone at once.
 _CHECK = _PUT + """
 redis.call('XDEL', KEYS[2], row)
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[4])
 return 1
 """
 _SHOW = """
@@ -77,18 +107,22 @@ class RedisStore:
             raise EventStoreError(f"{self.address} {_UNSUPPORTED_MODES[mode]} in [events] path.")
         self._put, self._check = self._client.register_script(_PUT + "return 1"), self._client.register_script(_CHECK)
 
-    async def put(self, user_id: Key, item_id: Key) -> None:
-        """Return when Redis has acknowledged the play."""
-        if not await self._run(self._put, user_id, item_id):
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+        """Return when Redis has acknowledged the feedback."""
+        if not await self._run(self._put, user_id, item_id, type, "" if played_share is None else played_share, context):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first."""
         oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{coded(user_id)}", "+inf", oldest, start=0, num=k))
-        if not found and await self._answered(self._client.hexists(_EXCLUDED, coded(user_id))):
-            raise ExcludedUserError
-        return [decoded(item) for item in found]
+        return [decoded(item) for item in found] or await self._nothing_of(user_id)
+
+    async def remembered(self, user_id: Key) -> list[Remembered]:
+        """The items, latest first, from one hash."""
+        found = await self._answered(self._client.hgetall(f"musicrec:remembered:{coded(user_id)}"))
+        rows = [Remembered(decoded(item), *_type_and_time(value)) for item, value in found.items()]
+        return sorted(rows, key=lambda row: -row.at) or await self._nothing_of(user_id)
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Append to the stream in one transaction."""
@@ -98,9 +132,12 @@ class RedisStore:
                 pipeline.eval(_SHOW, 2, _LOGS[1], _EXCLUDED, self.log_rows, self._oldest_row(), *fields)
             await self._answered(pipeline.execute())
 
-    def plays(self) -> Iterator[Play]:
-        """The logged plays, read in chunks."""
-        return (Play(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"])) for row in self._logged(_LOGS[0]))
+    def feedback(self) -> Iterator[Feedback]:
+        """The logged feedback, read in chunks; rows of earlier versions are plays."""
+        for row in self._logged(_LOGS[0]):
+            share = row.get(b"played_share")
+            yield Feedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
+                           float(share) if share else None, row.get(b"context", b"").decode())
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks; earlier versions stored one a row."""
@@ -116,7 +153,7 @@ class RedisStore:
         user = coded(user_id)
         latest = f"musicrec:latest:{user}"
         async with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hsetnx(_EXCLUDED, user, int(self.clock() * 1e6)).zcard(latest).delete(latest)
+            pipeline.hsetnx(_EXCLUDED, user, int(self.clock() * 1e6)).zcard(latest).delete(latest, f"musicrec:remembered:{user}")
             removed: int = (await self._answered(pipeline.execute()))[1]
         for log in _LOGS:
             after = "-"
@@ -137,7 +174,7 @@ class RedisStore:
 
     async def check(self) -> None:
         """Put and remove a play of a test user, remove old impressions, and read as `latest` does."""
-        await self._run(self._check, _TEST_USER, 0)
+        await self._run(self._check, _TEST_USER, 0, PLAY, "", "")
         if self.log_age_s is not None:
             await self._answered(self._client.xtrim(_LOGS[1], minid=self._oldest_row(), approximate=False))
         await self.latest(_TEST_USER, 1)
@@ -159,10 +196,17 @@ class RedisStore:
             after = f"({rows[-1][0].decode()}"
             yield from (row for _, row in rows)
 
-    async def _run(self, script: Any, user_id: Key, item_id: Key) -> bool:
-        user, item = coded(user_id), coded(item_id)
-        arguments = [item, int(self.clock() * 1e6), self.per_user, self.log_rows, user, self._oldest_row()]
-        return bool(await self._answered(script(keys=[f"musicrec:latest:{user}", _LOGS[0], _EXCLUDED], args=arguments)))
+    async def _nothing_of(self, user_id: Key) -> list[Any]:
+        if await self._answered(self._client.hexists(_EXCLUDED, coded(user_id))):
+            raise ExcludedUserError
+        return []
+
+    async def _run(self, script: Any, user_id: Key, item_id: Key, type: str, share: float | str, context: str) -> bool:
+        user, stays = coded(user_id), f" {' '.join(STAYS.get(type, ()))} "
+        arguments = [coded(item_id), int(self.clock() * 1e6), self.per_user, self.log_rows, user, self._oldest_row(), type, stays, share,
+                     context]
+        keys = [f"musicrec:latest:{user}", _LOGS[0], _EXCLUDED, f"musicrec:remembered:{user}"]
+        return bool(await self._answered(script(keys=keys, args=arguments)))
 
     def _oldest_row(self) -> int:
         return 0 if self.log_age_s is None else int((self.clock() - self.log_age_s) * 1e3)
@@ -175,6 +219,11 @@ class RedisStore:
 
     def _error(self, cause: Exception) -> EventStoreError:
         return EventStoreError(f"Redis at {self.address} failed: {cause}; check that it runs, has memory and can write to its disk.")
+
+
+def _type_and_time(value: bytes) -> tuple[str, int]:
+    type, at = value.decode().split()
+    return type, int(at)
 
 
 def _address(url: str) -> str:

@@ -12,7 +12,21 @@ from typing import Any, TextIO
 
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import Clock, Exposure, Impression, Key, Play, coded, decoded
+from musicrec.events.protocol import (
+    LASTING,
+    PLAY,
+    REMEMBERED,
+    SLACK,
+    STAYS,
+    Clock,
+    Exposure,
+    Feedback,
+    Impression,
+    Key,
+    Remembered,
+    coded,
+    decoded,
+)
 from musicrec.files import make_folder
 
 _TABLES = """
@@ -22,18 +36,23 @@ CREATE TABLE IF NOT EXISTS exposures (id INTEGER PRIMARY KEY, user_id INTEGER NO
                                       variant TEXT NOT NULL, propensities TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
                                    PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remembered (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, type TEXT NOT NULL, at INTEGER NOT NULL,
+                                       PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
 """
-# Each statement takes a whole batch as JSON rows [user_id, item_id, time, order], so that the GIL is released and taken a few times
+# A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
+_OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
+# Each statement takes a whole batch as JSON rows of a Feedback with an order at the end, so that the GIL is released and taken a few times
 # per commit instead of per row, which would limit the rate of puts.
-_LOG_PLAYS = """
-INSERT INTO plays (user_id, item_id, played_at) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key
+_LOG_FEEDBACK = """
+INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) ORDER BY key
 """
 # Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
 _MOVE_TO_FRONT = """
 INSERT INTO latest SELECT value ->> 0, value ->> 1,
-  max(value ->> 3, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
-FROM json_each(?) WHERE true ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
+  max(value ->> 6, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
+FROM json_each(?) WHERE value ->> 3 = 'play' ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
 """
 _CAP = """
 DELETE FROM latest WHERE (user_id, item_id) IN (
@@ -42,7 +61,23 @@ DELETE FROM latest WHERE (user_id, item_id) IN (
     FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?)))
   WHERE place > ?)
 """
+_STAYS = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
+_REMEMBER = f"""
+INSERT INTO remembered SELECT value ->> 0, value ->> 1, value ->> 3, value ->> 6 FROM json_each(?) WHERE true ORDER BY key
+ON CONFLICT DO UPDATE SET at = excluded.at,
+  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_STAYS}) THEN remembered.type ELSE excluded.type END
+"""
+_FORGET = f"""
+DELETE FROM remembered WHERE (user_id, item_id) IN (
+  SELECT user_id, item_id FROM (
+    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
+    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
+      SELECT user_id FROM (SELECT DISTINCT value ->> 0 AS user_id FROM json_each(?)) AS put
+      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
+  WHERE place > {REMEMBERED})
+"""
 _LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
+_REMEMBERED = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
 _EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
 # Where the lists of an Exposure stand in it.
 _LISTS = (1, 2, 8)
@@ -85,16 +120,17 @@ class SqliteStore:
                 connection.execute("PRAGMA synchronous = FULL")
             self._writer.executescript(_TABLES)
             self._take_over()
+            self._add_columns()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
-        self._commits: GroupCommit[Play | Exposure, frozenset[Key]] = GroupCommit(self._write)
+        self._commits: GroupCommit[Feedback | Exposure, frozenset[Key]] = GroupCommit(self._write)
 
-    async def put(self, user_id: Key, item_id: Key) -> None:
-        """Return after the commit that holds the play."""
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+        """Return after the commit that holds the feedback."""
         user = coded(user_id)
-        if user in await self._commits.add([Play(user, coded(item_id), int(self.clock() * 1e6))]):
+        if user in await self._commits.add([Feedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -102,18 +138,22 @@ class SqliteStore:
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
             found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
-            if not found and self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
-                raise ExcludedUserError
-        return found
+        return found or self._nothing_of(user_id)
+
+    async def remembered(self, user_id: Key) -> list[Remembered]:
+        """The items, latest first, read as `latest` does: a thousand take less than a millisecond."""
+        with self._store_errors("read"):
+            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(_REMEMBERED, (coded(user_id),))]
+        return found or self._nothing_of(user_id)
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return after the commit that holds them."""
         await self._commits.add([one.coded() for one in exposures])
 
-    def plays(self) -> Iterator[Play]:
-        """The logged plays, read in chunks, so that an export does not block writers and needs little memory."""
-        for user, item, at in self._logged("plays", "user_id, item_id, played_at"):
-            yield Play(decoded(user), decoded(item), at)
+    def feedback(self) -> Iterator[Feedback]:
+        """The logged feedback, read in chunks, so that an export does not block writers and needs little memory."""
+        for user, item, *others in self._logged("plays", "user_id, item_id, played_at, type, played_share, context"):
+            yield Feedback(decoded(user), decoded(item), *others)
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
@@ -155,10 +195,22 @@ class SqliteStore:
         self._writer.close()
         self._reader.close()
 
+    def _add_columns(self) -> None:
+        there = {name for _, name, *_ in self._writer.execute("PRAGMA table_info(plays)")}
+        for column in _OF_FEEDBACK:
+            if column.split()[0] not in there:
+                self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
+
+    def _nothing_of(self, user_id: Key) -> list[Any]:
+        with self._store_errors("read"):
+            if self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
+                raise ExcludedUserError
+        return []
+
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Play | Exposure]) -> frozenset[Key]:
+    def _write(self, rows: Sequence[Feedback | Exposure]) -> frozenset[Key]:
         """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
             if (version := self._version()) != self._excluded[0]:
@@ -166,11 +218,13 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            plays = json.dumps([(*row, self._ascending_time(row.played_at)) for row in rows if isinstance(row, Play)])
+            feedback = json.dumps([(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)])
             exposures = [row for row in rows if isinstance(row, Exposure)]
-            self._writer.execute(_LOG_PLAYS, (plays,))
-            self._writer.execute(_MOVE_TO_FRONT, (plays,))
-            self._writer.execute(_CAP, (plays, self.per_user))
+            self._writer.execute(_LOG_FEEDBACK, (feedback,))
+            self._writer.execute(_MOVE_TO_FRONT, (feedback,))
+            self._writer.execute(_CAP, (feedback, self.per_user))
+            self._writer.execute(_REMEMBER, (feedback,))
+            self._writer.execute(_FORGET, (feedback,))
             self._remove_oldest("plays")
             if exposures:
                 self._writer.execute(_LOG_EXPOSURES, (json.dumps(exposures),))
@@ -203,6 +257,7 @@ class SqliteStore:
         with self._transaction():
             self._writer.execute("INSERT OR IGNORE INTO exclusions VALUES (?, ?)", (user, int(self.clock() * 1e6)))
             self._version(raised_by=1)
+            self._writer.execute("DELETE FROM remembered WHERE user_id = ?", (user,))
             return self._writer.execute("DELETE FROM latest WHERE user_id = ?", (user,)).rowcount
 
     def _readmit(self, user: Key) -> bool:

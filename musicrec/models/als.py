@@ -176,13 +176,14 @@ class FittedALS:
         return cls(train, users, items, settings)
 
     def save_npz(self, path: Path) -> None:
-        """Write user_ids, item_ids, user_factors and item_factors to `path` as npz without pickle; the file appears when it is complete.
+        """Write user_ids, item_ids, user_factors, item_factors, alpha and regularization to `path` as npz without pickle; the file appears
+        when it is complete.
 
         Raises StorageError when the file cannot be written.
         """
         with replaced(path) as partial, partial.open("wb") as file:
             np.savez(file, user_ids=self.train.user_ids, item_ids=self.train.item_ids, user_factors=self.user_factors,
-                     item_factors=self.item_factors)
+                     item_factors=self.item_factors, alpha=self.settings.alpha, regularization=self.settings.regularization)
 
 
 @dataclass(frozen=True)

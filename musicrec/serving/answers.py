@@ -3,16 +3,18 @@
 Always k items while the catalog has them (online: while there are similar ones), none twice, none seen, none blocked.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from musicrec.events.protocol import BLOCK_ARTIST, LIKE, PLAY
 from musicrec.serving.arrays import Float32, Int32
-from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
+from musicrec.serving.blending import BLENDS, LIKED, ScoredItem, SimilarItems, backfill, combined, scored
 from musicrec.serving.filters import Filters, ItemMask
+from musicrec.serving.fold_in import SINCE_THE_RUN, fused
 from musicrec.serving.lookup import Lookup, without
 
 _CHUNK = 256
@@ -20,6 +22,10 @@ _CHUNK = 256
 # pages of a list would not fit together.
 _POOL = 1000
 _NONE: Int32 = np.empty(0, np.int32)
+# Of the items similar to a skipped one, so many most similar are left out.
+_NEIGHBORS = 10
+# A list that is blended with another has at least so many items.
+_FOLDED = 100
 
 
 @dataclass(frozen=True)
@@ -33,21 +39,54 @@ class AnswerOptions:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What is remembered of a user's items, the latest feedback first; the types of those that were not only played; those that were
+    skipped or disliked in the last minutes, the latest first."""
+
+    items: Sequence[int] = ()
+    types: Mapping[int, str] = field(default_factory=dict)
+    refused: Sequence[int] = ()
+
+    @property
+    def welcome(self) -> list[int]:
+        """The items that were played or liked."""
+        return [item for item in self.items if self.types.get(item, PLAY) in (PLAY, LIKE)]
+
+    def of_type(self, kind: str) -> list[int]:
+        """The items of one type."""
+        return [item for item, own in self.types.items() if own == kind]
+
+
+@dataclass(frozen=True)
 class UserContext:
-    """A user's latest plays, newest first; items similar to the newest of them; one sentence for each service that did not answer; how many
-    plays were left out because this run does not know their tracks; whether the user was deleted."""
+    """A user's latest plays, newest first; items similar to the newest plays and likes; one sentence for each service that did not answer;
+    how many plays were left out because this run does not know their tracks; whether the user was deleted; what is remembered, and items
+    similar to what was refused."""
 
     plays: Sequence[int] = ()
     similar: Sequence[SimilarItems] = ()
     missing: tuple[str, ...] = ()
     unknown: int = 0
     blocked: bool = False
+    memory: Memory = Memory()
+    near_refused: Sequence[SimilarItems] = ()
 
 
 NO_CONTEXT = UserContext()
 # By the source of an item; one that was brought by a track names the track, a popular one its genre.
 _REASONS = {"personal": "chosen for you from your listening history", "artist": "by an artist that you asked for",
             "genre": "of a genre that you asked for"}
+
+
+class LeftOut(NamedTuple):
+    """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last."""
+
+    items: Int32
+    artists: frozenset[int] = frozenset()
+    lowered: frozenset[int] = frozenset()
+
+
+_NOTHING = LeftOut(_NONE)
 
 
 class Answer(NamedTuple):
@@ -92,16 +131,16 @@ class Answers:
 
     def default(self, k: int) -> Answer:
         """The k most popular items."""
-        return self._answer((), k, _NONE, "popular")
+        return self._answer((), k, _NOTHING, "popular")
 
     def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT) -> Answer:
         """The personal list, filled up with popular items; for a user without one, popular items only."""
-        seen = self._seen(user_id, context.plays)
-        items, scores = self._personal(user_id, seen)
-        if len(items) >= k and not self.options.max_per_artist:
+        out = self._left_out(user_id, context)
+        items, scores = self._personal(user_id, k, out, context.memory)
+        if len(items) >= k and not self.options.max_per_artist and not out.lowered:
             return Answer(items[:k].tolist(), ["personal"] * k, scores[:k].tolist(), [None] * k, "personal", context.missing)
         personal = scored(items.tolist(), "personal", scores.tolist())
-        return self._answer(personal, k, seen, "personal" if len(items) else "popular", context.missing)
+        return self._answer(personal, k, out, "personal" if len(items) else "popular", context.missing)
 
     def online(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Items similar to the latest plays, at most k: fewer when there are fewer, none without plays.
@@ -110,30 +149,32 @@ class Answers:
         """
         if context.missing:
             return self.offline(user_id, k, context)
-        online, unknown = self._online(context, self._seen(user_id, context.plays))
-        return _columns(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
+        out = self._left_out(user_id, context)
+        online, unknown = self._online(context, out)
+        found = backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
+        return _columns(found, "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
-        seen = self._seen(user_id, context.plays)
-        online, unknown = self._online(context, seen)
+        out = self._left_out(user_id, context)
+        online, unknown = self._online(context, out)
         if not online:
             return self.offline(user_id, k, context)._replace(unknown=unknown)
-        items, scores = self._personal(user_id, seen)
-        offline = scored(items.tolist(), "personal", scores.tolist()) if len(items) else islice(self._popular(seen), _POOL)
+        items, scores = self._personal(user_id, k, out, context.memory)
+        offline = scored(items.tolist(), "personal", scores.tolist()) if len(items) else islice(self._popular(out), _POOL)
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
-        return self._answer(blend, k, seen, "blended", context.missing, unknown)
+        return self._answer(blend, k, out, "blended", context.missing, unknown)
 
     def session(self, k: int, context: UserContext) -> Answer:
         """Items similar to those of a session, filled up with popular ones; what stands in the session is left out."""
-        seen = self._seen(-1, context.plays)
-        online, unknown = self._online(context, seen)
-        return self._answer((item for item in online if item.score > 0), k, seen, "session", context.missing, unknown)
+        out = self._left_out(-1, context)
+        online, unknown = self._online(context, out)
+        return self._answer((item for item in online if item.score > 0), k, out, "session", context.missing, unknown)
 
     def radio(self, items: Iterable[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
         """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
-        found, left_out = list(items), np.array(sorted(without_ids), np.int32)
-        passing = compress(found, self._passing(np.array([item.item_id for item in found], np.int32), left_out).tolist())
+        found, out = list(items), LeftOut(np.array(sorted(without_ids), np.int32))
+        passing = compress(found, self._passing(np.array([item.item_id for item in found], np.int32), out).tolist())
         return _columns(backfill(passing, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
 
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
@@ -149,44 +190,63 @@ class Answers:
                           "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found
 
-    def _seen(self, user_id: int, plays: Sequence[int]) -> Int32:
-        seen = self.lookup.seen.of(user_id)[0]
+    def _left_out(self, user_id: int, context: UserContext) -> LeftOut:
+        seen, memory = self.lookup.seen.of(user_id)[0], context.memory
+        more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.
-        return np.sort(np.concatenate((seen, np.array(plays, np.int32))), kind="stable") if plays else seen
+        items = np.sort(np.concatenate((seen, np.array(more, np.int32))), kind="stable") if more else seen
+        return LeftOut(items, self._artists(memory.of_type(BLOCK_ARTIST)), self._artists(memory.refused))
 
-    def _free(self, items: Int32, seen: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        free = without(items, seen)
+    def _artists(self, items: Iterable[int]) -> frozenset[int]:
+        return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
+
+    def _free(self, items: Int32, out: LeftOut) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        free = without(items, out.items)
         if len(self.lookup.blocked):
             free &= without(items, self.lookup.blocked)
+        if out.artists:
+            free &= np.fromiter((out.artists.isdisjoint(self.lookup.catalog.artist_ids(item)) for item in items.tolist()), bool, len(items))
         return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
-    def _passing(self, items: Int32, seen: Int32) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        free = self._free(items, seen)
+    def _passing(self, items: Int32, out: LeftOut) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        free = self._free(items, out)
         return free if self.mask is None else free & self.mask.of(items)
 
-    def _online(self, context: UserContext, seen: Int32) -> tuple[list[ScoredItem], int]:
+    def _online(self, context: UserContext, out: LeftOut) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""
-        items = combined(context.similar, self.options.decay)
+        items = combined(context.similar, self.options.decay, context.memory.of_type(LIKE))
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
-        return list(compress(items, (self._passing(ids, seen) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
+        return list(compress(items, (self._passing(ids, out) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
-    def _personal(self, user_id: int, seen: Int32) -> tuple[Int32, Float32]:
+    def _personal(self, user_id: int, k: int, out: LeftOut, memory: Memory) -> tuple[Int32, Float32]:
+        """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion."""
         items, scores = self.lookup.personal.of(user_id)
-        free = self._passing(items, seen)
-        return items[free], scores[free]
+        free = self._passing(items, out)
+        items, scores = items[free], scores[free]
+        new = np.array(memory.welcome, np.int32)
+        if self.lookup.fold_in is None or not len(new):
+            return items, scores
+        before = self.lookup.seen.of(user_id)[0]
+        new = new[without(new, before)]
+        if not len(new):
+            return items, scores
+        liked = memory.of_type(LIKE)
+        weights = np.where(np.isin(new, liked), LIKED * SINCE_THE_RUN, SINCE_THE_RUN).astype(np.float32)
+        folded = self.lookup.fold_in.recommended(new, weights, before, max(k, _FOLDED), lambda some: self._passing(some, out))
+        return fused(items, folded[0]) if len(items) and len(folded[0]) else folded if len(folded[0]) else (items, scores)
 
-    def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
+    def _answer(self, items: Iterable[ScoredItem], k: int, out: LeftOut, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:
         """The first k of these items, filled up with popular ones."""
-        found = backfill(chain(items, self._popular(seen)), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+        found = backfill(chain(items, self._popular(out)), k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
         return _columns(found, strategy, missing, unknown)
 
-    def _popular(self, seen: Int32) -> Iterator[ScoredItem]:
+    def _popular(self, out: LeftOut) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores
         parts: Iterable[Any] = (slice(start, start + _CHUNK) for start in range(0, len(items), _CHUNK))
         for part in parts if self.mask is None else self.mask.places():
-            free = self._free(items[part], seen)
+            free = self._free(items[part], out)
             yield from scored(items[part][free].tolist(), "popular", scores[part][free].tolist())
 
 

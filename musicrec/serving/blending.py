@@ -4,12 +4,14 @@ To add a way of blending: write a function (offline, online, offline_first) -> i
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 
 RANK_CONSTANT = 60
+# How much more a liked item counts than a played one.
+LIKED = 2.0
 
 
 class ScoredItem(NamedTuple):
@@ -92,11 +94,11 @@ BLENDS: dict[str, Callable[[ScoredItems, ScoredItems, bool], ScoredItems]] = {
 }
 
 
-def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
+def combined(similar: Sequence[SimilarItems], decay: float, liked: Collection[int] = ()) -> list[ScoredItem]:
     """One list from the similar items of several plays, newest play first.
 
-    An item's score is the sum over plays of score x decay ** (age of the play in places); the play that adds most is its reason.
-    Descending by score, equal scores by ascending item id.
+    An item's score is the sum over plays of score x decay ** (age of the play in places), times LIKED where the played item is one of
+    `liked`; the play that adds most is its reason. Descending by score, equal scores by ascending item id.
 
     >>> combined([SimilarItems(7, [1, 2], [0.5, 0.4]), SimilarItems(8, [2], [0.4])], decay=0.5)[0]
     ScoredItem(item_id=2, source='online', score=0.6000000000000001, because=7)
@@ -104,7 +106,7 @@ def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
     total: dict[int, float] = {}
     best: dict[int, tuple[float, int]] = {}
     for age, (played, items, scores) in enumerate(similar):
-        weight = decay**age
+        weight = decay**age * (LIKED if played in liked else 1.0)
         for item, score in zip(items, scores):
             weighted = score * weight
             total[item] = total.get(item, 0.0) + weighted
@@ -114,8 +116,9 @@ def combined(similar: Sequence[SimilarItems], decay: float) -> list[ScoredItem]:
     return [ScoredItem(item, "online", total[item], best[item][1]) for item in order]
 
 
-def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int) -> list[ScoredItem]:
-    """The first k different items, at most `max_per_artist` of an artist (0: any number); k is at least 1.
+def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int,
+             lowered: Collection[int] = ()) -> list[ScoredItem]:
+    """The first k different items, at most `max_per_artist` of an artist (0: any number), and none of `lowered`; k is at least 1.
 
     Where that leaves fewer than k, the items that were passed over come last, in their order.
     """
@@ -126,9 +129,9 @@ def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Se
         item = scored_item[0]
         if item in found:
             continue
-        if max_per_artist:
+        if max_per_artist or lowered:
             artists = artists_of(item)
-            if any(count[artist] >= max_per_artist for artist in artists):
+            if any(artist in lowered or 0 < max_per_artist <= count[artist] for artist in artists):
                 if len(passed_over) < k:
                     passed_over[item] = scored_item
                 continue

@@ -38,9 +38,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "similar": ("similar.parquet",),
     "user_keys": ("user_keys.parquet",),
     "item_keys": ("item_keys.parquet",),
+    "factors": ("als_model.npz",),
 }
-# A run without them has ids for keys.
-OPTIONAL = KEY_PARTS
+# A run without keys has ids for keys; one without factors folds nobody in.
+OPTIONAL = (*KEY_PARTS, "factors")
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:

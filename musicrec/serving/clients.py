@@ -3,19 +3,21 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, cast
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 import aiohttp
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from musicrec.errors import ServiceError
+from musicrec.events.protocol import DISLIKE, LIKE, SKIP
 from musicrec.serving.access_log import REQUEST_ID
-from musicrec.serving.answers import UserContext
+from musicrec.serving.answers import Memory, UserContext
 from musicrec.serving.blending import SimilarItems
 from musicrec.serving.keys import IDS, Key, KeyIndex
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.schemas import MAX_KEY
+from musicrec.serving.schemas import MAX_ID, MAX_KEY, RememberedItems
 from musicrec.settings.sections import ServiceSettings, keys_in
 
 T = TypeVar("T")
@@ -140,19 +142,26 @@ class Client:
         return found
 
 
+class Stored(NamedTuple):
+    """What the events service knows of a user: the latest plays, and what it remembers."""
+
+    plays: list[Key]
+    remembered: RememberedItems
+
+
 class EventsClient(Client):
-    """Latest plays and excluded users, and where exposures go."""
+    """Latest plays, what is remembered, and excluded users; and where exposures go."""
 
     name = "events"
 
-    async def latest(self, users: Sequence[Key], k: int, deadline: float, are_ids: bool) -> list[list[Key] | None]:
-        """At most k items, newest first, for each user, None for an excluded one, in one call; raises ServiceError.
+    async def latest(self, users: Sequence[Key], k: int, deadline: float, are_ids: bool) -> list[Stored | None]:
+        """At most k plays, newest first, and what is remembered of each user, None for an excluded one, in one call; raises ServiceError.
 
         are_ids: whether items can be nothing but ids.
         """
         understood = _whole_numbers if are_ids else _keys
 
-        def plays(answer: dict[str, Any]) -> list[list[Key] | None]:
+        def stored(answer: dict[str, Any]) -> list[Stored | None]:
             found, blocked = answer.get("events"), answer.get("blocked", [])
             if len(users) == 1:
                 found, blocked = [found], [0] if blocked is True else blocked
@@ -160,11 +169,25 @@ class EventsClient(Client):
                 raise self.nonsense()
             if not _whole_numbers(blocked, len(users)):
                 raise self.nonsense()
-            return [None if at in blocked else items for at, items in enumerate(found)]
+            rows = answer.get("remembered")
+            remembered = self._remembered([rows] if len(users) == 1 else rows, found)
+            return [None if at in blocked else Stored(*both) for at, both in enumerate(zip(found, remembered))]
 
+        more = {"k": k, "remembered": True}
         if len(users) == 1:
-            return await self.call("/get", {"user_id": users[0], "k": k}, deadline, plays)
-        return await self.call("/get/batch", {"user_ids": list(users), "k": k}, deadline, plays)
+            return await self.call("/get", {"user_id": users[0], **more}, deadline, stored)
+        return await self.call("/get/batch", {"user_ids": list(users), **more}, deadline, stored)
+
+    def _remembered(self, rows: object, plays: list[list[Key]]) -> list[RememberedItems]:
+        """What is remembered of each user; the plays, where the service does not say."""
+        if rows in (None, [None]):
+            rows = [{"items": items, "feedback": []} for items in plays]
+        if not isinstance(rows, list) or len(rows) != len(plays):
+            raise self.nonsense()
+        try:
+            return [RememberedItems.model_validate(row) for row in rows]
+        except ValidationError:
+            raise self.nonsense() from None
 
     async def excluded(self, deadline: float) -> set[Key]:
         """The excluded users; raises ServiceError."""
@@ -203,8 +226,9 @@ class FeaturesClient(Client):
 
 
 async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsClient, features: FeaturesClient, plays: int,
-                        recent_items: int, similar_per_play: int, timeout_s: float) -> list[UserContext]:
-    """The latest `plays` of each user and what is similar to the `recent_items` newest, with one call to each service for all users.
+                        recent_items: int, similar_per_play: int, timeout_s: float, skip_s: float) -> list[UserContext]:
+    """The latest `plays` of each user, what is remembered, and what is similar to the `recent_items` newest plays and likes, and to as many
+    items that were skipped or disliked in the last `skip_s` seconds; with one call to each service for all users.
 
     Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is said in `missing`.
     """
@@ -213,17 +237,30 @@ async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsCli
         stored = await events.latest(users, plays, deadline, items.kind == IDS)
     except ServiceError as cause:
         return [UserContext(missing=(str(cause),))] * len(users)
-    latest = [[found for key in keys or () if (found := items.id_of(key)) >= 0] for keys in stored]
-    unknown = [len(keys or ()) - len(ids) for keys, ids in zip(stored, latest)]
-    recent = list(dict.fromkeys(item for ids in latest for item in ids[:recent_items]))
+    contexts, wanted = [], list[tuple[list[int], Sequence[int]]]()
+    for one in stored:
+        ids = _ids(one.plays, items) if one else []
+        memory = _memory(one.remembered, items, skip_s) if one else Memory()
+        contexts.append(UserContext(ids, unknown=len(one.plays) - len(ids) if one else 0, blocked=one is None, memory=memory))
+        recent = set(ids) | {item for item, kind in memory.types.items() if kind == LIKE}
+        wanted.append(([item for item in memory.welcome if item in recent][:recent_items], memory.refused[:max(recent_items, 1)]))
     try:
-        similar = await features.similar(recent, similar_per_play, deadline)
+        similar = await features.similar(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play,
+                                         deadline)
     except ServiceError as cause:
-        missing = (str(cause),)
-        return [UserContext(ids, missing=missing if ids else (), unknown=left, blocked=keys is None)
-                for keys, ids, left in zip(stored, latest, unknown)]
-    return [UserContext(ids, [similar[one] for one in ids[:recent_items]], unknown=left, blocked=keys is None)
-            for keys, ids, left in zip(stored, latest, unknown)]
+        return [replace(context, missing=(str(cause),)) if any(pair) else context for context, pair in zip(contexts, wanted)]
+    return [replace(context, similar=[similar[item] for item in recent], near_refused=[similar[item] for item in refused])
+            for context, (recent, refused) in zip(contexts, wanted)]
+
+
+def _memory(found: RememberedItems, items: KeyIndex, skip_s: float) -> Memory:
+    types = {own: kind for key, kind, _ in found.feedback for own in _ids([key], items)}
+    refused = [key for key, kind, age in found.feedback if kind in (SKIP, DISLIKE) and age <= skip_s]
+    return Memory(_ids(found.items, items), types, _ids(refused, items))
+
+
+def _ids(keys: Sequence[Key], items: KeyIndex) -> list[int]:
+    return [found for key in keys if 0 <= (found := items.id_of(key)) <= MAX_ID]
 
 
 def _keys(values: object, most: int) -> bool:

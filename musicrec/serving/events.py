@@ -1,18 +1,19 @@
-"""The events service: stores plays, answers with the latest, and is ready when the store does its work."""
+"""The events service: stores feedback, answers with the latest plays, and is ready when the store does its work."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
-from musicrec.events import EventStore, Exposure, configured_store
+from musicrec.events import EventStore, Exposure, Remembered, configured_store
+from musicrec.events.protocol import PLAY
 from musicrec.serving.access_control import charge, not_administrator
 from musicrec.serving.app import Json, Operation, Readiness, application, background
 from musicrec.serving.exposures import ExposuresRequest
@@ -23,20 +24,21 @@ from musicrec.serving.parameters import P, keyed, limited, read, refusal
 from musicrec.serving.schemas import (
     Deleted,
     ExcludedUsers,
+    FeedbackRequest,
     ImpressionsRequest,
     LatestPlays,
     LatestPlaysBatch,
+    LatestPlaysBatchRequest,
     LatestPlaysRequest,
     OneUserRequest,
     Parameters,
-    PlayRequest,
     Stored,
-    UsersRequest,
 )
 from musicrec.settings import Settings
 from musicrec.settings.sections import keys_in
 
 T = TypeVar("T")
+Told = dict[str, list[Any]]
 _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
 # Longer than a folder or a healthy S3 takes, and short enough for a start.
@@ -130,11 +132,19 @@ class KeysOfRun:
         return bool(self.indexes.users.kind or self.indexes.items.kind or (self._may_be_text and not self._store.run))
 
 
+def told(rows: Sequence[Remembered]) -> Told:
+    """The items as RememberedItems: what was only played is named once."""
+    now = time.time()
+    return {"items": [row.item_id for row in rows],
+            "feedback": [(row.item_id, row.type, max(0.0, round(now - row.at / 1e6, 1))) for row in rows if row.type != PLAY]}
+
+
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it opens the event store that the settings name when it starts. `environment` holds the S3 secrets."""
     metrics = Metrics("events")
     stores: list[EventStore] = []
-    plays_model, batch_model = limited(LatestPlaysRequest, settings.blending.max_k), limited(UsersRequest, settings.blending.max_k)
+    max_k = settings.blending.max_k
+    plays_model, batch_model = limited(LatestPlaysRequest, max_k), limited(LatestPlaysBatchRequest, max_k)
     keys = KeysOfRun(settings, environment, metrics)
     service = settings.service
     # Without a key for administration, who has the key of the service may delete; that one has been checked before.
@@ -164,26 +174,39 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     health = StoreHealth(lambda: store().check())
 
     async def put(request: Request) -> Response:
-        """Store a play; answers when it is on disk."""
-        play, (users, items) = await asked_of(request, PlayRequest), keys.indexes
-        await health.watch("put", store().put(users.canonical(play.user_id), items.canonical(play.item_id)))
+        """Store a play or other feedback; answers when it is on disk."""
+        said, (users, items) = await asked_of(request, FeedbackRequest), keys.indexes
+        await health.watch("put", store().put(users.canonical(said.user_id), items.canonical(said.item_id), said.type, said.played_share,
+                                              said.context))
         return Json({"result": "ok"})
 
-    async def latest(user: Key, asked: LatestPlaysRequest | UsersRequest) -> list[Key] | None:
+    async def feedback(request: Request) -> Response:
+        """The same as /put."""
+        return await put(request)
+
+    async def latest(user: Key, asked: LatestPlaysRequest | LatestPlaysBatchRequest) -> tuple[list[Key], Told | None] | None:
+        """The latest plays, with what is remembered where it is asked for; None for a user who was deleted."""
         users, items = keys.indexes
+        own = users.canonical(user)
+
+        def shown(item: Key) -> Key:
+            return item if as_keys or (known := items.id_of(item)) < 0 else known
+
+        as_keys = items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str)
         try:
-            found = await health.watch("get", store().latest(users.canonical(user), asked.k))
+            found = await health.watch("get", store().latest(own, asked.k))
+            rows = await health.watch("get", store().remembered(own)) if asked.remembered else None
         except ExcludedUserError:
             return None
-        if items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str):
-            return found
-        return [item if (known := items.id_of(item)) < 0 else known for item in found]
+        return list(map(shown, found)), rows if rows is None else told([row._replace(item_id=shown(row.item_id)) for row in rows])
 
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
         asked = await asked_of(request, plays_model)
         found = await latest(asked.user_id, asked)
-        return Json({"events": [], "blocked": True} if found is None else {"events": found})
+        if found is None:
+            return Json({"events": [], "blocked": True})
+        return Json({"events": found[0], **({"remembered": found[1]} if asked.remembered else {})})
 
     async def get_batch(request: Request) -> Response:
         """The latest plays of many users, in one call."""
@@ -194,8 +217,9 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
             if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
             found.append(await latest(user, asked))
-        blocked = [at for at, items in enumerate(found) if items is None]
-        return Json({"events": [items or [] for items in found], **({"blocked": blocked} if blocked else {})})
+        blocked = [at for at, one in enumerate(found) if one is None]
+        remembered = {"remembered": [(one and one[1]) or told([]) for one in found]} if asked.remembered else {}
+        return Json({"events": [one[0] if one else [] for one in found], **({"blocked": blocked} if blocked else {}), **remembered})
 
     async def delete(request: Request) -> Response:
         """Delete a user and refuse what comes later; answers when it is on disk. Needs the key for administration."""
@@ -232,12 +256,13 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         await health.watch("impressions", store().put_exposures(rows))
         return Json({"result": "ok"})
 
-    operations = [Operation("/put", put, PlayRequest, Stored, ("POST",), hot=True, writes=True),
+    operations = [Operation("/put", put, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
+                  Operation("/feedback", feedback, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
                   Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
                   Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), writes=True)]
-    return application(metrics, "Stores plays and answers with the latest.", settings.service, operations, lifespan,
+    return application(metrics, "Stores plays and other feedback.", settings.service, operations, lifespan,
                        lambda: {"store": type(store()).__name__}, health.readiness)

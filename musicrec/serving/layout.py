@@ -242,6 +242,24 @@ def _keys(table: Path, into: Path) -> None:
     np.save(into / "places.npy", places.astype(np.int32))
 
 
+def _factors(source: Path, into: Path) -> None:
+    """What FoldIn needs of als_model.npz; nothing of one that does not say how it was trained."""
+    with np.load(source / "als_model.npz", allow_pickle=False) as stored:
+        whole = "alpha" in stored
+        ids, factors = (stored[name] if whole else stored[name][:0] for name in ("item_ids", "item_factors"))
+        alpha, regularization = (float(stored[name]) if whole else 0.0 for name in ("alpha", "regularization"))
+    norms = np.sqrt(np.einsum("if,if->i", factors, factors))
+    order = np.argsort(-norms, kind="stable")
+    system = factors.T.astype(np.float64) @ factors + regularization * np.eye(factors.shape[1])
+    np.save(into / "item_id.npy", ids[order].astype(np.int32))
+    np.save(into / "factors.npy", factors[order])
+    np.save(into / "norms.npy", norms[order])
+    np.save(into / "ids.npy", ids.astype(np.int32))
+    np.save(into / "rows.npy", np.argsort(order).astype(np.int32))
+    np.save(into / "system.npy", system)
+    np.save(into / "alpha.npy", np.array([alpha]))
+
+
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "recommendations": _recommendations,
     "seen": _seen,
@@ -251,6 +269,7 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "similar": _similar,
     "user_keys": lambda source, into: _keys(source / "user_keys.parquet", into),
     "item_keys": lambda source, into: _keys(source / "item_keys.parquet", into),
+    "factors": _factors,
 }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from musicrec.serving.arrays import Float32, Int32, arrays, place
 from musicrec.serving.filters import ItemColumns, item_columns
+from musicrec.serving.fold_in import FoldIn, fold_in
 from musicrec.serving.keys import Key, KeyIndex, User, run_key_indexes
 
 # Between the names of one list; no name holds this control character.
@@ -88,7 +89,7 @@ class ItemNames:
 @dataclass(frozen=True)
 class Lookup:
     """What the recommendations service knows of one run. blocked: ascending ids that are never recommended; allowed: ascending ids that
-    alone are, None for all items.
+    alone are, None for all items. fold_in: None for a run without item factors.
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class Lookup:
     items: KeyIndex = field(default_factory=KeyIndex)
     blocked: Int32 = field(default_factory=lambda: _NOTHING)
     allowed: Int32 | None = None
+    fold_in: FoldIn | None = None
 
     @property
     def has_keys(self) -> bool:
@@ -130,8 +132,9 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of recommendations, seen, popular, items, filters, and user_keys and item_keys where a run has them."""
+    """The Lookup over the folders of the parts recommendations, seen, popular, items, filters, and those of user_keys, item_keys and factors
+    that the run has."""
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
-                  item_columns(folders["filters"]), *run_key_indexes(folders))
+                  item_columns(folders["filters"]), *run_key_indexes(folders), fold_in=fold_in(folders.get("factors")))

@@ -37,8 +37,8 @@ def limited(model: type[P], max_k: int) -> type[P]:
 def keyed(model: type[P]) -> type[P]:
     """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
 
-    >>> from musicrec.serving.schemas import PlayRequest
-    >>> keyed(PlayRequest)(user_id="ann", item_id=7).user_id
+    >>> from musicrec.serving.schemas import FeedbackRequest
+    >>> keyed(FeedbackRequest)(user_id="ann", item_id=7).user_id
     'ann'
     """
     return create_model(model.__name__, __base__=model, keys=(Verbose, False), **_keyed_fields(model))
@@ -73,8 +73,9 @@ async def read(request: Request, model: type[P]) -> P:
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        names = dict.fromkeys(str(error["loc"][0]) for error in cause.errors(include_url=False, include_context=False))
-        raise RequestValidationError([_reason(model, name, values) for name in names]) from None
+        errors = {str(error["loc"][0]): error["type"] for error in cause.errors(include_url=False, include_context=False)}
+        raise RequestValidationError([_unknown(model, name, values) if kind == "extra_forbidden" else _reason(model, name, values)
+                                      for name, kind in errors.items()]) from None
 
 
 def documented(method: str, model: type[Parameters], in_path: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -130,9 +131,14 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
         return _entry("body", name, f"{name} must be a list of {lengths} {_plural(schema)}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = " or ".join(schema.get("enum", ())) or _WORDS.get(schema.get("format", schema["type"]))
-    what = what or f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = " or ".join(schema.get("enum", ())) or _WORDS.get(schema.get("format", schema["type"])) or _range(schema)
     return _entry("query", name, f"{name} must be {what}", values[name])
+
+
+def _range(schema: dict[str, Any]) -> str:
+    if schema["type"] == "string":
+        return f"text of at most {schema['maxLength']} characters"
+    return f"a {'whole ' if schema['type'] == 'integer' else ''}number from {schema['minimum']} to {schema['maximum']}"
 
 
 def _plural(schema: dict[str, Any]) -> str:
@@ -147,6 +153,11 @@ def _plural(schema: dict[str, Any]) -> str:
 def refusal(name: str, message: str, value: object) -> RequestValidationError:
     """The refusal of a parameter whose form is right but that cannot be used; `message` names it."""
     return RequestValidationError([_entry("query", name, message, value)])
+
+
+def _unknown(model: type[Parameters], name: str, values: dict[str, object]) -> dict[str, Any]:
+    known = ", ".join(one for field, info in model.model_fields.items() for one in _names(field, info)[:1])
+    return _entry("query", name[:MAX_KEY], f"{name[:MAX_KEY]} is not known; send {known}", values.get(name))
 
 
 def _entry(where: str, name: str, message: str, value: object = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", "filters", *KEY_PARTS)
+PARTS = ("recommendations", "seen", "popular", "items", "filters", "factors", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
@@ -71,9 +71,9 @@ class Upstream:
                 yield
             await self._exposures.send_waiting()
 
-    async def context(self, user: User, lookup: Lookup) -> UserContext:
-        """What is known of the user at this moment."""
-        return (await self._contexts([user], lookup, self.settings.service.timeout_ms / 1000))[0]
+    async def context(self, user: User, lookup: Lookup, online: bool = True) -> UserContext:
+        """What is known of the user at this moment; with `online` also items similar to the latest plays."""
+        return (await self._contexts([user], lookup, self.settings.service.timeout_ms / 1000, online))[0]
 
     async def contexts(self, asked: Sequence[User], lookup: Lookup) -> AsyncIterator[list[tuple[User, UserContext]]]:
         """What is known of each user, for a few users at a time and one batch at a time.
@@ -112,10 +112,11 @@ class Upstream:
         with contextlib.suppress(ServiceError):  # those known before stay
             self._excluded = await events.excluded(asyncio.get_running_loop().time() + self.settings.service.batch_timeout_ms / 1000)
 
-    async def _contexts(self, users: Sequence[User], lookup: Lookup, timeout_s: float) -> list[UserContext]:
+    async def _contexts(self, users: Sequence[User], lookup: Lookup, timeout_s: float, online: bool = True) -> list[UserContext]:
         blending = self.settings.blending
         found = await user_contexts([user.key for user in users], lookup.items, self._events, self._features, self.settings.events.per_user,
-                                    blending.recent_items, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s)
+                                    blending.recent_items if online else 0, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s,
+                                    blending.skip_minutes * 60)
         self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
         return found
 
@@ -173,7 +174,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
 
     async def offline(answers: Answers, user: User, k: int) -> Answer:
-        return answers.offline(upstream.admitted(user).user_id, k)
+        context = await upstream.context(user, answers.lookup, online=False)
+        return answers.offline(upstream.admitted(user).user_id, k, context)
 
     async def online(answers: Answers, user: User, k: int) -> Answer:
         context = await upstream.context(user, answers.lookup)

@@ -189,6 +189,7 @@ class BlendingSettings(Section):
     method: Literal["alternate", "score", "rrf"]
     recent_items: Count
     decay: Annotated[float, Field(gt=0, le=1)]
+    skip_minutes: Annotated[float, Field(ge=0)]
     max_k: Count
     max_per_artist: Annotated[int, Field(ge=0)]
     blocked_items: str

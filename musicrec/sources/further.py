@@ -16,9 +16,10 @@ from musicrec.sources.raw import RawTables
 def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTables:
     """`raw` with the rows of the parquet file `plays` added to interactions and to the account.
 
-    plays: a file with the columns of interactions, as `musicrec events export --form interactions` writes it. A user's track_seq
-    continues from the logs. Raises SourceError for a file that is missing, not parquet or truncated, and for ids and timestamps out of
-    range; SchemaError for columns that are missing or have the wrong type.
+    plays: a file with the columns of interactions, as `musicrec events export --form interactions` writes it; with played_share or
+    feedback the rows of the logs get these columns too. A user's track_seq continues from the logs. Raises SourceError for a file that is
+    missing, not parquet or truncated, and for ids and timestamps out of range; SchemaError for columns that are missing or
+    have the wrong type.
     """
     table = opened(plays, RAW_INTERACTIONS)
     check_ranges(table, ("user_id", "track_id"), ("started_at",))
@@ -28,7 +29,11 @@ def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTable
     place = ibis.row_number().over(group_by=joined.user_id, order_by=joined.started_at) + 1
     columns = {"user_id": joined.user_id.cast("int32"), "track_id": joined.track_id.cast("int32"),
                "track_seq": (place + joined["last"].fill_null(0)).cast("int32"), "started_at": joined.started_at.cast("timestamp(6)")}
-    columns |= {name: ibis.null(kind) for name, kind in (("played_share", "float32"), ("feedback", "string")) if name in logged.columns}
+    for name, kind in (("played_share", "float32"), ("feedback", "string")):
+        if name in added.columns and name not in logged.columns:
+            logged = logged.mutate(**{name: ibis.null(kind)})
+        if name in logged.columns:
+            columns[name] = joined[name].cast(kind) if name in added.columns else ibis.null(kind)
     rows = joined.select(**columns).select(*logged.columns)
     return replace(raw, interactions=logged.union(rows), account=replace(raw.account, files=[*raw.account.files, table.count()]))
 
