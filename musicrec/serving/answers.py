@@ -1,6 +1,7 @@
 """The kinds of answer: default, offline, online and blended. Pure: arrays and lists in, lists out.
 
-Always k items while the catalog has them (online: while there are similar ones), none twice, none seen, none blocked.
+Always k items while the catalog has them (online: while there are similar ones), none twice, none blocked, and none seen: unless mode is
+"familiar", which gives the user's own items alone, as many as there are, or "mixed", which gives both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from musicrec.mixing import places
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, ScoredItem, SimilarItems, backfill, combined, scored
 from musicrec.serving.lookup import Lookup, without
@@ -26,6 +28,7 @@ class AnswerOptions:
     offline_first: bool = True
     decay: float = 0.8
     max_per_artist: int = 0
+    familiar_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,20 @@ class Answers:
         """The k most popular items."""
         return self._answer((), k, _NONE, "popular")
 
-    def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT) -> Answer:
-        """The personal list, filled up with popular items; for a user without one, popular items only."""
+    def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT, mode: str = "new") -> Answer:
+        """The personal list, filled up with popular items; for a user without one, popular items only. Without familiar items "mixed" is
+        "new".
+        """
+        if mode == "familiar":
+            found = backfill(self._familiar(user_id), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+            return _columns(found, "familiar", context.missing)
         seen = self._seen(user_id, context.plays)
         items, scores = self._personal(user_id, seen)
-        if len(items) >= k and not self.options.max_per_artist:
+        familiar = self._familiar(user_id) if mode == "mixed" else []
+        if len(items) >= k and not self.options.max_per_artist and not familiar:
             return Answer(items[:k].tolist(), ["personal"] * k, scores[:k].tolist(), [None] * k, "personal", context.missing)
-        personal = scored(items.tolist(), "personal", scores.tolist())
-        return self._answer(personal, k, seen, "personal" if len(items) else "popular", context.missing)
+        strategy = "mixed" if familiar else "personal" if len(items) else "popular"
+        return self._answer(self._mixed(familiar, items, scores), k, seen, strategy, context.missing)
 
     def online(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Items similar to the latest plays, at most k: fewer when there are fewer, none without plays.
@@ -91,14 +100,17 @@ class Answers:
         online, unknown = self._online(context, self._seen(user_id, context.plays))
         return _columns(backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "online", unknown=unknown)
 
-    def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
+    def blended(self, user_id: int, k: int, context: UserContext, mode: str = "new") -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
+        if mode == "familiar":
+            return self.offline(user_id, k, context, mode)
         seen = self._seen(user_id, context.plays)
         online, unknown = self._online(context, seen)
         if not online:
-            return self.offline(user_id, k, context)._replace(unknown=unknown)
+            return self.offline(user_id, k, context, mode)._replace(unknown=unknown)
         items, scores = self._personal(user_id, seen)
-        offline = (scored(items.tolist(), "personal", scores.tolist()) if len(items) else
+        familiar = self._familiar(user_id) if mode == "mixed" else []
+        offline = (self._mixed(familiar, items, scores) if familiar or len(items) else
                    backfill(self._popular(seen), k, self.lookup.catalog.artist_ids, 0))
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return self._answer(blend, k, seen, "blended", context.missing, unknown)
@@ -113,6 +125,8 @@ class Answers:
                 reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because} which you played"
             elif scored_item.source == "personal":
                 reason = "chosen for you from your listening history"
+            elif scored_item.source == "familiar":
+                reason = "played by you before"
             found.append({"item_id": self.lookup.items.shown(item.item_id, by_key), "name": item.name, "artists": item.artists,
                           "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found
@@ -139,6 +153,20 @@ class Answers:
         items, scores = self.lookup.personal.of(user_id)
         free = self._free(items, seen)
         return items[free], scores[free]
+
+    def _familiar(self, user_id: int) -> list[ScoredItem]:
+        items, scores = self.lookup.familiar.of(user_id)
+        free = self._free(items, _NONE)
+        return list(scored(items[free].tolist(), "familiar", scores[free].tolist()))
+
+    def _mixed(self, familiar: list[ScoredItem], items: Int32, scores: Float32) -> Iterable[ScoredItem]:
+        """The personal list, as these items and scores, with familiar items in their share of the places."""
+        personal, share = scored(items.tolist(), "personal", scores.tolist()), self.options.familiar_share
+        if not familiar:
+            return personal
+        both = [*familiar, *personal]
+        order = np.argsort(np.concatenate((places(len(familiar), share), places(len(items), 1 - share))), kind="stable")
+        return [both[at] for at in order.tolist()]
 
     def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:

@@ -31,6 +31,7 @@ FORMAT = 2
 # The parts of a run that services map, and the artifacts that each is made from; layout.WRITERS holds the function of each.
 PARTS: dict[str, tuple[str, ...]] = {
     "recommendations": ("recommendations.parquet",),
+    "familiar": ("familiar.parquet",),
     "seen": ("events.parquet",),
     "popular": ("top_popular.parquet", "items.parquet"),
     "items": ("items.parquet",),
@@ -38,8 +39,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "user_keys": ("user_keys.parquet",),
     "item_keys": ("item_keys.parquet",),
 }
-# A run without them has ids for keys.
-OPTIONAL = KEY_PARTS
+# A run without keys has ids for keys, one without familiar.parquet no lists of familiar items.
+OPTIONAL = ("familiar", *KEY_PARTS)
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:

@@ -45,6 +45,9 @@ class Grouped:
         return self.items[rows], self.scores[rows]
 
 
+NO_GROUPS = Grouped(_NOTHING, np.zeros(1, np.int64), _NOTHING, np.empty(0, np.float32))
+
+
 @dataclass(frozen=True)
 class Item:
     """What a person knows a track by. An id that the catalog lacks has an empty name and no artists."""
@@ -96,6 +99,7 @@ class Lookup:
     popular: Int32
     popular_scores: Float32
     catalog: ItemNames
+    familiar: Grouped
     users: KeyIndex = field(default_factory=KeyIndex)
     items: KeyIndex = field(default_factory=KeyIndex)
     blocked: Int32 = field(default_factory=lambda: _NOTHING)
@@ -128,8 +132,11 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of the parts recommendations, seen, popular, items, and user_keys and item_keys where a run has them."""
+    """The Lookup over the folders of the parts recommendations, seen, popular, items, and familiar, user_keys and item_keys where a run
+    has them.
+    """
+    familiar = grouped(folders["familiar"], "item_id") if "familiar" in folders else NO_GROUPS
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
-                  popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
+                  popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog), familiar,
                   *run_key_indexes(folders))

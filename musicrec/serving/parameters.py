@@ -117,7 +117,8 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
         return _entry("body", name, f"{name} must be a list of {schema['minItems']} to {schema['maxItems']} {what}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = _WORDS.get(schema["type"]) or f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    what = (" or ".join(schema.get("enum", ())) or _WORDS.get(schema["type"])
+            or f"a whole number from {schema['minimum']} to {schema['maximum']}")
     return _entry("query", name, f"{name} must be {what}", values[name])
 
 

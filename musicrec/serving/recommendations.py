@@ -28,6 +28,7 @@ from musicrec.serving.schemas import (
     DefaultRequest,
     ItemRequest,
     ItemText,
+    ModeRequest,
     RecommendationsAnswer,
     UserRequest,
     UsersRequest,
@@ -35,14 +36,14 @@ from musicrec.serving.schemas import (
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", *KEY_PARTS)
+PARTS = ("recommendations", "familiar", "seen", "popular", "items", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
 _NUMBER = re.compile("0|[1-9][0-9]*")
 # Where poll_s is 0.
 _EXCLUDED_POLL_S = 10.0
-Strategy = Callable[[Answers, User, int], Awaitable[Answer]]
+Strategy = Callable[[Answers, User, Any], Awaitable[Answer]]
 
 
 class Upstream:
@@ -121,7 +122,7 @@ class Upstream:
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
     metrics, blending = Metrics("recommendations"), settings.blending
-    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist)
+    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist, blending.familiar_share)
     blocked = _keys(blending.blocked_items, "blocked_items") if blending.blocked_items else []
     allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
     store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
@@ -146,33 +147,34 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
     turns = Turns()
     default_model, user_model, batch_model = limited(DefaultRequest, max_k), limited(UserRequest, max_k), limited(UsersRequest, max_k)
-    by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, batch_model, ItemRequest)}
+    mode_model = limited(ModeRequest, max_k)
+    by_key: dict[Any, Any] = {model: keyed(model) for model in (default_model, user_model, mode_model, batch_model, ItemRequest)}
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
         """The parameters, and the run that answers: its keys decide what a user and an item may be."""
         mapped = store.mapped
         return await read(request, by_key[model] if mapped.has_keys else model), mapped
 
-    def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
+    def operation(path: str, description: str, strategy: Strategy, model: type[UserRequest] = mode_model, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
-            asked, mapped = await asked_of(request, user_model)
+            asked, mapped = await asked_of(request, model)
             answers, user = Answers(mapped, options), mapped.user(asked.user_id, asked)
-            answer = await strategy(answers, user, asked.k)
+            answer = await strategy(answers, user, asked)
             upstream.shown(user, answer, mapped)
             return _response(answers, answer, asked.verbose, user.by_key)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
-        return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
+        return Operation(path, endpoint, model, RecommendationsAnswer, **more)
 
-    async def offline(answers: Answers, user: User, k: int) -> Answer:
-        return answers.offline(upstream.admitted(user).user_id, k)
+    async def offline(answers: Answers, user: User, asked: ModeRequest) -> Answer:
+        return answers.offline(upstream.admitted(user).user_id, asked.k, mode=asked.mode)
 
-    async def online(answers: Answers, user: User, k: int) -> Answer:
+    async def online(answers: Answers, user: User, asked: UserRequest) -> Answer:
         context = await upstream.context(user, answers.lookup)
-        return answers.online(upstream.admitted(user).user_id, k, context)
+        return answers.online(upstream.admitted(user).user_id, asked.k, context)
 
-    async def blended(answers: Answers, user: User, k: int) -> Answer:
+    async def blended(answers: Answers, user: User, asked: ModeRequest) -> Answer:
         context = await upstream.context(user, answers.lookup)
-        return answers.blended(upstream.admitted(user).user_id, k, context)
+        return answers.blended(upstream.admitted(user).user_id, asked.k, context, asked.mode)
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
@@ -213,7 +215,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations", "Offline and online lists blended.", blended, hot=True),
         operation("/recommendations_offline", "The personal list made from the listening history; popular tracks for an unknown user.",
                   offline, hot=True),
-        operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
+        operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, user_model, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
