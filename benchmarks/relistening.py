@@ -12,6 +12,7 @@ reciprocal rank fusion.
 import argparse
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def write_log(source: Path, into: Path, seed: int) -> Path:
     users, tracks, times = (plays[name].to_numpy() for name in ("user_id", "track_id", "started_at"))
     days = times.astype("datetime64[D]").astype(int)
     edges = np.append(np.flatnonzero(np.diff(users, prepend=-1)), len(users))
-    parts = [_with_relistens(rng, days[start:end]) + start for start, end in zip(edges[:-1], edges[1:])]
+    parts = [_with_relistens(rng, days[start:end]) + start for start, end in pairwise(edges)]
     chosen, moment = np.concatenate(parts, axis=1)
     sequence = np.concatenate([np.arange(1, part.shape[1] + 1) for part in parts]).astype(np.int16)
     table = pa.table({"user_id": users[chosen], "track_id": tracks[chosen], "track_seq": sequence, "started_at": times[moment]})
@@ -77,7 +78,8 @@ def main() -> None:
     raw = pipeline.raw_tables(work)
     chosen, tables = pipeline.plan(work, raw.interactions), pipeline.preprocessed_tables(work, raw)
     train, test = tables.dataset.split(chosen.cutoff)
-    print(f"{len(train.user_ids):,} users, {train.n_plays.sum():,} plays of {train.matrix.nnz:,} pairs before {chosen.test_start}; {machine()}")
+    print(f"{len(train.user_ids):,} users, {train.n_plays.sum():,} plays of {train.matrix.nnz:,} pairs before {chosen.test_start}; "
+          f"{machine()}")
     made = pipeline.recommender(work.settings).fit(train)
     for share in SHARES:
         blending = work.settings.blending.model_copy(update={"familiar_share": share})
