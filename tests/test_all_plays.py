@@ -104,6 +104,20 @@ def test_relisten_is_tuned_by_the_plays_that_it_can_find() -> None:
     assert (evaluated({"decay": 2.0}, 0) < 1).all()
 
 
+def test_a_run_tunes_relisten_where_tracks_are_played_again(tmp_path: Path) -> None:
+    """Its section is searched beside those of the candidate models in a log with repeats, and only there."""
+    sections = {}
+    for name in ("first plays", "repeats"):
+        logs = taste_logs.write(tmp_path / name / "logs")
+        if name == "repeats":
+            play_again(logs)
+        work = pipeline.workspace(configured(tmp_path / name, TUNING_TRIALS="6", CANDIDATES_MODELS="popular_decayed"))
+        raw = pipeline.raw_tables(work)
+        _, found = pipeline.tuned(work, pipeline.preprocessed_tables(work, raw), pipeline.plan(work, raw.interactions))
+        sections[name] = [one.section for one in found]
+    assert sections == {"first plays": ["candidates.popular_decayed"], "repeats": ["candidates.popular_decayed", "candidates.relisten"]}
+
+
 @pytest.mark.parametrize(("key", "name"), [("MODELS", "relisten"), ("BASELINES", "relisten"), ("TOP_POPULAR", "relisten"),
                                            ("FAMILIAR", "als")])
 def test_models_of_seen_items_have_their_own_place(key: str, name: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from musicrec.dataset import DAY, Interactions, TrainSet, of_users
+from musicrec.dataset import DAY, Interactions, TrainSet, of_users, train_set_of_users
 from musicrec.evaluation import ALL_PLAYS, Evaluator, comparison
 from musicrec.lists import Lists
 from musicrec.mixing import mixed
@@ -46,14 +46,16 @@ def evaluated_all_plays(work: Workspace, made: TwoStageRecommender, test: Intera
     warm, name = of_users(test, train.user_ids), settings.candidates.familiar
     sample = of_users(warm, sampled_users(warm, settings.evaluation.max_users, settings.evaluation.seed))
     with work.stages.measured("evaluate all plays"):
-        evaluator, fitted = Evaluator(train, sample, rules=ALL_PLAYS), references(train) | {name: familiar_model(work, train)}
+        evaluator, familiar = Evaluator(train, sample, rules=ALL_PLAYS), familiar_model(work, train)
+        theirs = train_set_of_users(train, evaluator.user_ids)
+        to_beat = references(theirs)
         for lists in recommended(made, evaluator.user_ids, k, [made.order], settings.batch_memory, settings.engine.threads):
-            new = lists[made.order]
-            rows = train.user_index(new.user_ids)
-            own = {of: Lists(new.user_ids, *one.recommend_with_seen(rows, k)) for of, one in fitted.items()}
+            new, users = lists[made.order], lists[made.order].user_ids
+            own = {of: Lists(users, *one.recommend_with_seen(theirs.user_index(users), k)) for of, one in to_beat.items()}
+            own[name] = Lists(users, *familiar.recommend_with_seen(train.user_index(users), k))
             together = mixed(own[name].items, new.items, settings.blending.familiar_share, k)
             falling = np.where(together >= 0, -np.arange(k), -np.inf).astype(np.float32)
-            for of, one in {**own, made.order: new, MIXED: Lists(new.user_ids, together, falling)}.items():
+            for of, one in {**own, made.order: new, MIXED: Lists(users, together, falling)}.items():
                 evaluator.add(of, one)
     return evaluator
 
