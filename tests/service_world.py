@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,8 +34,8 @@ PERSONAL = range(150, 180)
 POPULAR = range(100, 140)
 
 
-def write_run(folder: Path, personal: range = PERSONAL, shift: int = 0) -> Path:
-    """The artifacts of the little world in `folder`, with every item that much higher."""
+def write_run(folder: Path, personal: range = PERSONAL, shift: int = 0, familiar: Sequence[int] = ()) -> Path:
+    """The artifacts of the little world in `folder`, with every item that much higher; USER's familiar items, where there are any."""
     folder.mkdir(parents=True, exist_ok=True)
     n, all_items, heard, popular, personal = len(ITEMS), *(range(one.start + shift, one.stop + shift)
                                                            for one in (ITEMS, HEARD, POPULAR, personal))
@@ -55,6 +55,10 @@ def write_run(folder: Path, personal: range = PERSONAL, shift: int = 0) -> Path:
         "artists": [[]] * len(popular), "albums": [[]] * len(popular)})
     lists = [(user, item, 1 - rank / 100, rank) for user in (16, USER) for rank, item in enumerate(personal, 1)]
     write(folder, schema.RECOMMENDATIONS, dict(zip(schema.RECOMMENDATIONS.names, zip(*lists))))
+    if familiar:
+        own = [(USER, item, -float(rank), rank) for rank, item in enumerate(familiar, 1)]
+        write(folder, schema.PERSONAL, dict(zip(schema.PERSONAL.names, zip(*own))))
+        (folder / "personal.parquet").rename(folder / "familiar.parquet")
     similar = [(i, i + d, 1 - d / 10) for i in all_items for d in range(1, 6) if i + d in all_items]
     write(folder, schema.SIMILAR, dict(zip(schema.SIMILAR.names, zip(*similar))))
     return folder
@@ -67,10 +71,10 @@ def write(folder: Path, kind: schema.TableSchema, columns: dict[str, object]) ->
     pq.write_table(pa.table(arrays, names=[column.name for column in given]), folder / f"{kind.name}.parquet")
 
 
-def published(root: Path, personal: range = PERSONAL, damaged: str = "") -> str:
+def published(root: Path, personal: range = PERSONAL, damaged: str = "", familiar: Sequence[int] = ()) -> str:
     """Publish the little world below `root`/artifacts; returns the run id. The file named in `damaged` is nonsense before any service
     can see the run."""
-    place, folder = storage(str(root / "artifacts"), {}), write_run(root / "run", personal)
+    place, folder = storage(str(root / "artifacts"), {}), write_run(root / "run", personal, familiar=familiar)
     if not damaged:
         return publish(place, folder, RunInfo({"made for": "tests"}))
     # Published beside the place that services look at, spoilt there, and moved over with current.json last, as publishing does.

@@ -183,6 +183,24 @@ def _assert_equal_bits(first: tuple[np.ndarray, np.ndarray], second: tuple[np.nd
         assert one.tobytes() == other.tobytes()
 
 
+def test_a_model_of_seen_items_recommends_all_of_them_and_nothing_else(name: str) -> None:
+    """A class that declares only_seen has no unseen item for anybody, and among seen items exactly those of the user; others have some."""
+    world, rows = random_world(), _everyone(random_world())
+    fitted, n = MODELS[name]().fit(world), len(world.catalog)
+    unseen = fitted.recommend(rows, n)[0] >= 0
+    if not getattr(MODELS[name], "only_seen", False):
+        assert unseen.any()
+        return
+    assert not unseen.any()
+    assert isinstance(fitted, WithSeenItems)
+    items, scores = fitted.recommend_with_seen(rows, n)
+    for row, its, values in zip(rows, items, scores):
+        kept = its[its >= 0]
+        assert sorted(kept.tolist()) == sorted(_seen(world, row))
+        assert (np.lexsort((kept, -values[its >= 0])) == np.arange(len(kept))).all()
+    np.testing.assert_array_equal(fitted.recommend_with_seen(rows[1:4], 5)[0], items[1:4, :5])
+
+
 def test_only_lists_with_seen_items_hold_seen_items(name: str) -> None:
     """A model that can keep seen items in its lists gives the best of all items: without the seen ones they are its usual lists."""
     world, rows = random_world(), np.arange(30, dtype=np.int32)

@@ -76,6 +76,13 @@ def test_recommendations_are_sorted_unique_and_unseen(done: tuple[Path, pipeline
     assert found.merge(events, on=["user_id", "item_id"]).empty
 
 
+def test_a_log_without_repeats_has_no_familiar_lists(done: tuple[Path, pipeline.Result]) -> None:
+    """Neither their file nor the table of all plays is in the run."""
+    run = registry.current(storage(str(done[0] / "artifacts"), {}))
+    assert "familiar.parquet" not in run.files
+    assert "all_plays" not in run.info.metrics
+
+
 def test_everybody_who_ever_played_has_a_personal_list(done: tuple[Path, pipeline.Result]) -> None:
     """After the refit recommendations.parquet knows exactly the users of the log, those who came after the cutoff included."""
     events = published(done[0], "events.parquet")

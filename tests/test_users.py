@@ -46,8 +46,8 @@ def put(*plays: tuple[int | str, int | str]) -> None:
 
 
 def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
-    """Plays, impressions and the personal list of the user and of nobody else, in a file for its owner alone."""
-    published(here)
+    """Plays, impressions and the personal lists of the user and of nobody else, in a file for its owner alone."""
+    published(here, familiar=[105, 101])
     put((USER, 200), (16, 201))
     assert exit_code("users", "export", str(USER), "--out", "user.json") == 0
     found = json.loads((here / "user.json").read_text())
@@ -56,6 +56,7 @@ def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
     assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT,
                                      "run": "", "recommendation_id": "", "variant": "", "propensity": None}]
     assert [row["item_id"] for row in found["recommendations"]] == list(PERSONAL)
+    assert [row["item_id"] for row in found["familiar"]] == [105, 101]
     assert stat.S_IMODE((here / "user.json").stat().st_mode) == 0o600
 
 

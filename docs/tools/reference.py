@@ -171,7 +171,7 @@ def logs() -> str:
 
 
 def _title(name: str) -> str:
-    return "personal_als.parquet and content_recommendations.parquet" if name == "personal" else f"{name}.parquet"
+    return "personal_als.parquet, content_recommendations.parquet and familiar.parquet" if name == "personal" else f"{name}.parquet"
 
 
 def _columns(table: schema.TableSchema) -> str:

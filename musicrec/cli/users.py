@@ -51,7 +51,7 @@ def readmit(key: User, config: Config = None) -> None:
 @app.command()
 def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file to write. [default: the screen]")] = None,
            config: Config = None) -> None:
-    """Write what is stored of a user as JSON: feedback, impressions and the personal list of the current run."""
+    """Write what is stored of a user as JSON: feedback, impressions and the personal lists of the current run."""
     from musicrec.events.export import of_user
 
     chosen = settings.load(config)
@@ -65,7 +65,8 @@ def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file t
                 "impressions": [row._asdict() for row in impressions]}
 
     with stoppable("an earlier file is untouched."):
-        content = _with_store(chosen, found) | {"recommendations": _personal_list(chosen, keys, key)}
+        lists = {name: _personal_list(chosen, keys, key, f"{name}.parquet") for name in ("recommendations", "familiar")}
+        content = _with_store(chosen, found) | lists
     _write(json.dumps(content, ensure_ascii=False, indent=1) + "\n", out)
 
 
@@ -100,13 +101,13 @@ def _keys(chosen: Settings) -> "RunKeys":
     return registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder)
 
 
-def _personal_list(chosen: Settings, keys: "RunKeys", key: str) -> list[dict[str, Any]]:
-    """The rows of the user in recommendations.parquet of the current run."""
+def _personal_list(chosen: Settings, keys: "RunKeys", key: str, name: str) -> list[dict[str, Any]]:
+    """The rows of the user in this file of the current run."""
     import pyarrow.parquet as pq
 
     from musicrec import registry
 
-    place, name = artifacts_storage(chosen), "recommendations.parquet"
+    place = artifacts_storage(chosen)
     user = keys.user.ids_of(keys.user.canonical([key]))[0]
     user = int(key) if user < 0 and key.isascii() and key.isdecimal() else user
     if user < 0 or not place.exists(registry.CURRENT) or name not in (run := registry.current(place)).files:

@@ -26,9 +26,9 @@ from musicrec.evaluation.evaluator import KS, Evaluator
 from musicrec.evaluation.promotion import Decision, decision
 from musicrec.evaluation.reference import figures
 from musicrec.evaluation.segments import segments
-from musicrec.evaluation.targets import DISCOVERY, REFERENCE, TargetRules, Targets, targets
+from musicrec.evaluation.targets import ALL_PLAYS, DISCOVERY, REFERENCE, TargetRules, Targets, targets
 from musicrec.evaluation.union import losses, marginal_hits
 
-__all__ = ["DISCOVERY", "HEADLINE", "KS", "REFERENCE", "Backtest", "BacktestResult", "Decision", "Evaluator", "FoldResult", "TargetRules",
-           "Targets", "by_user", "comparison", "decision", "evaluate", "figures", "losses", "marginal_hits", "pooled_comparison",
-           "segments", "side_by_side", "targets"]
+__all__ = ["ALL_PLAYS", "DISCOVERY", "HEADLINE", "KS", "REFERENCE", "Backtest", "BacktestResult", "Decision", "Evaluator", "FoldResult",
+           "TargetRules", "Targets", "by_user", "comparison", "decision", "evaluate", "figures", "losses", "marginal_hits",
+           "pooled_comparison", "segments", "side_by_side", "targets"]

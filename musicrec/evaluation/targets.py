@@ -16,7 +16,7 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TargetRules:
-    """What counts as a target and who is evaluated. The defaults are those of discovery.
+    """What counts as a target and who is evaluated. The defaults are those of discovery; in ALL_PLAYS re-listens count as well.
 
     repeats_count: pairs of the test set that are also in the train set are targets. unplayed_items_count: items without a play in the
     train set are targets. users_without_targets: users of the test set without a target are evaluated, and score 0. relevant_only: pairs
@@ -30,6 +30,7 @@ class TargetRules:
 
 
 DISCOVERY = TargetRules()
+ALL_PLAYS = TargetRules(repeats_count=True)
 REFERENCE = TargetRules(repeats_count=True, unplayed_items_count=False, users_without_targets=True, relevant_only=False)
 
 

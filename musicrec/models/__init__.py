@@ -16,6 +16,7 @@ from musicrec.models.item_knn import ItemKNN
 from musicrec.models.popularity import Popular, PopularByGenre, PopularDecayed, PopularRecent, PopularScore
 from musicrec.models.protocols import FittedModel, ItemFactors, Model, Range, SearchSpace, Storable, WarmStarting, WithSeenItems
 from musicrec.models.random import Random
+from musicrec.models.relisten import OwnItems, Relisten
 from musicrec.models.slim import SLIM
 from musicrec.models.user_knn import UserKNN
 from musicrec.plugins import WithPlugins
@@ -34,10 +35,11 @@ MODELS: Mapping[str, type[Model]] = WithPlugins("musicrec.models", {
     "user_knn": UserKNN,
     "slim": SLIM,
     "covisitation": Covisitation,
+    "relisten": Relisten,
 })
 
 __all__ = [
-    "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "Popular",
-    "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Range", "SearchSpace", "Storable", "UserKNN",
-    "WarmStarting", "WithSeenItems",
+    "ALS", "MODELS", "SLIM", "ArtistAffinity", "Content", "Covisitation", "FittedModel", "ItemFactors", "ItemKNN", "Model", "OwnItems",
+    "Popular", "PopularByGenre", "PopularDecayed", "PopularRecent", "PopularScore", "Random", "Range", "Relisten", "SearchSpace",
+    "Storable", "UserKNN", "WarmStarting", "WithSeenItems",
 ]

@@ -16,6 +16,7 @@ from musicrec.evaluation import BacktestResult
 from musicrec.models import Model
 from musicrec.pipeline.ablation import ablation
 from musicrec.pipeline.acceptance import check_acceptable
+from musicrec.pipeline.all_plays import all_plays_table, evaluated_all_plays
 from musicrec.pipeline.costs import model_report
 from musicrec.pipeline.plan import Plan, plan, validation_split
 from musicrec.pipeline.publishing import current_manifest, metrics, published, singles
@@ -29,10 +30,10 @@ from musicrec.settings import Settings
 from musicrec.tuning import Found
 
 __all__ = [
-    "Check", "Plan", "Result", "Tables", "Workspace", "ablation", "backtested", "check_acceptable", "current_manifest", "evaluated",
-    "evaluated_with_new_items", "fitted", "learned", "metrics", "model", "model_report", "plan", "preprocessed_tables", "published",
-    "ranker_settings", "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles", "tuned", "tuning_table",
-    "validation_split", "workspace", "write_lists", "write_models", "write_similar_items", "write_top_popular",
+    "Check", "Plan", "Result", "Tables", "Workspace", "ablation", "all_plays_table", "backtested", "check_acceptable", "current_manifest",
+    "evaluated", "evaluated_all_plays", "evaluated_with_new_items", "fitted", "learned", "metrics", "model", "model_report", "plan",
+    "preprocessed_tables", "published", "ranker_settings", "raw_tables", "recommender", "reference_figures", "refitted", "run", "singles",
+    "tuned", "tuning_table", "validation_split", "workspace", "write_lists", "write_models", "write_similar_items", "write_top_popular",
 ]
 
 
@@ -94,5 +95,5 @@ def _evaluated(work: Workspace, tables: Tables, chosen: Plan, made: TwoStageReco
     evaluator = evaluated(work, made, test)
     with work.stages.measured("compare"):
         others = evaluated_with_new_items(work, tables, chosen, made) if work.settings.candidates.new_items else None
-        measured = metrics(work, chosen, result, evaluator, made.order, others, found)
+        measured = metrics(work, chosen, result, evaluator, made.order, others, found, evaluated_all_plays(work, made, test))
     return made, made.warm_starts, measured

@@ -10,6 +10,7 @@ from musicrec import __version__, registry
 from musicrec.dataset import moment
 from musicrec.evaluation import BacktestResult, Evaluator, comparison
 from musicrec.keys import RunKeys
+from musicrec.pipeline.all_plays import all_plays_table
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.self_tuning import tuning_table
 from musicrec.pipeline.workspace import ACCOUNT, Workspace, current_keys
@@ -25,10 +26,10 @@ def singles(evaluator: Evaluator) -> tuple[str, ...]:
 
 
 def metrics(work: Workspace, chosen: Plan, result: BacktestResult, evaluator: Evaluator, published: str,
-            with_new_items: Evaluator | None = None, found: Sequence[Found] = ()) -> dict[str, object]:
+            with_new_items: Evaluator | None = None, found: Sequence[Found] = (), all_plays: Evaluator | None = None) -> dict[str, object]:
     """What the manifest tells about quality: the comparison over all, warm and cold users of the test set, what is published and why,
     what the other lists would have gained or lost, and what was evaluated on what; with_new_items: warm users again, with lists that may
-    hold items nobody had played before the cutoff. found: what tuning found.
+    hold items nobody had played before the cutoff. found: what tuning found. all_plays: the same protocol with re-listens.
     """
     settings, decision = work.settings.evaluation, result.decision()
     groups = {"comparison": "all", "warm": "warm", "cold": "cold"}
@@ -37,6 +38,8 @@ def metrics(work: Workspace, chosen: Plan, result: BacktestResult, evaluator: Ev
     if with_new_items is not None:
         tables["with_new_items"] = comparison(with_new_items, singles(with_new_items), users="warm", samples=settings.bootstrap_samples,
                                               seed=settings.seed)
+    if all_plays is not None:
+        tables["all_plays"] = all_plays_table(work, all_plays)
     folds = [{"start": str(moment(one.fold.start)), "end": str(moment(one.fold.end))} for one in result.folds]
     return {**{key: table.to_dict("records") for key, table in tables.items()}, "published": published, "reason": decision.reason,
             "promotion": decision.others.to_dict("records"), "tuned": tuning_table(found).to_dict("records"),

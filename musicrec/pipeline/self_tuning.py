@@ -7,6 +7,7 @@ import pandas as pd
 
 from musicrec.dataset import moment
 from musicrec.errors import SplitError
+from musicrec.pipeline.all_plays import has_repeats
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.workspace import Tables, Workspace, model
 from musicrec.settings import Settings
@@ -21,9 +22,9 @@ SURELY = 1.5
 def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, list[Found]]:
     """The workspace with the settings that a search on the folds of the plan adopts, and what it found for each model.
 
-    Each model of [candidates] models that declares a search space gets [tuning] trials, fewer where the train set before the latest fold
-    has many pairs, and none where these would be fewer than FEWEST_TRIALS. The test set takes no part. Equal logs and settings give equal
-    results.
+    Each model of [candidates] models that declares a search space, and in logs with repeats that of [candidates] familiar, gets [tuning]
+    trials, fewer where the train set before the latest fold has many pairs, and none where these would be fewer than FEWEST_TRIALS. The
+    test set takes no part. Equal logs and settings give equal results.
     """
     limits, found = work.settings.tuning, list[Found]()
     names = [name for name in work.settings.candidates.models if f"candidates.{name}" in SPACES]
@@ -36,6 +37,8 @@ def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, lis
             folds = slices(tables.dataset, chosen.folds)
         except SplitError:
             return work, found
+        if has_repeats(folds[-1].train) and f"candidates.{work.settings.candidates.familiar}" in SPACES:
+            names.append(work.settings.candidates.familiar)
         trials = min(limits.trials, limits.max_pairs // max(folds[-1].train.matrix.nnz, 1))
         for name in names if trials >= FEWEST_TRIALS else []:
             section = f"candidates.{name}"

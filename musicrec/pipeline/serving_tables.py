@@ -13,14 +13,17 @@ from musicrec.dataset.split import with_all_items
 from musicrec.files import write_parquet
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.models import FittedModel, ItemFactors
+from musicrec.pipeline.all_plays import familiar_model, has_repeats
 from musicrec.pipeline.workspace import Tables, Workspace, model
 from musicrec.recommender import TwoStageRecommender
+from musicrec.recommender.two_stage import batches
 from musicrec.registry import RECOMMENDER
 from musicrec.runners import recommended
 from musicrec.schema import TOP_POPULAR
 
 MADE_BY = b"made_by"
-PUBLISHED, RANKER = "recommendations.parquet", "cb_model.cbm"
+PUBLISHED, FAMILIAR, RANKER = "recommendations.parquet", "familiar.parquet", "cb_model.cbm"
+USERS_AT_A_TIME = 4096
 
 
 def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
@@ -34,6 +37,11 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
         for lists in recommended(made, train.user_ids, k, set(order_of.values()), work.settings.batch_memory, work.settings.engine.threads):
             for file, writer in writers.items():
                 writer.add(lists[order_of[file]])
+    if has_repeats(train):
+        own = familiar_model(work, train)
+        with Writer(work.folder / FAMILIAR, train.item_ids) as writer:
+            for users in batches(train.user_ids, USERS_AT_A_TIME):
+                writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), k)))
 
 
 def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def refuse_unknown_parts(settings: Settings) -> None:
     registries: dict[str, Collection[str]] = {"candidates": MODELS, "features": FEATURES, "sources": SOURCES}
     chosen = settings.candidates
     named = [("candidates", "[candidates]", name) for name in (*chosen.baselines, *chosen.models)]
-    named.append(("candidates", "[candidates] top_popular", chosen.top_popular))
+    named += [("candidates", f"[candidates] {key}", getattr(chosen, key)) for key in ("top_popular", "familiar")]
     named.append(("sources", "[data] source", settings.data.source))
     named += [("features", "[ranking] features", name) for name in settings.ranking.features]
     named += [(section.split(".")[0], f"section [{section}]", section.split(".", 1)[1]) for section in settings.components]
@@ -96,6 +96,9 @@ def refuse_unknown_parts(settings: Settings) -> None:
         if name not in registries.get(kind, ()):
             there = ", ".join(registries.get(kind, registries))
             raise SettingsError(f"{settings.path}: {where} names {name!r}, which does not exist; there are {there}.")
+        if where.startswith("[candidates]") and getattr(MODELS[name], "only_seen", False) != (where == "[candidates] familiar"):
+            raise SettingsError(f"{settings.path}: {where} names {name!r}; models of seen items, such as relisten, belong in [candidates] "
+                                "familiar, all others do not.")
 
 
 def recommender(settings: Settings) -> TwoStageRecommender:

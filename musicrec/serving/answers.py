@@ -1,6 +1,7 @@
 """The kinds of answer: default, offline, online and blended. Pure: arrays and lists in, lists out.
 
-Always k items while the catalog has them (online: while there are similar ones), none twice, none seen, none blocked.
+Always k items while the catalog has them (online: while there are similar ones), none twice, none blocked, and none seen: unless mode is
+"familiar", which gives the user's own items alone, as many as there are, or "mixed", which gives both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musicrec.events.protocol import BLOCK_ARTIST, LIKE, PLAY
+from musicrec.mixing import places
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, LIKED, ScoredItem, SimilarItems, backfill, combined, scored
 from musicrec.serving.filters import Filters, ItemMask
@@ -36,6 +38,7 @@ class AnswerOptions:
     offline_first: bool = True
     decay: float = 0.8
     max_per_artist: int = 0
+    familiar_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class UserContext:
 
 NO_CONTEXT = UserContext()
 # By the source of an item; one that was brought by a track names the track, a popular one its genre.
-_REASONS = {"personal": "chosen for you from your listening history", "artist": "by an artist that you asked for",
-            "genre": "of a genre that you asked for"}
+_REASONS = {"personal": "chosen for you from your listening history", "familiar": "played by you before",
+            "artist": "by an artist that you asked for", "genre": "of a genre that you asked for"}
 
 
 class LeftOut(NamedTuple):
@@ -133,14 +136,20 @@ class Answers:
         """The k most popular items."""
         return self._answer((), k, _NOTHING, "popular")
 
-    def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT) -> Answer:
-        """The personal list, filled up with popular items; for a user without one, popular items only."""
+    def offline(self, user_id: int, k: int, context: UserContext = NO_CONTEXT, mode: str = "new") -> Answer:
+        """The personal list, filled up with popular items; for a user without one, popular items only. Without familiar items "mixed" is
+        "new".
+        """
+        if mode == "familiar":
+            found = backfill(self._familiar(user_id, context.memory), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+            return _columns(found, "familiar", context.missing)
         out = self._left_out(user_id, context)
         items, scores = self._personal(user_id, k, out, context.memory)
-        if len(items) >= k and not self.options.max_per_artist and not out.lowered:
+        familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
+        if len(items) >= k and not self.options.max_per_artist and not out.lowered and not familiar:
             return Answer(items[:k].tolist(), ["personal"] * k, scores[:k].tolist(), [None] * k, "personal", context.missing)
-        personal = scored(items.tolist(), "personal", scores.tolist())
-        return self._answer(personal, k, out, "personal" if len(items) else "popular", context.missing)
+        strategy = "mixed" if familiar else "personal" if len(items) else "popular"
+        return self._answer(self._mixed(familiar, items, scores), k, out, strategy, context.missing)
 
     def online(self, user_id: int, k: int, context: UserContext) -> Answer:
         """Items similar to the latest plays, at most k: fewer when there are fewer, none without plays.
@@ -154,14 +163,17 @@ class Answers:
         found = backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
         return _columns(found, "online", unknown=unknown)
 
-    def blended(self, user_id: int, k: int, context: UserContext) -> Answer:
+    def blended(self, user_id: int, k: int, context: UserContext, mode: str = "new") -> Answer:
         """Offline and online lists as one, filled to k with popular items."""
+        if mode == "familiar":
+            return self.offline(user_id, k, context, mode)
         out = self._left_out(user_id, context)
         online, unknown = self._online(context, out)
         if not online:
-            return self.offline(user_id, k, context)._replace(unknown=unknown)
+            return self.offline(user_id, k, context, mode)._replace(unknown=unknown)
         items, scores = self._personal(user_id, k, out, context.memory)
-        offline = scored(items.tolist(), "personal", scores.tolist()) if len(items) else islice(self._popular(out), _POOL)
+        familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
+        offline = self._mixed(familiar, items, scores) if familiar or len(items) else islice(self._popular(out), _POOL)
         blend = BLENDS[self.options.method](offline, online, self.options.offline_first)
         return self._answer(blend, k, out, "blended", context.missing, unknown)
 
@@ -235,6 +247,22 @@ class Answers:
         weights = np.where(np.isin(new, liked), LIKED * SINCE_THE_RUN, SINCE_THE_RUN).astype(np.float32)
         folded = self.lookup.fold_in.recommended(new, weights, before, max(k, _FOLDED), lambda some: self._passing(some, out))
         return fused(items, folded[0]) if len(items) and len(folded[0]) else folded if len(folded[0]) else (items, scores)
+
+    def _familiar(self, user_id: int, memory: Memory) -> list[ScoredItem]:
+        """The user's own items, without those that were refused since."""
+        items, scores = self.lookup.familiar.of(user_id)
+        refused = np.array(sorted(item for item, kind in memory.types.items() if kind not in (PLAY, LIKE)), np.int32)
+        free = self._passing(items, LeftOut(refused, self._artists(memory.of_type(BLOCK_ARTIST))))
+        return list(scored(items[free].tolist(), "familiar", scores[free].tolist()))
+
+    def _mixed(self, familiar: list[ScoredItem], items: Int32, scores: Float32) -> Iterable[ScoredItem]:
+        """The personal list, as these items and scores, with familiar items in their share of the places."""
+        personal, share = scored(items.tolist(), "personal", scores.tolist()), self.options.familiar_share
+        if not familiar:
+            return personal
+        both = [*familiar, *personal]
+        order = np.argsort(np.concatenate((places(len(familiar), share), places(len(items), 1 - share))), kind="stable")
+        return [both[at] for at in order.tolist()]
 
     def _answer(self, items: Iterable[ScoredItem], k: int, out: LeftOut, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:

@@ -31,6 +31,7 @@ FORMAT = 2
 # The parts of a run that services map, and the artifacts that each is made from; layout.WRITERS holds the function of each.
 PARTS: dict[str, tuple[str, ...]] = {
     "recommendations": ("recommendations.parquet",),
+    "familiar": ("familiar.parquet",),
     "seen": ("events.parquet",),
     "popular": ("top_popular.parquet", "items.parquet"),
     "items": ("items.parquet",),
@@ -40,8 +41,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "item_keys": ("item_keys.parquet",),
     "factors": ("als_model.npz",),
 }
-# A run without keys has ids for keys; one without factors folds nobody in.
-OPTIONAL = (*KEY_PARTS, "factors")
+# A run without keys has ids for keys; one without familiar.parquet has no lists of familiar items, one without factors folds nobody in.
+OPTIONAL = ("familiar", *KEY_PARTS, "factors")
 
 
 def folders(run: Manifest, parts: tuple[str, ...], cache: Path) -> dict[str, Path]:

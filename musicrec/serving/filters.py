@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from musicrec.serving.arrays import Int32, arrays
 from musicrec.serving.keys import hash_of
 from musicrec.serving.parameters import refusal
-from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, Parameters, UserRequest
+from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, UserRequest
 
 # The day of an item that nobody knows when it was added.
 NO_DAY = -(2**31)
@@ -67,6 +67,10 @@ _RESTRICTING = frozenset(Filters.model_fields) - {"offset"}
 
 class FilteredUserRequest(UserRequest, Filters):
     """A list for one user."""
+
+
+class FilteredModeRequest(ModeRequest, FilteredUserRequest):
+    """A list for one user, of new items, of the user's own, or of both."""
 
 
 class FilteredDefaultRequest(DefaultRequest, Filters):

@@ -102,8 +102,8 @@ def _grouped(path: Path, into: Path, kind: schema.TableSchema, key: str, columns
         starts.add(np.array([rows]))
 
 
-def _recommendations(source: Path, into: Path) -> None:
-    _grouped(source / "recommendations.parquet", into, schema.RECOMMENDATIONS, "user_id", {"item_id": np.int32, "score": np.float32})
+def _lists(path: Path, into: Path) -> None:
+    _grouped(path, into, schema.PERSONAL, "user_id", {"item_id": np.int32, "score": np.float32})
 
 
 def _similar(source: Path, into: Path) -> None:
@@ -261,7 +261,8 @@ def _factors(source: Path, into: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
-    "recommendations": _recommendations,
+    "recommendations": lambda source, into: _lists(source / "recommendations.parquet", into),
+    "familiar": lambda source, into: _lists(source / "familiar.parquet", into),
     "seen": _seen,
     "popular": _popular,
     "items": _items,

@@ -47,6 +47,9 @@ class Grouped:
         return self.items[rows], self.scores[rows]
 
 
+NO_GROUPS = Grouped(_NOTHING, np.zeros(1, np.int64), _NOTHING, np.empty(0, np.float32))
+
+
 @dataclass(frozen=True)
 class Item:
     """What a person knows a track by. An id that the catalog lacks has an empty name and no artists."""
@@ -99,6 +102,7 @@ class Lookup:
     popular_scores: Float32
     catalog: ItemNames
     columns: ItemColumns
+    familiar: Grouped = NO_GROUPS
     users: KeyIndex = field(default_factory=KeyIndex)
     items: KeyIndex = field(default_factory=KeyIndex)
     blocked: Int32 = field(default_factory=lambda: _NOTHING)
@@ -132,9 +136,10 @@ def grouped(folder: Path, items: str) -> Grouped:
 
 
 def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
-    """The Lookup over the folders of the parts recommendations, seen, popular, items, filters, and those of user_keys, item_keys and factors
-    that the run has."""
+    """The Lookup over the folders of the parts recommendations, seen, popular, items, filters, and those of familiar, user_keys, item_keys
+    and factors that the run has."""
+    familiar = grouped(folders["familiar"], "item_id") if "familiar" in folders else NO_GROUPS
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
-                  item_columns(folders["filters"]), *run_key_indexes(folders), fold_in=fold_in(folders.get("factors")))
+                  item_columns(folders["filters"]), familiar, *run_key_indexes(folders), fold_in=fold_in(folders.get("factors")))

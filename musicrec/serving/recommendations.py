@@ -20,7 +20,7 @@ from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.blending import SimilarItems
 from musicrec.serving.clients import EventsClient, FeaturesClient, session, user_contexts
 from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
-from musicrec.serving.filters import FilteredDefaultRequest, FilteredUserRequest
+from musicrec.serving.filters import FilteredDefaultRequest, FilteredModeRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
@@ -38,14 +38,14 @@ from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
 from musicrec.settings import Settings
 
-PARTS = ("recommendations", "seen", "popular", "items", "filters", "factors", *KEY_PARTS)
+PARTS = ("recommendations", "familiar", "seen", "popular", "items", "filters", "factors", *KEY_PARTS)
 # Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
 _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
 _NUMBER = re.compile("0|[1-9][0-9]*")
 # Where poll_s is 0.
 _EXCLUDED_POLL_S = 10.0
-Strategy = Callable[[Answers, User, int], Awaitable[Answer]]
+Strategy = Callable[[Answers, User, Any, int], Awaitable[Answer]]
 
 
 class Upstream:
@@ -130,7 +130,7 @@ class Upstream:
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
     metrics, blending = Metrics("recommendations"), settings.blending
-    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist)
+    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist, blending.familiar_share)
     blocked = _keys(blending.blocked_items, "blocked_items") if blending.blocked_items else []
     allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
     store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
@@ -154,36 +154,36 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
     turns = Turns()
-    default_model, user_model = limited(FilteredDefaultRequest, max_k), limited(FilteredUserRequest, max_k)
-    batch_model = limited(UsersRequest, max_k)
+    default_model, batch_model = limited(FilteredDefaultRequest, max_k), limited(UsersRequest, max_k)
+    user_model, mode_model = limited(FilteredUserRequest, max_k), limited(FilteredModeRequest, max_k)
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
         """The parameters, and the run that answers: its keys decide what a user and an item may be."""
         mapped = store.mapped
         return await read(request, keyed(model) if mapped.has_keys else model), mapped
 
-    def operation(path: str, description: str, strategy: Strategy, **more: Any) -> Operation:
+    def operation(path: str, description: str, strategy: Strategy, model: type[FilteredUserRequest] = mode_model, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
-            asked, mapped = await asked_of(request, user_model)
+            asked, mapped = await asked_of(request, model)
             answers, user = filtered(mapped, options, asked), mapped.user(asked.user_id, asked)
-            answer = (await strategy(answers, user, asked.k + asked.offset)).after(asked.offset)
+            answer = (await strategy(answers, user, asked, asked.k + asked.offset)).after(asked.offset)
             recommendation_id = new_recommendation_id()
             upstream.shown(user, answer, mapped, recommendation_id, asked.offset)
             return responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
-        return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
+        return Operation(path, endpoint, model, RecommendationsAnswer, **more)
 
-    async def offline(answers: Answers, user: User, k: int) -> Answer:
+    async def offline(answers: Answers, user: User, asked: FilteredModeRequest, k: int) -> Answer:
         context = await upstream.context(user, answers.lookup, online=False)
-        return answers.offline(upstream.admitted(user).user_id, k, context)
+        return answers.offline(upstream.admitted(user).user_id, k, context, asked.mode)
 
-    async def online(answers: Answers, user: User, k: int) -> Answer:
+    async def online(answers: Answers, user: User, _: FilteredUserRequest, k: int) -> Answer:
         context = await upstream.context(user, answers.lookup)
         return answers.online(upstream.admitted(user).user_id, k, context)
 
-    async def blended(answers: Answers, user: User, k: int) -> Answer:
+    async def blended(answers: Answers, user: User, asked: FilteredModeRequest, k: int) -> Answer:
         context = await upstream.context(user, answers.lookup)
-        return answers.blended(upstream.admitted(user).user_id, k, context)
+        return answers.blended(upstream.admitted(user).user_id, k, context, asked.mode)
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
@@ -226,7 +226,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
         operation("/recommendations", "Offline and online lists blended.", blended, hot=True),
         operation("/recommendations_offline", "The personal list made from the listening history; popular tracks for an unknown user.",
                   offline, hot=True),
-        operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, hot=True),
+        operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, user_model, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
         *stations(store, options, upstream.similar, max_k),

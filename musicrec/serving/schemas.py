@@ -57,6 +57,8 @@ UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, descript
 ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
 Verbose = Annotated[bool, BeforeValidator(_flag), Field(description="Adds name, artists, source, score and reason of each item.",
                                                         examples=[False])]
+Mode = Annotated[Literal["new", "familiar", "mixed"], Field(description="Tracks that the user has not played, those played, or both.",
+                                                            examples=["new"])]
 K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_recs", "n_recommendations"),
                 description="Most items to answer with.", examples=[10])
 K = Annotated[int, Field(ge=1), WHOLE, K_NAMES]
@@ -79,6 +81,12 @@ class UserRequest(Parameters):
     user_id: UserId
     k: K = 100
     verbose: Verbose = False
+
+
+class ModeRequest(UserRequest):
+    """A list for one user, of new items, of the user's own, or of both."""
+
+    mode: Mode = "new"
 
 
 class UsersRequest(Parameters):

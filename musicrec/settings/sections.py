@@ -115,6 +115,7 @@ class CandidateSettings(Section):
     batch_memory: Size
     new_items: bool
     top_popular: str
+    familiar: str
     seed: int
 
 
@@ -187,6 +188,7 @@ class BlendingSettings(Section):
 
     first: Literal["offline", "online"]
     method: Literal["alternate", "score", "rrf"]
+    familiar_share: Share
     recent_items: Count
     decay: Annotated[float, Field(gt=0, le=1)]
     skip_minutes: Annotated[float, Field(ge=0)]

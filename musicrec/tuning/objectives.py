@@ -9,7 +9,7 @@ import pandas as pd
 from musicrec.dataset import Dataset, Fold, Interactions, TrainSet, of_users
 from musicrec.dataset.split import train_set_of_users
 from musicrec.errors import ModelError, RankingError, SplitError
-from musicrec.evaluation import Backtest, Evaluator
+from musicrec.evaluation import ALL_PLAYS, DISCOVERY, Backtest, Evaluator
 from musicrec.lists import Lists
 from musicrec.models import Model
 from musicrec.ranking import TrainingTable, best_candidates, fit_ranker, learnable, sampled_users
@@ -49,17 +49,19 @@ def slices(dataset: Dataset, folds: Sequence[Fold]) -> list[Slice]:
 def model_evaluated(model: Model, folds: Sequence[Slice], max_users: int, seed: int) -> tuple[dict[str, Any], Evaluated]:
     """The values of a model, and a function that evaluates other values in a fold, with the lists of this model alone.
 
-    At most max_users of each fold are evaluated. Values with which the model cannot be fitted have NDCG 0.
+    At most max_users of each fold are evaluated, a model of seen items by ALL_PLAYS. Values with which the model cannot be fitted have
+    NDCG 0.
     """
+    rules, method = (ALL_PLAYS, "recommend_with_seen") if getattr(model, "only_seen", False) else (DISCOVERY, "recommend")
     samples = [of_users(on.test, sampled_users(on.test, max_users, seed)) for on in folds]
 
     def evaluated(values: dict[str, Any], place: int) -> "pd.Series[float]":
-        train, evaluator = folds[place].train, Evaluator(folds[place].train, samples[place], (LENGTH,))
+        train, evaluator = folds[place].train, Evaluator(folds[place].train, samples[place], (LENGTH,), rules)
         try:
             fitted = dataclasses.replace(model, **values).fit(train)  # type: ignore[type-var]  # every model is a dataclass
         except ModelError:
             return pd.Series(0.0, evaluator.user_ids)
-        evaluator.add("model", Lists(evaluator.user_ids, *fitted.recommend(evaluator.train_rows, LENGTH)))
+        evaluator.add("model", Lists(evaluator.user_ids, *getattr(fitted, method)(evaluator.train_rows, LENGTH)))
         return pd.Series(evaluator.relevance("model")[METRIC], evaluator.user_ids)
     return {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}, evaluated  # type: ignore[arg-type]
 
