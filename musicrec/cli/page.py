@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -16,8 +17,8 @@ from musicrec.cli.processes import Service, started
 from musicrec.settings import PageSettings
 
 
-def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [default: [page] host]")] = None,
-         port: Annotated[int | None, typer.Option(help="Port to listen on. [default: [page] port]")] = None,
+def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [default: as in [page] url]")] = None,
+         port: Annotated[int | None, typer.Option(help="Port to listen on. [default: as in [page] url]")] = None,
          config: Config = None) -> None:
     """Look at listeners, tracks, runs and services in a browser, until Ctrl-C.
 
@@ -30,9 +31,10 @@ def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [d
     from musicrec.page.app import create_app
 
     chosen = settings.load(config)
-    app = create_app(chosen, settings.s3_environment(chosen.path))
-    print(f"The page is at http://{host or chosen.page.host}:{port or chosen.page.port}; Ctrl-C stops it.", flush=True)
-    uvicorn.run(app, host=host or chosen.page.host, port=port or chosen.page.port, log_level="warning", proxy_headers=False)
+    app, address = create_app(chosen, settings.s3_environment(chosen.path)), urlsplit(chosen.page.url)
+    host, port = host or address.hostname or "127.0.0.1", port or address.port or 80
+    print(f"The page is at http://{host}:{port}; Ctrl-C stops it.", flush=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=False)
 
 
 @contextmanager
@@ -42,5 +44,5 @@ def page_beside(options: PageSettings, logs: Path, wanted: bool) -> Iterator[lis
         yield []
         return
     command = [sys.executable, "-m", "musicrec", "page"]
-    with started("page", command, f"http://{options.host}:{options.port}", os.environ, logs / "page.log") as service:
+    with started("page", command, options.url, os.environ, logs / "page.log") as service:
         yield [service]

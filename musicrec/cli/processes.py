@@ -63,7 +63,8 @@ def running(urls: UrlSettings, environ: Mapping[str, str], logs: Path) -> Iterat
 def started(name: str, command: list[str], url: str, environ: Mapping[str, str], log: Path) -> Iterator[Service]:
     """The program of `command`, which will answer at `url`; stopped as `running` says. Raises ServiceError when the port is taken."""
     if not _is_free(url):
-        raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section [{'page' if name == 'page' else 'urls'}].")
+        raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section "
+                           f"[{'page' if name == 'page' else 'urls'}].")
     log.touch(0o600)  # it names users
     with log.open("wb") as output:
         # a session of its own: Ctrl-C in the terminal must not reach it before this process ends it in order

@@ -39,11 +39,11 @@ async def _service(site: Site, name: str) -> None:
     counts = {label: _by(metrics.get(sample, []), label) for label, sample in _COUNTED.items()}
     failed = sum(value for status, value in counts["status"].items() if status >= "500")
     told: dict[str, Any] = {
-        "status": ready.get("detail") or ready["status"], "uptime_s": stats["uptime_s"], "run_id": stats.get("run_id"),
+        "status": ready.get("detail") or ready["status"], "uptime_s": round(stats["uptime_s"]), "run_id": stats.get("run_id"),
         "run_age_h": _age_h(stats["published_at"]) if stats.get("published_at") else None, "store": stats.get("store"),
         "requests": counts["status"].total(), "failed": failed, **_latency(counts["le"], metrics)}
     if answers := counts["strategy"].total():
-        told |= {"cold_share": counts["strategy"]["popular"] / answers, "degraded": counts["neighbour"].total()}
+        told |= {"cold_share": f"{counts['strategy']['popular'] / answers:.1%}", "degraded": counts["neighbour"].total()}
     style.table(("", ""), [(texts.HEALTH[key], style.shown(told, key)) for key in texts.HEALTH if told.get(key) is not None])
     for label in ("strategy", "source", "route"):
         if counts[label]:
@@ -57,8 +57,8 @@ def _by(samples: Samples, label: str) -> Counter[str]:
     return found
 
 
-def _age_h(moment: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds() / 3600
+def _age_h(moment: str) -> str:
+    return f"{(datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds() / 3600:,.1f}"
 
 
 def _latency(buckets: Counter[str], metrics: dict[str, Samples]) -> dict[str, object]:
@@ -66,4 +66,5 @@ def _latency(buckets: Counter[str], metrics: dict[str, Samples]) -> dict[str, ob
     if not (count := buckets["+Inf"]):
         return {}
     bound = next(le for le, below in sorted(buckets.items(), key=lambda one: float(one[0])) if below >= 0.95 * count)
-    return {"mean_ms": 1000 * sum(value for _, value in metrics["request_seconds_sum"]) / count, "p95_ms": f"{1000 * float(bound):g}"}
+    return {"mean_ms": f"{1000 * sum(value for _, value in metrics['request_seconds_sum']) / count:.1f}",
+            "p95_ms": f"{1000 * float(bound):g}"}

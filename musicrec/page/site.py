@@ -85,7 +85,7 @@ class Site:
                 for path, name in texts.SCREENS.items():
                     ui.link(name, path).props("aria-current=page" if path == here else "")
             style.text(texts.RUN.format(run=self.run.manifest.run_id), "m-quiet")
-        with style.box("m-main", "main").props("id=content tabindex=-1"):
+        with style.box("m-main").props("id=content tabindex=-1"):
             if read_only:
                 style.text(texts.READ_ONLY, "m-bad", "p")
             yield

@@ -220,7 +220,6 @@ class ServiceSettings(Section):
 
 
 class PageSettings(Section):
-    """Where the page listens."""
+    """Where the page answers."""
 
-    host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
+    url: Url
