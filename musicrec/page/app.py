@@ -1,6 +1,6 @@
 """The page as an app for uvicorn, in a process of its own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -11,7 +11,7 @@ from musicrec.page import health, listener, radio, runs, texts, track
 from musicrec.page.access import READ_ONLY, BasicAuth
 from musicrec.page.published import Published
 from musicrec.page.services import Services
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 from musicrec.serving.app import background
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch
@@ -19,6 +19,7 @@ from musicrec.serving.recommendations import PARTS
 from musicrec.settings import Settings
 from musicrec.storage import storage
 
+SCREENS = {"/": listener.show, "/track": track.show, "/radio": radio.show, "/runs": runs.show, "/health": health.show}
 _POLL_S = 10.0
 
 
@@ -41,38 +42,16 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> ASGIApp:
             yield
         await site.services.http.close()
 
-    _add_screens(site)
+    for path, show in SCREENS.items():
+        ui.page(path)(_screen(site, path, show))
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    ui.run_with(app, title=texts.TITLE, dark=None, tailwind=False, show_welcome_message=False, storage_secret=None, favicon="🎵")
+    ui.run_with(app, title=texts.TITLE, dark=None, tailwind=False, show_welcome_message=False, favicon="🎵")
     return BasicAuth(app, settings.service)
 
 
-def _add_screens(site: Site) -> None:
-    @ui.page("/")
-    async def _listener(request: Request, user: str = "") -> None:
-        with site.frame("/", read_only := _read_only(request)):
-            await listener.show(site, user, read_only)
-
-    @ui.page("/track")
-    async def _track(request: Request, item: int = -1, artist: int = -1) -> None:
-        with site.frame("/track", _read_only(request)):
-            await track.show(site, item, artist)
-
-    @ui.page("/radio")
-    async def _radio(request: Request, item: int = -1, artist: int = -1) -> None:
-        with site.frame("/radio", _read_only(request)):
-            await radio.show(site, item, artist)
-
-    @ui.page("/runs")
-    async def _runs(request: Request, run: str = "") -> None:
-        with site.frame("/runs", _read_only(request)):
-            await runs.show(site, run)
-
-    @ui.page("/health")
-    async def _health(request: Request) -> None:
-        with site.frame("/health", _read_only(request)):
-            await health.show(site)
-
-
-def _read_only(request: Request) -> bool:
-    return bool(request.scope.get(READ_ONLY))
+def _screen(site: Site, path: str, show: Callable[[Site, Asked], Awaitable[None]]) -> Callable[[Request], Awaitable[None]]:
+    async def screen(request: Request) -> None:
+        asked = Asked(request.query_params, bool(request.scope.get(READ_ONLY)))
+        with site.frame(path, asked.read_only):
+            await show(site, asked)
+    return screen

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 
 EVERY_S = 5.0
 _COUNTED = {"strategy": "answers_total", "source": "items_total", "route": "requests_total", "status": "requests_total",
@@ -16,7 +16,7 @@ _COUNTED = {"strategy": "answers_total", "source": "items_total", "route": "requ
 Samples = list[tuple[dict[str, str], float]]
 
 
-async def show(site: Site) -> None:
+async def show(site: Site, asked: Asked) -> None:
     """The screen; it is refreshed as long as it is open."""
     @ui.refreshable
     async def services() -> None:

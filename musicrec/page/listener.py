@@ -10,15 +10,15 @@ from nicegui import ui
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
 from musicrec.page.names import TRACK, Hit
-from musicrec.page.published import SEGMENTS
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 from musicrec.serving.keys import Key
 
 K, _BARS, _HISTORY = 10, 8, 1000
 
 
-async def show(site: Site, user: str, read_only: bool) -> None:
-    """The screen of the user with that key; only the choice of one where it is empty."""
+async def show(site: Site, asked: Asked) -> None:
+    """The screen of the user with the key in the address; only the choice of one without."""
+    user = asked.query.get("user", "")
     _choice(site, user)
     if not user.strip():
         style.text(texts.NO_USER, "m-quiet")
@@ -26,12 +26,12 @@ async def show(site: Site, user: str, read_only: bool) -> None:
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
     plays = await asyncio.to_thread(site.run.history, user_id)
-    listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), read_only)
+    listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
                 await listener.served()
-            if not plays and not read_only:
+            if not plays and not asked.read_only:
                 with style.card(texts.START):
                     style.text(texts.START_HINT, "m-quiet")
                     site.search(listener.started)
@@ -50,10 +50,10 @@ def _choice(site: Site, user: str) -> None:
     with style.box("m-row m-gap"):
         key = ui.input(texts.USER, value=user).props("outlined dense")
         key.on("keydown.enter", lambda: go(key.value))
-        ui.button(texts.SHOW, on_click=lambda: go(key.value)).props("unelevated no-caps")
-        for segment in SEGMENTS:
+        ui.button(texts.SHOW, on_click=lambda: go(key.value)).props("outline no-caps")
+        for segment in site.run.segments:
             pick = ui.button(texts.PICK[segment], on_click=lambda segment=segment: go(site.run.random_user(segment)))
-            pick.props("outline no-caps").tooltip(texts.PICK_HINT.format(*site.run.tracks_of(segment)))
+            pick.props("outline no-caps").tooltip(texts.PICK_HINT.format(*site.run.segments[segment]))
 
 
 class _Listener:

@@ -65,6 +65,5 @@ def _entries(published: Published) -> Iterator[tuple[str, int, str, int]]:
         yield TRACK, id_, " ".join((item.name, *item.artists)), listeners
     entries = catalog.arrays
     ids, of = np.unique(entries["artist_ids"], return_inverse=True)
-    listeners_of_entry = np.repeat(published.listeners, np.diff(entries["artist_ids_starts"]))
-    for id_, total in zip(ids.tolist(), np.bincount(of, listeners_of_entry).astype(int).tolist()):
-        yield ARTIST, id_, published.artists[id_], total
+    totals = np.bincount(of, np.repeat(published.listeners, np.diff(entries["artist_ids_starts"])))
+    yield from ((ARTIST, id_, published.artists[id_], int(total)) for id_, total in zip(ids.tolist(), totals))

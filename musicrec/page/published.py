@@ -23,7 +23,6 @@ from musicrec.serving.lookup import Lookup, lookup
 from musicrec.storage import Storage
 
 LISTS = {"als": "personal_als.parquet", "content": "content_recommendations.parquet", "user_knn": "recommendations_ub.json"}
-SEGMENTS = ("cold", "light", "heavy")
 FILES = ("items.parquet", "events.parquet", *LISTS.values())
 _ROWS = 1 << 24
 
@@ -68,14 +67,15 @@ class Published:
     def _seen(self) -> NDArray[np.int64]:
         return np.diff(self.lookup.seen.starts)
 
-    def tracks_of(self, segment: str) -> tuple[int, int]:
-        """Fewest and most tracks of users of a segment: light and heavy ones are the outer thirds, as in the evaluation by segments."""
+    @cached_property
+    def segments(self) -> dict[str, tuple[int, int]]:
+        """Fewest and most tracks of users by segment: light and heavy ones are the outer thirds, as in the evaluation by segments."""
         first, second = np.quantile(self._seen, [1 / 3, 2 / 3], method="lower") if len(self._seen) else (0, 0)
-        return {"cold": (0, 0), "light": (1, int(first)), "heavy": (int(second) + 1, int(self._seen.max(initial=0)))}[segment]
+        return {"cold": (0, 0), "light": (1, int(first)), "heavy": (int(second) + 1, int(self._seen.max(initial=0)))}
 
     def random_user(self, segment: str) -> Key:
         """The key of a random user of a segment; where it has none, as "cold", a key that nobody has."""
-        low, high = self.tracks_of(segment)
+        low, high = self.segments[segment]
         users = self.lookup.seen.keys[(self._seen >= low) & (self._seen <= high)]
         if len(users):
             return self.lookup.users.key_of(int(secrets.choice(users)))

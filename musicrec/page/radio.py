@@ -7,20 +7,17 @@ from pydantic_core import to_json
 
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
-from musicrec.page.names import TRACK, Hit
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 
 K, _QUEUE, _SEEDS = 20, 20, 5
 
 
-async def show(site: Site, item_id: int, artist_id: int) -> None:
+async def show(site: Site, asked: Asked) -> None:
     """The radio of a track or an artist, or the search for one."""
-    def picked(hit: Hit) -> None:
-        ui.navigate.to(style.address("/radio", **{"item" if hit.kind == TRACK else "artist": hit.id}))
     style.text(texts.RADIO_HINT, "m-quiet", "p")
     with style.box("m-gap"):
-        site.search(picked)
-    if seeds := [item_id] if item_id >= 0 else site.run.items_of(artist_id, _SEEDS):
+        site.search("/radio")
+    if seeds := [item_id] if (item_id := asked.id("item")) >= 0 else site.run.items_of(asked.id("artist"), _SEEDS):
         with style.card(texts.QUEUE):
             await _Radio(site, seeds).show()
 

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from musicrec import registry
 from musicrec.errors import MusicRecError
 from musicrec.page import style, texts
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 from musicrec.registry import Manifest
 from musicrec.registry.difference import changed_lists, settings_difference, top_lists
 from musicrec.serving.access_control import not_administrator
@@ -21,11 +21,11 @@ K = 10
 METRICS = ("precision@10", "recall@10", "map@10", "hit_rate@10", "recall@100", "coverage@10", "artist_diversity@10")
 
 
-async def show(site: Site, run_id: str) -> None:
-    """All runs, and below them the one with that id, or the current one."""
+async def show(site: Site, asked: Asked) -> None:
+    """All runs, and below them the one in the address, or the current one."""
     runs = await asyncio.to_thread(registry.complete_runs, site.place)
     current = await asyncio.to_thread(registry.current_id, site.place)
-    at = next((at for wanted in (run_id, current) for at, one in enumerate(runs) if one.run_id == wanted), len(runs) - 1)
+    at = next((at for wanted in (asked.query.get("run"), current) for at, one in enumerate(runs) if one.run_id == wanted), len(runs) - 1)
     chosen = runs[at]
     with style.card(texts.RUNS):
         style.table(texts.RUNS_HEAD, [_row(one, current) for one in reversed(runs)], strong=len(runs) - 1 - at)
@@ -83,7 +83,8 @@ def _comparison(told: Mapping[str, Any]) -> None:
              *(style.shown({name: row.get(name)}, name) for name in METRICS)) for row in found],
             strong=next((at for at, row in enumerate(found) if row["model"] == told["published"]), None))
     with style.card(texts.COMPARISON):
-        group = ui.toggle(groups, value=next(iter(groups)), on_change=rows.refresh).props("no-caps unelevated padding='2px 10px'")
+        group = ui.toggle(groups, value=next(iter(groups)), on_change=rows.refresh)
+        group.props("no-caps unelevated padding='2px 10px' toggle-color=grey-9")
         rows()
         if told.get("segments"):
             style.text(texts.SEGMENTS, tag="h3")
@@ -140,6 +141,6 @@ def _roll_back(site: Site, chosen: Manifest) -> None:
         style.text(texts.ROLL_BACK_ASK.format(run=chosen.run_id), tag="p")
         key = ui.input(texts.ADMIN_KEY, value="", password=True).props("outlined dense autofocus").on("keydown.enter", confirmed)
         with style.box("m-row"):
-            ui.button(texts.ROLL_BACK, on_click=confirmed).props("unelevated no-caps")
+            ui.button(texts.ROLL_BACK, on_click=confirmed).props("outline no-caps")
             ui.button(texts.CANCEL, on_click=dialog.close).props("flat no-caps")
     ui.button(texts.ROLL_BACK, on_click=dialog.open).props("outline no-caps")

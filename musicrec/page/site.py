@@ -1,7 +1,7 @@
 """What all screens share: the run, the services, the names to search, and the frame around a screen."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,19 @@ from musicrec.page.services import Services
 from musicrec.serving.model_store import ModelStore, Watch
 from musicrec.settings import Settings
 from musicrec.storage import Storage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor asks of a screen, and whether nothing may be stored."""
+
+    query: Mapping[str, str]
+    read_only: bool
+
+    def id(self, name: str) -> int:
+        """The id of that name in the address; -1 without one."""
+        text = self.query.get(name, "")
+        return int(text) if text.isascii() and text.isdecimal() else -1
 
 
 @dataclass
@@ -58,15 +71,18 @@ class Site:
             style.text(" · ", "m-quiet")
             style.link(name, "/track", artist=artist)
 
-    def search(self, picked: Callable[[Hit], object]) -> None:
-        """A field that finds names as one types, and a button for each hit."""
+    def search(self, picked: Callable[[Hit], object] | str) -> None:
+        """A field that finds names as one types, and a button for each hit, which calls `picked` or goes to that screen."""
+        def go(hit: Hit) -> None:
+            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else "artist": hit.id}))
+
         def show(typed: events.ValueChangeEventArguments[str | None]) -> None:
             found = self.names.find(typed.value or "") if self.names else []
             hits.clear()
             with hits:
                 for hit in found:
                     label = self.title(hit.id) if hit.kind == TRACK else texts.ARTIST.format(name=self.run.artists.get(hit.id, ""))
-                    ui.button(label, on_click=partial(picked, hit)).props("flat dense no-caps align=left")
+                    ui.button(label, on_click=partial(picked if callable(picked) else go, hit)).props("flat dense no-caps align=left")
                 if typed.value and not found:
                     style.text(texts.NO_HIT if self.names else texts.INDEXING, "m-quiet")
         ui.input(texts.SEARCH, on_change=show).props("outlined dense clearable debounce=100").style("width: 100%")

@@ -7,19 +7,17 @@ from nicegui import ui
 
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
-from musicrec.page.names import TRACK, Hit
-from musicrec.page.site import Site
+from musicrec.page.site import Asked, Site
 from musicrec.serving.arrays import place
 
 K, _TRACKS, _USERS = 10, 50, 12
 
 
-async def show(site: Site, item_id: int, artist_id: int) -> None:
+async def show(site: Site, asked: Asked) -> None:
     """The screen of a track, of an artist, or of the search for one."""
-    def picked(hit: Hit) -> None:
-        ui.navigate.to(style.address("/track", **{"item" if hit.kind == TRACK else "artist": hit.id}))
+    item_id, artist_id = asked.id("item"), asked.id("artist")
     with style.box("m-gap"):
-        site.search(picked)
+        site.search("/track")
     if place(site.run.lookup.catalog.item_ids, item_id) >= 0:
         await _show_track(site, item_id)
     elif artist_id in site.run.artists:
@@ -41,14 +39,14 @@ async def _show_track(site: Site, item_id: int) -> None:
     with style.box("m-cards"):
         with style.card(texts.SIMILAR):
             await _similar(site, item_id)
+        with style.card(texts.OVER_TIME) as over_time:
+            waiting = ui.spinner()
         with style.card(texts.RECOMMENDED_TO):
             users = await asyncio.to_thread(published.recommended_to, item_id, K)
             style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
             with style.box("m-row"):
                 for key in map(published.lookup.users.key_of, users[:_USERS].tolist()):
                     style.link(key, "/", user=key)
-        with style.card(texts.OVER_TIME) as over_time:
-            waiting = ui.spinner()
 
     async def plays() -> None:
         counts = await asyncio.to_thread(published.plays_by_month, item_id)
