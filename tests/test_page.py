@@ -61,7 +61,8 @@ class Page:
     def open(self, path: str) -> "api.Page":
         """The tab with that screen, connected."""
         self.tab.goto(self.url + path)
-        self.tab.wait_for_function("window.did_handshake !== false")
+        self.tab.locator(".m-main").wait_for()
+        self.tab.wait_for_function("window.did_handshake")
         return self.tab
 
     def text(self) -> str:
@@ -213,8 +214,10 @@ def test_a_radio_goes_on_with_what_is_played(page: Page) -> None:
     """A skipped track leaves, a played one brings similar ones, and the queue is exported."""
     tab = page.open("/radio?item=151")
     tab.get_by_role("button", name="Skip: Vague Violin").click()
+    tab.get_by_role("button", name="Skip: Vague Violin").wait_for(state="detached")
     tab.get_by_role("button", name="Play: Track 156").click()
     tab.get_by_text("Track 161").wait_for()
+    tab.get_by_role("button", name="Play: Track 156").wait_for(state="detached")
     with tab.expect_download() as download:
         tab.get_by_role("button", name="Export as M3U").click()
     lines = download.value.path().read_text().splitlines()

@@ -36,10 +36,10 @@ def serve(name: Annotated[Literal["recommendations", "features", "events"] | Non
     try:
         chosen = settings.load()
         with running(chosen.urls, os.environ, LOGS) as services, page_beside(chosen.page, LOGS, page) as pages:
-            for service in pages:
-                print(f"{service.name:<16} {service.url}  log: {service.log}", flush=True)
             for service in services:
                 print(f"{service.name:<16} {service.url}  API: {service.url}/docs  log: {service.log}", flush=True)
+            for service in pages:
+                print(f"{service.name:<16} {service.url}  log: {service.log}", flush=True)
             print("Running; Ctrl-C stops all.", flush=True)
             watch([*services, *pages])
     except KeyboardInterrupt:
