@@ -1,5 +1,7 @@
 """The page in a real browser, over real services on a small run."""
 
+import asyncio
+import base64
 import contextlib
 import shutil
 import subprocess
@@ -14,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import requests
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
-from musicrec import registry, schema
+from musicrec import registry, schema, settings
+from musicrec.page.access import READ_ONLY, BasicAuth
 from musicrec.registry import RunInfo
 from musicrec.storage import storage
-from tests.service_world import ITEMS, USER, Services, free_port, services, write, write_run
+from tests.service_world import ITEMS, PROJECT, USER, Services, free_port, services, write, write_run
 
 pytest.importorskip("nicegui", reason="the page needs nicegui: pip install 'musicrec[page]'")
 api = pytest.importorskip("playwright.sync_api", reason="tests of the page need playwright: pip install 'musicrec[dev]'")
@@ -239,6 +244,28 @@ def test_a_page_of_another_site_may_not_speak_for_a_visitor(world: tuple[str, Se
     """Its requests are answered 403."""
     assert requests.get(world[0], headers={"Origin": "http://evil.example"}, timeout=5).status_code == 403
     assert requests.get(world[0], headers={"Origin": world[0]}, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "key", "told"), [
+    ("http", "full", 200), ("http", "read", 203), ("http", "other", 401), ("http", "", 401), ("websocket", "", "websocket.close")])
+def test_a_key_is_asked_for_where_one_is_set(kind: str, key: str, told: object) -> None:
+    """Without it neither screens nor their connections answer; the key for reading is told from the one that may write."""
+    answers = list[Message]()
+
+    async def screen(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("", 203 if scope[READ_ONLY] else 200)(scope, receive, send)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    given = base64.b64encode(f"me:{key}".encode()) if key else b"?"
+    scope = {"type": kind, "method": "GET", "path": "/", "headers": [(b"authorization", b"Basic " + given)]}
+    keys = {"MUSICREC_SERVICE_API_KEY": "full", "MUSICREC_SERVICE_READ_KEY": "read"}
+    asyncio.run(BasicAuth(screen, settings.load(PROJECT / "config.ini", keys).service)(scope, receive, send))
+    assert answers[0].get("status", answers[0]["type"]) == told
 
 
 def test_the_little_world_is_large_enough() -> None:
