@@ -89,7 +89,8 @@ class _Listener:
                     for kind in () if self.read_only else ("play", *feedback):
                         style.icon(kind, self.site.name(item_id), partial(self.act, kind, item_id))
         style.text("" if feedback else texts.PLAYS_ONLY, "m-quiet")
-        self.lists.refresh()
+        if before:
+            self.lists.refresh()
 
     async def act(self, kind: str, item_id: int) -> None:
         """Tell the events service, and show what is served then."""
@@ -117,7 +118,7 @@ class _Listener:
                     with style.box("", "ol"):
                         for item_id in items.tolist():
                             with style.box("m-strong" if item_id in self._now else "", "li"):
-                                self.site.track(item_id)
+                                style.link(self.site.title(item_id), "/track", item=item_id)
 
 
 def _taste(site: Site, plays: list[dict[str, Any]]) -> None:

@@ -45,8 +45,7 @@ def icon(kind: str, name: str, then: Callable[[], object]) -> None:
     """A button of one of texts.ACTIONS for a track."""
     shape, label = texts.ACTIONS[kind]
     button = ui.button(icon=shape, on_click=then).props("flat round dense size=sm")
-    button.props["aria-label"] = f"{label}: {name}"
-    button.tooltip(label)
+    button.props["aria-label"] = button.props["title"] = f"{label}: {name}"
 
 
 def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
@@ -62,8 +61,7 @@ def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
 
 def interval(low: float, high: float) -> None:
     """A bar from `low` to `high`, as shares of its width."""
-    with box("m-track").props("aria-hidden=true"):
-        box("m-fill").style(f"left: {low:.2%}; width: {max(high - low, 0.006):.2%}")
+    box("m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")
 
 
 def months(label: str, counts: Mapping[str, int]) -> None:
@@ -73,7 +71,8 @@ def months(label: str, counts: Mapping[str, int]) -> None:
     text(label, tag="h3")
     with box("m-columns").props(f'role=img aria-label="{label}"'):
         for name in names:
-            box("").style(f"height: {counts.get(name, 0) / max(counts.values()):.1%}").tooltip(f"{name}: {counts.get(name, 0):,}")
+            column = box("").style(f"height: {counts.get(name, 0) / max(counts.values()):.1%}")
+            column.props["title"] = f"{name}: {counts.get(name, 0):,}"
     with box("m-row m-quiet").style("justify-content: space-between"):
         for name in names[:1] + names[1:][-1:]:
             text(f"{name}: {counts[name]:,}")
@@ -89,8 +88,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
             for place, row in enumerate(rows):
                 with box("m-strong" if place == strong else "", "tr"):
                     for cell in row:
-                        with box("", "td"):
-                            cell() if callable(cell) else text(cell, "m-wrap" if len(str(cell)) > 40 else "")
+                        if callable(cell):
+                            with box("m-name", "td"):
+                                cell()
+                        else:
+                            text(cell, "m-wrap" if len(str(cell)) > 40 else "", "td")
 
 
 def records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], strong: int | None = None) -> None:
