@@ -39,7 +39,9 @@ class Services:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as cause:
             raise ServiceError(f"{service} service at {url} does not answer ({type(cause).__name__})") from None
         if response.status != 200:
-            raise ServiceError(f"{service} service: {found.get('detail', '') if isinstance(found, dict) else found}"[:300])
+            reasons = found.get("detail", "") if isinstance(found, dict) else found
+            told = "; ".join(one["msg"] for one in reasons) if isinstance(reasons, list) else reasons
+            raise ServiceError(f"{service} service: {told}"[:300])
         return found
 
     async def put(self, user: Key, item: Key, kind: str) -> None:
