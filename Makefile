@@ -43,8 +43,8 @@ notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=<where artifacts
 lab: $(VENV)/lab.stamp ## open the notebook in JupyterLab
 	@$(VENV)/bin/jupyter lab recommendations.ipynb
 
-services: $(VENV)/run.stamp ## start the three services and keep them until Ctrl-C
-	@$(MUSICREC) serve
+services: $(VENV)/run.stamp ## start the three services and the page, and keep them until Ctrl-C
+	@$(MUSICREC) serve --page
 
 sample: $(VENV)/run.stamp ## write the generated sample logs to data/sample
 	@$(MUSICREC) datasets make sample

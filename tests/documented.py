@@ -161,7 +161,8 @@ class World:
                 for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         return {**os.environ, **small, **urls, "PATH": path, "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
-                "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(self.folder / "cache"),
+                "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_PAGE_URL": f"http://127.0.0.1:{free_port()}",
+                "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(self.folder / "cache"),
                 "MUSICREC_SERVICE_RELOAD_KEY": "reload-key", "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **self.variables}
 
     def run(self, block: Block, skipped: dict[str, str]) -> None:

@@ -165,6 +165,8 @@ def test_the_manifest_tells_settings_findings_metrics_and_the_reason(done: tuple
     assert info.settings["split"]["refit"] is True
     assert {row["model"] for row in info.metrics["comparison"]} >= {"als", "popular", RANKED, RRF}
     assert info.metrics["reason"] == done[1].reason
+    assert {row["segment"] for row in info.metrics["segments"]} >= {"light", "head", "tail"}
+    assert {row["stage"] for row in info.metrics["stages"]} >= {"backtest", "recommend"}
     assert info.findings
 
 

@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from musicrec import __version__
-from musicrec.cli import config, datasets, demo, evaluate, events, learn, notebook, predict, runs, serve, simulate, train, tune, users
+from musicrec.cli import config, datasets, demo, evaluate, events, learn, notebook, page, predict, runs, serve, simulate, train, tune, users
 from musicrec.cli.stopping import terminated
 from musicrec.errors import MusicRecError
 
 # What has to be installed for a library that a command misses.
-_EXTRAS = {"serve": ("fastapi", "uvicorn", "aiohttp", "prometheus_client"), "redis": ("redis",), "spark": ("pyspark",),
-           "notebook": ("nbclient", "nbformat", "ipykernel")}
+_EXTRAS = {"serve": ("fastapi", "uvicorn", "aiohttp", "prometheus_client"), "page": ("nicegui", "tantivy"), "redis": ("redis",),
+           "spark": ("pyspark",), "notebook": ("nbclient", "nbformat", "ipykernel")}
 
 app = typer.Typer(name="musicrec", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -52,6 +52,7 @@ app.command()(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(notebook.notebook)
 app.command()(serve.serve)
+app.command()(page.page)
 app.command()(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(events.app, name="events")

@@ -44,7 +44,8 @@ def demo() -> None:
         execute_on({"MUSICREC_TUNING_TRIALS": "0", **environment(data=SAMPLE, out=str(OUT))}, default_notebook(), {}, reuse=True)
         docs = served(environment(data=SAMPLE, out=str(OUT)) | {"MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)})
     print(f"\nDone in {time.monotonic() - began:.0f} s. Notebook: {OUT / 'recommendations.ipynb'}; plots: {OUT / 'pictures'}; "
-          f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `musicrec serve` runs.")
+          f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `musicrec serve` runs.\n"
+          "To look at all of it in a browser: `make services`, or `musicrec serve` and `musicrec page`, and open http://127.0.0.1:8080.")
 
 
 def served(environ: dict[str, str]) -> str:

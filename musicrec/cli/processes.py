@@ -52,19 +52,19 @@ def running(urls: UrlSettings, environ: Mapping[str, str], logs: Path) -> Iterat
     logs.mkdir(parents=True, exist_ok=True)
     told = {**environ, **{f"MUSICREC_URLS_{key.upper()}": url for key, url in urls.model_dump().items()}}
     with ExitStack() as stack:
-        services = [stack.enter_context(_started(name, module, getattr(urls, key), told, logs)) for name, (key, module) in SERVICES.items()]
+        services = [stack.enter_context(started(name, _uvicorn(module, url), url, told, logs / f"{module}.log"))
+                    for name, (key, module) in SERVICES.items() for url in (getattr(urls, key),)]
         for service in services:
             _await(service)
         yield services
 
 
 @contextmanager
-def _started(name: str, module: str, url: str, environ: Mapping[str, str], logs: Path) -> Iterator[Service]:
+def started(name: str, command: list[str], url: str, environ: Mapping[str, str], log: Path) -> Iterator[Service]:
+    """The program of `command`, which will answer at `url`; stopped as `running` says. Raises ServiceError when the port is taken."""
     if not _is_free(url):
-        raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section [urls].")
-    address, log = urlsplit(url), logs / f"{module}.log"
-    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(shipped(f"{module}.py").parent),
-               "--host", address.hostname or "", "--port", str(address.port)]
+        raise ServiceError(f"{url} is taken by another program; stop it, or set another address in config.ini, section "
+                           f"[{'page' if name == 'page' else 'urls'}].")
     log.touch(0o600)  # it names users
     with log.open("wb") as output:
         # a session of its own: Ctrl-C in the terminal must not reach it before this process ends it in order
@@ -78,6 +78,12 @@ def _started(name: str, module: str, url: str, environ: Mapping[str, str], logs:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _uvicorn(module: str, url: str) -> list[str]:
+    address = urlsplit(url)
+    return [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(shipped(f"{module}.py").parent),
+            "--host", address.hostname or "", "--port", str(address.port)]
 
 
 def _await(service: Service) -> None:

@@ -3,17 +3,15 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from musicrec import registry, settings
 from musicrec.cli.options import Config
 from musicrec.registry import Manifest
+from musicrec.registry.difference import changed_lists, settings_difference, top_lists
 from musicrec.storage import Storage, artifacts_storage
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 app = typer.Typer(no_args_is_help=True, help="Published runs: list, show, check, compare, roll back, remove.", rich_markup_mode=None)
 RunId = Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Default: the current run.")]
@@ -74,9 +72,10 @@ def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
         print(f"{name:<24} {' -> '.join(str(run.info.metrics.get(name, '-')) for run in runs)}")
     for name in ("ndcg@10", "recall@10", "coverage@10"):
         print(f"{name:<24} {' -> '.join(_figure(run, name) for run in runs)}  (warm users of each test set)")
-    old, new = (_lists(place, run, k, chosen.artifacts.cache_folder) for run in runs)
-    _print_changed_lists(old, new, k)
-    changed = _differences(runs[0].info.settings, runs[1].info.settings)
+    old, new = (top_lists(place, run, k, chosen.artifacts.cache_folder) for run in runs)
+    for name, told in changed_lists(old, new, k).items():
+        print(f"{name:<24} {told}")
+    changed = settings_difference(runs[0].info.settings, runs[1].info.settings)
     print("Settings that differ:" if changed else "The settings are the same.")
     print("\n".join(f"  {line}" for line in changed))
 
@@ -154,40 +153,3 @@ def _value(row: Mapping[str, Any], name: str) -> str:
 def _figure(run: Manifest, name: str) -> str:
     published = [row for row in run.info.metrics.get("warm", []) if row["model"] == run.info.metrics.get("published")]
     return f"{published[0][name]:.4f}" if published else "-"
-
-
-def _lists(place: Storage, run: Manifest, k: int, cache: Path) -> "pd.DataFrame":
-    import pyarrow.parquet as pq
-
-    name = "recommendations.parquet"
-    folder = registry.fetch(place, run.run_id, [name], cache / "runs")
-    return pq.read_table(folder / name, columns=["user_id", "item_id"], filters=[("rank", "<=", k)]).to_pandas()
-
-
-def _print_changed_lists(before: "pd.DataFrame", after: "pd.DataFrame", k: int) -> None:
-    users = [set(frame["user_id"].unique()) for frame in (before, after)]
-    both = users[0] & users[1]
-    same = before.merge(after, on=["user_id", "item_id"]).groupby("user_id").size()
-    lengths = after.groupby("user_id").size()
-    unchanged = int((same == lengths.reindex(same.index)).sum())
-    items = [set(frame["item_id"].unique()) for frame in (before, after)]
-    print(f"{'users with a list':<24} {_sizes(*users)}")
-    if both:
-        print(f"{'changed lists':<24} {1 - unchanged / len(both):.1%} of {len(both):,} users have other items in their first {k}; "
-              f"{same.sum() / len(both):.1f} of {k} stay on average")
-    print(f"{'items in lists':<24} {_sizes(*items)}")
-
-
-def _sizes(before: set[int], after: set[int]) -> str:
-    return f"{len(before):,} -> {len(after):,} ({len(after - before):,} gained, {len(before - after):,} lost)"
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> list[str]:
-    lines = []
-    for key in sorted({*before, *after} - {"path"}):
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += _differences(old, new, f"{where}{key}.")
-        elif old != new:
-            lines.append(f"{where}{key}: {old} -> {new}")
-    return lines

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from musicrec import settings
+from musicrec.cli.page import page_beside
 from musicrec.cli.processes import SERVICES, Service, running
 from musicrec.errors import ServiceError
 from musicrec.project import shipped
@@ -19,7 +20,8 @@ LOGS = Path("var/log")
 def serve(name: Annotated[Literal["recommendations", "features", "events"] | None, typer.Argument(help="Default: all three.")] = None,
           host: Annotated[str | None, typer.Option(help="Address to listen on. [default: as in [urls]]")] = None,
           port: Annotated[int | None, typer.Option(help="Port to listen on. [default: as in [urls]]")] = None,
-          workers: Annotated[int, typer.Option(min=1, help="Worker processes of the one service.")] = 1) -> None:
+          workers: Annotated[int, typer.Option(min=1, help="Worker processes of the one service.")] = 1,
+          page: Annotated[bool, typer.Option("--page", help="Also start the page, where its packages are installed.")] = False) -> None:
     """Start the three services and keep them until Ctrl-C, or run one of them.
 
     \b
@@ -32,11 +34,14 @@ def serve(name: Annotated[Literal["recommendations", "features", "events"] | Non
         _serve_one(name, host, port, workers)
         return
     try:
-        with running(settings.load().urls, os.environ, LOGS) as services:
+        chosen = settings.load()
+        with running(chosen.urls, os.environ, LOGS) as services, page_beside(chosen.page, LOGS, page) as pages:
             for service in services:
                 print(f"{service.name:<16} {service.url}  API: {service.url}/docs  log: {service.log}", flush=True)
-            print("Running; Ctrl-C stops all three.", flush=True)
-            watch(services)
+            for service in pages:
+                print(f"{service.name:<16} {service.url}  log: {service.log}", flush=True)
+            print("Running; Ctrl-C stops all.", flush=True)
+            watch([*services, *pages])
     except KeyboardInterrupt:
         print("\nStopped.")
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from musicrec import __version__, registry
 from musicrec.dataset import moment
-from musicrec.evaluation import BacktestResult, Evaluator, comparison
+from musicrec.evaluation import BacktestResult, Evaluator, comparison, segments
 from musicrec.keys import RunKeys
 from musicrec.pipeline.all_plays import all_plays_table
 from musicrec.pipeline.plan import Plan
@@ -43,7 +43,7 @@ def metrics(work: Workspace, chosen: Plan, result: BacktestResult, evaluator: Ev
     folds = [{"start": str(moment(one.fold.start)), "end": str(moment(one.fold.end))} for one in result.folds]
     return {**{key: table.to_dict("records") for key, table in tables.items()}, "published": published, "reason": decision.reason,
             "promotion": decision.others.to_dict("records"), "tuned": tuning_table(found).to_dict("records"),
-            "top_popular": work.settings.candidates.top_popular,
+            "top_popular": work.settings.candidates.top_popular, "segments": segments(evaluator).to_dict("records"),
             "evaluated_on": {"from": str(chosen.test_start), "users": len(evaluator.user_ids), "backtest": folds}}
 
 
@@ -56,7 +56,7 @@ def published(work: Workspace, made: TwoStageRecommender, measured: dict[str, An
     place = artifacts_storage(work.settings)
     place.preflight()
     last = int(made.fitted.train.last_played.max())
-    told = {**measured, "trained_until": str(moment(last))}
+    told = {**measured, "trained_until": str(moment(last)), "stages": work.stages.table().to_dict("records")}
     RunKeys.read(work.folder).check_extends(current_keys(work))
     account = json.loads((work.folder / ACCOUNT).read_text()) if (work.folder / ACCOUNT).is_file() else {}
     info = RunInfo(work.settings.model_dump(mode="json"), told, findings.to_dict("records"), __version__, account)

@@ -28,6 +28,7 @@ from musicrec.settings.sections import (
     EngineSettings,
     EvaluationSettings,
     EventSettings,
+    PageSettings,
     RankingSettings,
     Section,
     ServiceSettings,
@@ -40,8 +41,8 @@ from musicrec.settings.sections import (
 
 __all__ = [
     "CONFIG", "ArtifactSettings", "BlendingSettings", "CandidateSettings", "DataSettings", "EngineSettings", "EvaluationSettings",
-    "EventSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings", "UrlSettings", "bytes_of",
-    "load", "s3_environment",
+    "EventSettings", "PageSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings",
+    "UrlSettings", "bytes_of", "load", "s3_environment",
 ]
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
@@ -66,6 +67,7 @@ class Settings(Section):
     events: EventSettings
     blending: BlendingSettings
     service: ServiceSettings
+    page: PageSettings
     components: Mapping[str, Mapping[str, str]]
     path: Path
 

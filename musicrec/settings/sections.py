@@ -220,3 +220,9 @@ class ServiceSettings(Section):
         if keys_in(self.read_key) and not keys_in(self.api_key):
             raise ValueError("read_key is set and api_key is not; services need api_key to call each other")
         return self
+
+
+class PageSettings(Section):
+    """Where the page answers."""
+
+    url: Url

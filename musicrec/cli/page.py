@@ -1,0 +1,48 @@
+"""`musicrec page`: the page over the services and the published runs."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from musicrec import settings
+from musicrec.cli.options import Config
+from musicrec.cli.processes import Service, started
+from musicrec.settings import PageSettings
+
+
+def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [default: as in [page] url]")] = None,
+         port: Annotated[int | None, typer.Option(help="Port to listen on. [default: as in [page] url]")] = None,
+         config: Config = None) -> None:
+    """Look at listeners, tracks, runs and services in a browser, until Ctrl-C.
+
+    \b
+    musicrec serve     # in another terminal
+    musicrec page
+    """
+    import uvicorn
+
+    from musicrec.page.app import create_app
+
+    chosen = settings.load(config)
+    app, address = create_app(chosen, settings.s3_environment(chosen.path)), urlsplit(chosen.page.url)
+    host, port = host or address.hostname or "127.0.0.1", port or address.port or 80
+    print(f"The page is at http://{host}:{port}; Ctrl-C stops it.", flush=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=False)
+
+
+@contextmanager
+def page_beside(options: PageSettings, logs: Path, wanted: bool) -> Iterator[list[Service]]:
+    """The page as a process of its own, until the block ends; none unless it is wanted and its packages are installed."""
+    if not wanted or find_spec("nicegui") is None or find_spec("tantivy") is None:
+        yield []
+        return
+    command = [sys.executable, "-m", "musicrec", "page"]
+    with started("page", command, options.url, os.environ, logs / "page.log") as service:
+        yield [service]

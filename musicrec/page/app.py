@@ -1,0 +1,57 @@
+"""The page as an app for uvicorn, in a process of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from nicegui import ui
+from starlette.types import ASGIApp
+
+from musicrec.page import health, listener, radio, runs, texts, track
+from musicrec.page.access import READ_ONLY, BasicAuth
+from musicrec.page.published import Published
+from musicrec.page.services import Services
+from musicrec.page.site import Asked, Site
+from musicrec.serving.app import background
+from musicrec.serving.metrics import Metrics
+from musicrec.serving.model_store import ModelStore, Watch
+from musicrec.serving.recommendations import PARTS
+from musicrec.settings import Settings
+from musicrec.storage import storage
+
+SCREENS = {"/": listener.show, "/track": track.show, "/radio": radio.show, "/runs": runs.show, "/health": health.show}
+_POLL_S = 10.0
+
+
+def create_app(settings: Settings, environment: Mapping[str, str]) -> ASGIApp:
+    """The app over the current run. `environment` holds the S3 secrets.
+
+    Raises ArtifactError while nothing is published, StorageError when the storage does not answer.
+    """
+    artifacts = settings.artifacts
+    place = storage(artifacts.location, environment)
+    store: ModelStore[Published] = ModelStore(artifacts, environment, PARTS,
+                                              lambda run_id, folders: Published.opened(place, artifacts.cache_folder, run_id, folders))
+    store.refresh()
+    site = Site(settings, place, store, Watch(store, Metrics("page")))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        site.services = Services(settings)
+        async with background(site.watch.look_for_ever(settings.service.poll_s or _POLL_S)), background(site.follow_names()):
+            yield
+        await site.services.http.close()
+
+    for path, show in SCREENS.items():
+        ui.page(path)(_screen(site, path, show))
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    ui.run_with(app, title=texts.TITLE, dark=None, tailwind=False, show_welcome_message=False, favicon="🎵")
+    return BasicAuth(app, settings.service)
+
+
+def _screen(site: Site, path: str, show: Callable[[Site, Asked], Awaitable[None]]) -> Callable[[Request], Awaitable[None]]:
+    async def screen(request: Request) -> None:
+        asked = Asked(request.query_params, bool(request.scope.get(READ_ONLY)))
+        with site.frame(path, asked.read_only):
+            await show(site, asked)
+    return screen

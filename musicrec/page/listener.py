@@ -1,0 +1,145 @@
+"""The screen of one listener: history and taste, what is served now beside each list, and plays that change it."""
+
+import asyncio
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from musicrec.errors import ServiceError
+from musicrec.page import style, texts
+from musicrec.page.names import TRACK, Hit
+from musicrec.page.site import Asked, Site
+from musicrec.serving.keys import Key
+
+K, _BARS, _HISTORY = 10, 8, 1000
+
+
+async def show(site: Site, asked: Asked) -> None:
+    """The screen of the user with the key in the address; only the choice of one without."""
+    user = asked.query.get("user", "")
+    _choice(site, user)
+    if not user.strip():
+        style.text(texts.NO_USER, "m-quiet")
+        return
+    key = site.run.key(user)
+    user_id = site.run.lookup.users.id_of(key)
+    plays = await asyncio.to_thread(site.run.history, user_id)
+    listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), asked.read_only)
+    with style.box("m-cards m-gap"):
+        with style.box(""):
+            with style.card(texts.SERVED):
+                await listener.served()
+            if not plays and not asked.read_only:
+                with style.card(texts.START):
+                    style.text(texts.START_HINT, "m-quiet")
+                    site.search(listener.started)
+            if plays:
+                with style.card(texts.HISTORY):
+                    _history(site, plays)
+        with style.card(texts.WHO.format(key=key)):
+            _taste(site, plays)
+    with style.card(texts.LISTS):
+        listener.lists()
+
+
+def _choice(site: Site, user: str) -> None:
+    def go(key: object) -> None:
+        ui.navigate.to(style.address("/", user=key))
+    with style.box("m-row m-gap"):
+        key = ui.input(texts.USER, value=user).props("outlined dense")
+        key.on("keydown.enter", lambda: go(key.value))
+        ui.button(texts.SHOW, on_click=lambda: go(key.value)).props("outline no-caps")
+        for segment in site.run.segments:
+            pick = ui.button(texts.PICK[segment], on_click=lambda segment=segment: go(site.run.random_user(segment)))
+            pick.props("outline no-caps").tooltip(texts.PICK_HINT.format(*site.run.segments[segment]))
+
+
+class _Listener:
+    """What changes on the screen when the listener plays."""
+
+    def __init__(self, site: Site, key: Key, lists: dict[str, Any], read_only: bool) -> None:
+        self.site, self.key, self._lists, self.read_only, self._now = site, key, lists, read_only, list[int]()
+
+    @ui.refreshable_method
+    async def served(self) -> None:
+        """The list that is served, each track with its reason and what one can do with it."""
+        services, id_of = self.site.services, self.site.run.lookup.items.id_of
+        try:
+            answer = await services.ask("recommendations", "/recommendations", user_id=self.key, k=K, verbose=True)
+            latest = (await services.ask("events", "/get", user_id=self.key, k=K))["events"]
+            feedback = await services.feedback()
+        except ServiceError as cause:
+            style.text(cause, "m-bad")
+            return
+        for sentence in answer.get("degraded", ()):
+            style.text(sentence, "m-bad", "p")
+        if latest:
+            style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in latest), "m-quiet", "p")
+        before, self._now = self._now, [id_of(item["item_id"]) for item in answer["items"]]
+        for place, (item_id, item) in enumerate(zip(self._now, answer["items"]), 1):
+            with style.box("m-line"):
+                style.text(place, "m-quiet")
+                with style.box(""):
+                    self.site.track(item_id)
+                    style.text(item["reason"], "m-quiet", "div")
+                with style.box("m-actions"):
+                    style.text(texts.NEW if before and item_id not in before else "", "m-bad")
+                    for kind in () if self.read_only else ("play", *feedback):
+                        style.icon(kind, self.site.name(item_id), partial(self.act, kind, item_id))
+        style.text("" if feedback else texts.PLAYS_ONLY, "m-quiet")
+        if before:
+            self.lists.refresh()
+
+    async def act(self, kind: str, item_id: int) -> None:
+        """Tell the events service, and show what is served then."""
+        try:
+            await self.site.services.put(self.key, self.site.run.lookup.items.key_of(item_id), kind)
+        except ServiceError as cause:
+            ui.notify(str(cause), type="warning")
+            return
+        ui.notify(f"{texts.ACTIONS[kind][1]}: {self.site.name(item_id)}")
+        await self.served.refresh()
+
+    async def started(self, hit: Hit) -> None:
+        """Begin the history of an empty user with a track, or with the most popular one of an artist."""
+        for item_id in [hit.id] if hit.kind == TRACK else self.site.run.items_of(hit.id, 1):
+            await self.act("play", item_id)
+
+    @ui.refreshable_method
+    def lists(self) -> None:
+        """The lists side by side; what is served now is bold."""
+        style.text(texts.LISTS_HINT, "m-quiet")
+        with style.box("m-lists"):
+            for name, items in self._lists.items():
+                with style.box(""):
+                    style.text(texts.LIST_NAMES[name], tag="h3")
+                    with style.box("", "ol"):
+                        for item_id in items.tolist():
+                            with style.box("m-strong" if item_id in self._now else "", "li"):
+                                style.link(self.site.title(item_id), "/track", item=item_id)
+
+
+def _taste(site: Site, plays: list[dict[str, Any]]) -> None:
+    if not plays:
+        style.text(texts.NO_PLAYS, "m-quiet")
+        return
+    counts, genres, artists = Counter(play["item_id"] for play in plays), Counter[str](), Counter[str]()
+    first, last = plays[-1]["started_at"], plays[0]["started_at"]
+    style.text(texts.PLAYED.format(plays=len(plays), tracks=len(counts), first=first, last=last), "m-quiet")
+    for item_id, count in counts.items():
+        item = site.run.lookup.catalog.item(item_id)
+        genres.update(dict.fromkeys(item.genres, count))
+        artists.update(dict.fromkeys(item.artists, count))
+    style.bars(texts.BY_GENRE, genres.most_common(_BARS))
+    style.bars(texts.BY_ARTIST, artists.most_common(_BARS))
+    style.months(texts.BY_MONTH, Counter(f"{play['started_at']:%Y-%m}" for play in plays))
+
+
+def _history(site: Site, plays: list[dict[str, Any]]) -> None:
+    names = [name for name in texts.HISTORY_HEAD if name == "track" or name in plays[0]]
+    rows = [{**play, "track": site.title(play["item_id"]), "started_at": f"{play['started_at']:%Y-%m-%d %H:%M}"}
+            for play in plays[:_HISTORY]]
+    columns = [{"name": name, "field": name, "label": texts.HISTORY_HEAD[name], "align": "left", "sortable": True} for name in names]
+    ui.table(rows=rows, columns=columns, pagination=15).props("flat dense wrap-cells")

@@ -1,0 +1,146 @@
+"""The screen of published runs: what was trained and evaluated on what, how good it is and why it is served, and going back to another."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+from starlette.datastructures import Headers
+
+from musicrec import registry
+from musicrec.errors import MusicRecError
+from musicrec.page import style, texts
+from musicrec.page.site import Asked, Site
+from musicrec.registry import Manifest
+from musicrec.registry.difference import changed_lists, settings_difference, top_lists
+from musicrec.serving.access_control import not_administrator
+from musicrec.settings.sections import keys_in
+
+K = 10
+METRICS = ("precision@10", "recall@10", "map@10", "hit_rate@10", "recall@100", "coverage@10", "artist_diversity@10")
+
+
+async def show(site: Site, asked: Asked) -> None:
+    """All runs, and below them the one in the address, or the current one."""
+    runs = await asyncio.to_thread(registry.complete_runs, site.place)
+    current = await asyncio.to_thread(registry.current_id, site.place)
+    at = next((at for wanted in (asked.query.get("run"), current) for at, one in enumerate(runs) if one.run_id == wanted), len(runs) - 1)
+    chosen = runs[at]
+    with style.card(texts.RUNS):
+        style.table(texts.RUNS_HEAD, [_row(one, current) for one in reversed(runs)], strong=len(runs) - 1 - at)
+    with style.card(texts.RUN.format(run=chosen.run_id)):
+        _why(chosen)
+        if chosen.run_id != current:
+            _roll_back(site, chosen)
+    told, account = chosen.info.metrics, chosen.info.account
+    _comparison(told)
+    with style.card(texts.DIFFERENCE):
+        _difference(site, runs[at - 1] if at else None, chosen)
+    with style.card(texts.ACCOUNT):
+        for sentence in (*account.get("sentences", ()), *(f"{why}: {count:,}" for why, count in account.get("left_out", {}).items())):
+            style.text(sentence, tag="p")
+        style.records(account.get("files", ()), ("name", "bytes", "lines", "rows"))
+    with style.card(texts.FINDINGS):
+        style.records(chosen.info.findings, ("severity", "finding", "count", "action"))
+    if told.get("stages"):
+        with style.card(texts.STAGES):
+            style.records([row for row in told["stages"] if row["seconds"]], ("stage", "seconds", "core_seconds", "peak_gb"))
+
+
+def _row(one: Manifest, current: str | None) -> tuple[object, ...]:
+    told = one.info.metrics
+    return (partial(style.link, one.run_id, "/runs", run=one.run_id), one.created_at[:16].replace("T", " "), told.get("published", ""),
+            style.shown(_published(told), "ndcg@10"), told.get("trained_until", "")[:16], texts.CURRENT if one.run_id == current else "")
+
+
+def _published(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of the published list over warm users; empty where nothing was evaluated."""
+    return next((row for row in told.get("warm", ()) if row["model"] == told.get("published")), {})
+
+
+def _why(chosen: Manifest) -> None:
+    told = chosen.info.metrics
+    style.text(told.get("reason", texts.NOT_TOLD), tag="p")
+    if on := told.get("evaluated_on"):
+        style.text(texts.TRAINED.format(until=told.get("trained_until"), users=on["users"], start=on["from"]), tag="p")
+    if told.get("promotion"):
+        style.text(texts.PROMOTION, tag="h3")
+        style.records(told["promotion"], ("list", "users", "ndcg@10", "gain"))
+
+
+def _comparison(told: Mapping[str, Any]) -> None:
+    groups = {key: name for key, name in texts.GROUPS.items() if told.get(key)}
+    if not groups:
+        return
+
+    @ui.refreshable
+    def rows() -> None:
+        found = told[str(group.value)]
+        most = max((row.get("ndcg@10_high") or row["ndcg@10"] or 0 for row in found), default=0) or 1
+        style.table(("model", "users", "ndcg@10", "", *METRICS), [
+            (*(style.shown(row, name) for name in ("model", "users", "ndcg@10")), partial(_interval, row, most),
+             *(style.shown({name: row.get(name)}, name) for name in METRICS)) for row in found],
+            strong=next((at for at, row in enumerate(found) if row["model"] == told["published"]), None))
+    with style.card(texts.COMPARISON):
+        group = ui.toggle(groups, value=next(iter(groups)), on_change=rows.refresh)
+        group.props("no-caps unelevated padding='2px 10px' toggle-color=grey-9")
+        rows()
+        if told.get("segments"):
+            style.text(texts.SEGMENTS, tag="h3")
+            style.records([row for row in told["segments"] if row["model"] == told["published"]],
+                          ("of", "segment", "meaning", "count", "ndcg@10", "recall@10", "exposure@10"))
+
+
+def _interval(row: Mapping[str, Any], most: float) -> None:
+    style.interval(*((row.get(f"ndcg@10_{end}") or row["ndcg@10"] or 0) / most for end in ("low", "high")))
+
+
+def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
+    if before is None:
+        style.text(texts.NO_RUN_BEFORE, "m-quiet")
+        return
+    told = [{**_published(one.info.metrics), **one.info.metrics} for one in (before, chosen)]
+    style.table(("", before.run_id, chosen.run_id), [(name, *(style.shown(one, name) for one in told)) for name in (
+        "published", "trained_until", "ndcg@10", "recall@10", "coverage@10")])
+    for line in settings_difference(before.info.settings, chosen.info.settings):
+        style.text(line, "m-quiet", "p")
+
+    async def compare() -> None:
+        button.disable()
+        place, cache = site.place, site.settings.artifacts.cache_folder
+        old, new = [await asyncio.to_thread(top_lists, place, one, K, cache) for one in (before, chosen)]
+        found = await asyncio.to_thread(changed_lists, old, new, K)
+        with changes:
+            style.table(("", ""), list(found.items()))
+    button = ui.button(texts.COMPARE, on_click=compare).props("outline no-caps")
+    changes = style.box("").props("aria-live=polite")
+
+
+def _roll_back(site: Site, chosen: Manifest) -> None:
+    admin = site.settings.service.reload_key
+    if not keys_in(admin):
+        style.text(texts.NO_ADMIN, "m-quiet")
+        return
+
+    async def confirmed() -> None:
+        headers = {"X-Reload-Key": str(key.value)}
+        if refusal := not_administrator(Headers(headers), admin):
+            ui.notify(refusal, type="warning")
+            return
+        try:
+            await asyncio.to_thread(registry.rollback, site.place, chosen.run_id)
+            await site.watch.look(again=True)
+            for service in ("recommendations", "features"):
+                await site.services.ask(service, "/reload", headers=headers)
+        except MusicRecError as cause:
+            ui.notify(str(cause), type="negative")
+            return
+        ui.navigate.to(style.address("/runs", run=chosen.run_id))
+    with ui.dialog() as dialog, ui.card():
+        style.text(texts.ROLL_BACK_ASK.format(run=chosen.run_id), tag="p")
+        key = ui.input(texts.ADMIN_KEY, value="", password=True).props("outlined dense autofocus").on("keydown.enter", confirmed)
+        with style.box("m-row"):
+            ui.button(texts.ROLL_BACK, on_click=confirmed).props("outline no-caps")
+            ui.button(texts.CANCEL, on_click=dialog.close).props("flat no-caps")
+    ui.button(texts.ROLL_BACK, on_click=dialog.open).props("outline no-caps")

@@ -1,0 +1,107 @@
+"""What all screens share: the run, the services, the names to search, and the frame around a screen."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from nicegui import events, ui
+
+from musicrec.page import style, texts
+from musicrec.page.names import TRACK, Hit, Names
+from musicrec.page.published import Published
+from musicrec.page.services import Services
+from musicrec.serving.model_store import ModelStore, Watch
+from musicrec.settings import Settings
+from musicrec.storage import Storage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor asks of a screen, and whether nothing may be stored."""
+
+    query: Mapping[str, str]
+    read_only: bool
+
+    def id(self, name: str) -> int:
+        """The id of that name in the address; -1 without one."""
+        text = self.query.get(name, "")
+        return int(text) if text.isascii() and text.isdecimal() else -1
+
+
+@dataclass
+class Site:
+    """The page while it runs. names: None until those of the first run are read."""
+
+    settings: Settings
+    place: Storage
+    store: ModelStore[Published]
+    watch: Watch
+    services: Services = field(init=False)
+    names: Names | None = None
+
+    @property
+    def run(self) -> Published:
+        """The run that is current."""
+        return self.store.mapped
+
+    async def follow_names(self) -> None:
+        """Read the names of each run that is taken up."""
+        named: Published | None = None
+        while True:
+            if self.run is not named:
+                named = self.run
+                self.names = await asyncio.to_thread(Names, named)
+            await asyncio.sleep(0.5)
+
+    def name(self, item_id: int) -> str:
+        """What a track is called."""
+        return self.run.lookup.catalog.item(item_id).name or texts.UNNAMED.format(id=item_id)
+
+    def title(self, item_id: int) -> str:
+        """A track and its artists, as text."""
+        return " · ".join((self.name(item_id), *self.run.lookup.catalog.item(item_id).artists))
+
+    def track(self, item_id: int) -> None:
+        """A track and its artists, as links."""
+        item = self.run.lookup.catalog.item(item_id)
+        style.link(self.name(item_id), "/track", item=item_id)
+        for artist, name in zip(item.artist_ids, item.artists):
+            style.text(" · ", "m-quiet")
+            style.link(name, "/track", artist=artist)
+
+    def search(self, picked: Callable[[Hit], object] | str) -> None:
+        """A field that finds names as one types, and a button for each hit, which calls `picked` or goes to that screen."""
+        def go(hit: Hit) -> None:
+            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else "artist": hit.id}))
+
+        def show(typed: events.ValueChangeEventArguments[str | None]) -> None:
+            found = self.names.find(typed.value or "") if self.names else []
+            hits.clear()
+            with hits:
+                for hit in found:
+                    label = self.title(hit.id) if hit.kind == TRACK else texts.ARTIST.format(name=self.run.artists.get(hit.id, ""))
+                    ui.button(label, on_click=partial(picked if callable(picked) else go, hit)).props("flat dense no-caps align=left")
+                if typed.value and not found:
+                    style.text(texts.NO_HIT if self.names else texts.INDEXING, "m-quiet")
+        ui.input(texts.SEARCH, on_change=show).props("outlined dense clearable debounce=100").style("width: 100%")
+        hits = style.box("").props("aria-live=polite")
+
+    @contextmanager
+    def frame(self, here: str, read_only: bool) -> Iterator[None]:
+        """The head of a screen with links to the others; use it as a context for what is below."""
+        ui.add_css(style.CSS)
+        ui.colors(primary="#2f5f93")
+        ui.page_title(f"{texts.SCREENS[here]} · {texts.TITLE}")
+        with style.box("m-head", "header"):
+            ui.link(texts.SKIP, "#content").classes("m-skip")
+            style.text(texts.TITLE, "m-strong")
+            with style.box("m-row", "nav"):
+                for path, name in texts.SCREENS.items():
+                    ui.link(name, path).props("aria-current=page" if path == here else "")
+            style.text(texts.RUN.format(run=self.run.manifest.run_id), "m-quiet")
+        with style.box("m-main").props("id=content tabindex=-1"):
+            if read_only:
+                style.text(texts.READ_ONLY, "m-bad", "p")
+            yield

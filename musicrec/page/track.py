@@ -1,0 +1,68 @@
+"""The screen of tracks and artists: names, popularity, similar tracks, plays over time, and for whom a track is recommended."""
+
+import asyncio
+from functools import partial
+
+from nicegui import ui
+
+from musicrec.errors import ServiceError
+from musicrec.page import style, texts
+from musicrec.page.site import Asked, Site
+from musicrec.serving.arrays import place
+
+K, _TRACKS, _USERS = 10, 50, 12
+
+
+async def show(site: Site, asked: Asked) -> None:
+    """The screen of a track, of an artist, or of the search for one."""
+    item_id, artist_id = asked.id("item"), asked.id("artist")
+    with style.box("m-gap"):
+        site.search("/track")
+    if place(site.run.lookup.catalog.item_ids, item_id) >= 0:
+        await _show_track(site, item_id)
+    elif artist_id in site.run.artists:
+        with style.card(site.run.artists[artist_id]):
+            style.link(texts.RADIO, "/radio", artist=artist_id)
+            style.table((texts.TRACKS_OF, texts.LISTENERS), [(partial(site.track, item), f"{site.run.listeners_of(item):,}")
+                                                             for item in site.run.items_of(artist_id, _TRACKS)])
+
+
+async def _show_track(site: Site, item_id: int) -> None:
+    published, genres = site.run, site.run.lookup.catalog.item(item_id).genres
+    with style.card(site.name(item_id)):
+        with style.box("m-row"):
+            site.track(item_id)
+            style.text(", ".join(genres), "m-quiet")
+        style.text(texts.POSITION.format(listeners=published.listeners_of(item_id), place=published.position(item_id),
+                                         all=len(published.lookup.popular)), "m-quiet", "p")
+        style.link(texts.RADIO, "/radio", item=item_id)
+    with style.box("m-cards"):
+        with style.card(texts.SIMILAR):
+            await _similar(site, item_id)
+        with style.card(texts.OVER_TIME) as over_time:
+            waiting = ui.spinner()
+        with style.card(texts.RECOMMENDED_TO):
+            users = await asyncio.to_thread(published.recommended_to, item_id, K)
+            style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
+            with style.box("m-row"):
+                for key in map(published.lookup.users.key_of, users[:_USERS].tolist()):
+                    style.link(key, "/", user=key)
+
+    async def plays() -> None:
+        counts = await asyncio.to_thread(published.plays_by_month, item_id)
+        waiting.delete()
+        with over_time:
+            style.months(texts.BY_MONTH, counts)
+    # All plays are looked through: what else is known need not wait for it.
+    ui.timer(0, plays, once=True)
+
+
+async def _similar(site: Site, item_id: int) -> None:
+    items = site.run.lookup.items
+    try:
+        found = await site.services.ask("features", "/similar_items", item_id=items.key_of(item_id), k=K)
+    except ServiceError as cause:
+        style.text(cause, "m-bad")
+        return
+    style.table((texts.TRACK, texts.SIMILARITY), [(partial(site.track, items.id_of(similar)), f"{score:.2f}")
+                                                  for similar, score in zip(found["item_id_2"], found["score"])])
