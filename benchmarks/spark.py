@@ -1,6 +1,6 @@
 """Answering everybody with a saved recommender: one process against Spark on two threads and on two executors of a local cluster.
 
-    python -m benchmarks.spark --recommender work/recommender [--users 4000] [--repeats 2]
+    python -m benchmarks.spark --recommender work/recommender [--users 4000] [--order ranked] [--repeats 2]
 
 Each side runs in a child of its own; core seconds and memory are those of all its processes, read from /proc while it works. The first pass
 starts Python workers and loads the recommender in each; the last one is what a long run costs. Lists of all sides must be the same.
@@ -96,9 +96,9 @@ def side(options: argparse.Namespace, master: str) -> dict[str, Any]:
     shared = Shared(lambda: connection, lambda: options.recommender, scratch / "lists")
     for _ in range(options.repeats):
         items, scores, clock, core = hashlib.sha256(), hashlib.sha256(), time.perf_counter(), watched.core_seconds
-        for lists in RUNNERS["spark" if master else "duckdb"](made, users, options.k, [made.order], MEMORY, 2, shared):
-            items.update(lists[made.order].items.tobytes())
-            scores.update(lists[made.order].scores.tobytes())
+        for lists in RUNNERS["spark" if master else "duckdb"](made, users, options.k, [options.order], MEMORY, 2, shared):
+            items.update(lists[options.order].items.tobytes())
+            scores.update(lists[options.order].scores.tobytes())
         found["passes"].append([time.perf_counter() - clock, watched.core_seconds - core])
         found["lists"] = items.hexdigest() + scores.hexdigest()
     found |= {"peaks": watched.peaks(), "users": len(users), "shuffled": _shuffled() if master else 0}
@@ -118,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recommender", type=Path, required=True)
     parser.add_argument("--users", type=int, default=4000)
+    parser.add_argument("--order", default="ranked")
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--side", choices=SIDES)
@@ -125,7 +126,7 @@ def main() -> None:
     if options.side:
         print(json.dumps(side(options, SIDES[options.side])))
         return
-    print(f"{machine()}; {options.users:,} users, k {options.k}, batches of {MEMORY >> 20} MB")
+    print(f"{machine()}; {options.users:,} users, order {options.order}, k {options.k}, batches of {MEMORY >> 20} MB")
     base = None
     for name in SIDES:
         arguments = [f"--{key}={value}" for key, value in vars(options).items() if key != "side"]

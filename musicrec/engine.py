@@ -3,9 +3,9 @@
 All other code works on Ibis expressions and does not depend on the engine.
 """
 
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +46,24 @@ def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path, ma
     return _spark(master or f"local[{threads}]", {**(local if not master or master.startswith("local") else {}), **options})
 
 
+@contextmanager
+def one_job_a_query(connection: Any) -> Iterator[None]:
+    """Let Spark answer each query inside in one job, for many small answers: adaptive plans and broadcasts are jobs of their own.
+
+    Other engines have no such choice. Afterwards the session has the settings it had.
+    """
+    before = {}
+    if connection.name == "pyspark":
+        before = {key: connection.raw_sql(f"SET {key}").collect()[0]["value"] for key in _ONE_JOB}
+    try:
+        for key in before:
+            connection.raw_sql(f"SET {key}={_ONE_JOB[key]}")
+        yield
+    finally:
+        for key, value in before.items():
+            connection.raw_sql(f"SET {key}={value}")
+
+
 def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
     import duckdb
 
@@ -71,11 +89,11 @@ def _spark(master: str, options: Mapping[str, str]) -> Any:
     session = SparkSession.getActiveSession()
     try:
         if session is None:
-            if master.startswith("local"):
-                # Executors on this machine would otherwise take whatever python3 is.
-                os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             session = SparkSession.builder.master(master).appName("musicrec").config(map=dict(options)).getOrCreate()
             session.sparkContext.setLogLevel("ERROR")
+            if master.startswith("local") and session.sparkContext.pythonExec == "python3":
+                # PYSPARK_PYTHON is not set, and whatever python3 is on this machine need not have musicrec.
+                session.sparkContext.pythonExec = sys.executable
         # Of its own, so that the settings and views of a session that was there stay as they are.
         own = session.newSession()
         for key, value in {**_SESSION, **options}.items():
@@ -89,4 +107,5 @@ def _spark(master: str, options: Mapping[str, str]) -> Any:
 
 _SESSION = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_NTZ",
             "spark.sql.execution.arrow.pyspark.enabled": "true"}
+_ONE_JOB = {"spark.sql.adaptive.enabled": "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}
 ENGINES = ("duckdb", "spark")

@@ -21,21 +21,21 @@ PARAMS = [pytest.param(name, marks=SPARKS_WARNINGS if name == "spark" else ()) f
 def connected(name: str, folder: Path) -> Any:
     """A connection for tests; skips the test where Spark cannot run."""
     if name == "spark":
-        _skip_without_spark()
+        skip_without_spark()
     return engine.connect(name, memory_limit="1GB", threads=2, temp_folder=folder / "spill")
 
 
 def cluster(folder: Path) -> Iterator[Any]:
     """The session of a cluster of two executors with one core each, which ends with the generator; skips where Spark cannot run."""
-    _skip_without_spark()
+    skip_without_spark()
     from pyspark.sql import SparkSession
 
-    _stop()
+    stop()
     options = {"spark.executorEnv.PYTHONPATH": str(ROOT), "spark.sql.shuffle.partitions": "3", "spark.executor.memory": "1g",
                "spark.ui.showConsoleProgress": "false"}
     engine.connect("spark", memory_limit="1GB", threads=2, temp_folder=folder, master="local-cluster[2,1,2048]", options=options)
     yield SparkSession.active()
-    _stop()
+    stop()
 
 
 def executors() -> list[int]:
@@ -63,7 +63,8 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _stop() -> None:
+def stop() -> None:
+    """End the active session of Spark, if there is one."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.getActiveSession()
@@ -71,6 +72,7 @@ def _stop() -> None:
         session.stop()
 
 
-def _skip_without_spark() -> None:
+def skip_without_spark() -> None:
+    """Skip the test where Spark cannot run."""
     if not (importlib.util.find_spec("pyspark") and shutil.which("java")):
         pytest.skip("pyspark (requirements-spark.txt) or Java is not installed")

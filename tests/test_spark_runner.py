@@ -5,14 +5,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec import engine, settings
+from musicrec import engine, settings, validation
 from musicrec.cli.predict import write_lists
 from musicrec.dataset import DAY, interactions
 from musicrec.errors import EngineError, SettingsError
@@ -24,6 +26,7 @@ from musicrec.ranking import Constraints, RankerSettings, fit_ranker
 from musicrec.recommender import RANKED, TwoStageRecommender
 from musicrec.runners import RUNNERS, Shared, spark
 from tests import engines
+from tests.logs import raw_rows, raw_tables
 from tests.worlds import random_world
 
 K, MEMORY = 12, 1 << 20
@@ -123,6 +126,28 @@ def test_the_pipeline_and_predict_write_the_same_files_with_both_engines(cluster
     for name, path in theirs.items():
         read = Path.read_bytes if path.suffix == ".json" else pq.read_table
         assert read(path) == read(ours[name]), name
+
+
+def test_validation_takes_at_most_ten_jobs(cluster: Any, tmp_path: Path) -> None:
+    """All findings come from few jobs, are those of DuckDB, and the session has its settings back afterwards."""
+    rows = raw_rows()
+    rows["tracks"][0] |= {"albums": [1000, 1000], "artists": None, "genres": [3000, 555]}
+    rows["catalog_names"][5]["name"] = " "
+    found = []
+    for name in engine.ENGINES:
+        connection = engine.connect(name, memory_limit="1GB", threads=2, temp_folder=tmp_path / "spill")
+        logs, before = raw_tables(rows, connection, tmp_path, ()), len(_jobs(cluster))
+        with engine.one_job_a_query(connection):
+            found.append(validation.findings(*logs, date(2022, 5, 1)))
+    assert len(_jobs(cluster)) - before <= 10
+    assert len(found[0]) > 4
+    pd.testing.assert_frame_equal(*found)
+    assert connection.raw_sql("SET spark.sql.adaptive.enabled").collect()[0]["value"] == "true"
+
+
+def _jobs(cluster: Any) -> list[int]:
+    jobs: list[int] = cluster.sparkContext.statusTracker().getJobIdsForGroup(None)
+    return jobs
 
 
 def test_a_session_that_is_there_is_used_and_stays_as_it_is(cluster: Any, tmp_path: Path) -> None:
