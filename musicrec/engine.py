@@ -4,8 +4,10 @@ All other code works on Ibis expressions and does not depend on the engine.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ibis
@@ -13,14 +15,20 @@ import ibis
 from musicrec.errors import SettingsError, StorageError
 from musicrec.files import make_folder
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
-def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) -> Any:
+
+def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path, master: str = "",
+            options: Mapping[str, str] = NOTHING) -> Any:
     """A new Ibis backend: "duckdb" or "spark".
 
-    memory_limit: such as "6GB"; data beyond it is written to `temp_folder`, which is created. threads: the number of worker threads
-    (Spark: local[threads]). Times are in UTC. On a terminal long queries show a progress bar.
-    Raises SettingsError for an unknown name, a limit that the engine rejects, or a missing pyspark, StorageError for a folder that
-    cannot be created.
+    memory_limit: such as "6GB"; data beyond it is written to `temp_folder`, which is created. threads: the number of worker threads.
+    Times are in UTC. On a terminal long queries show a progress bar.
+    For Spark alone: master is its address, local[threads] where empty; options are further settings of Spark. Where a session is active
+    already, as after spark-submit and on Databricks, it is used: of the options only those take effect that a session can change, and
+    none of them outside this backend.
+    Raises SettingsError for an unknown name, a limit or option that the engine rejects, or a missing pyspark, StorageError for a folder
+    that cannot be created.
 
     >>> connect("duckdb", memory_limit="1GB", threads=1, temp_folder=Path("work/spill")).name
     'duckdb'
@@ -31,7 +39,29 @@ def connect(name: str, *, memory_limit: str, threads: int, temp_folder: Path) ->
         make_folder(temp_folder)
     except OSError as cause:
         raise StorageError(f"{temp_folder} cannot be created: {cause.strerror}; choose another [engine] temp_folder.") from None
-    return ENGINES[name](memory_limit, threads, temp_folder)
+    if name == "duckdb":
+        return _duckdb(memory_limit, threads, temp_folder)
+    local = {"spark.driver.memory": memory_limit.replace("B", "").replace(" ", "").lower(), "spark.local.dir": str(temp_folder.resolve()),
+             "spark.sql.shuffle.partitions": str(2 * threads), "spark.ui.enabled": "false"}
+    return _spark(master or f"local[{threads}]", {**(local if not master or master.startswith("local") else {}), **options})
+
+
+@contextmanager
+def one_job_a_query(connection: Any) -> Iterator[None]:
+    """Let Spark answer each query inside in one job, for many small answers: adaptive plans and broadcasts are jobs of their own.
+
+    Other engines have no such choice. Afterwards the session has the settings it had.
+    """
+    before = {}
+    if connection.name == "pyspark":
+        before = {key: connection.raw_sql(f"SET {key}").collect()[0]["value"] for key in _ONE_JOB}
+    try:
+        for key in before:
+            connection.raw_sql(f"SET {key}={_ONE_JOB[key]}")
+        yield
+    finally:
+        for key, value in before.items():
+            connection.raw_sql(f"SET {key}={value}")
 
 
 def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
@@ -50,21 +80,32 @@ def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
     return connection
 
 
-def _spark(memory_limit: str, threads: int, temp_folder: Path) -> Any:
+def _spark(master: str, options: Mapping[str, str]) -> Any:
     try:
+        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError:
         raise SettingsError("section [engine], key 'name', value 'spark': install requirements-spark.txt and Java 17 first.") from None
-    session = (SparkSession.builder.master(f"local[{threads}]").appName("musicrec")
-               .config("spark.driver.memory", memory_limit.replace("B", "").replace(" ", "").lower())
-               .config("spark.local.dir", str(temp_folder.resolve()))
-               .config("spark.sql.session.timeZone", "UTC")
-               .config("spark.sql.shuffle.partitions", 2 * threads)
-               .config("spark.sql.timestampType", "TIMESTAMP_NTZ")
-               .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-               .config("spark.ui.enabled", "false").getOrCreate())
-    session.sparkContext.setLogLevel("ERROR")
-    return ibis.pyspark.connect(session)
+    session = SparkSession.getActiveSession()
+    try:
+        if session is None:
+            session = SparkSession.builder.master(master).appName("musicrec").config(map=dict(options)).getOrCreate()
+            session.sparkContext.setLogLevel("ERROR")
+            if master.startswith("local") and session.sparkContext.pythonExec == "python3":
+                # PYSPARK_PYTHON is not set, and whatever python3 is on this machine need not have musicrec.
+                session.sparkContext.pythonExec = sys.executable
+        # Of its own, so that the settings and views of a session that was there stay as they are.
+        own = session.newSession()
+        for key, value in {**_SESSION, **options}.items():
+            if own.conf.isModifiable(key):
+                own.conf.set(key, value)
+    except (PySparkException, RuntimeError) as cause:
+        raise SettingsError(f"Spark does not start at [engine] master {master!r}: {str(cause).strip().splitlines()[0]}; "
+                            "check the address and [engine.spark].") from None
+    return ibis.pyspark.connect(own)
 
 
-ENGINES: dict[str, Callable[[str, int, Path], Any]] = {"duckdb": _duckdb, "spark": _spark}
+_SESSION = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_NTZ",
+            "spark.sql.execution.arrow.pyspark.enabled": "true"}
+_ONE_JOB = {"spark.sql.adaptive.enabled": "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}
+ENGINES = ("duckdb", "spark")

@@ -8,6 +8,7 @@ MusicRecError
  │    └── SplitError        a split leaves no user to learn from or to evaluate
  ├── ModelError             a model cannot be fitted to this train set
  ├── RankingError           a recommender is not fitted, or its ranker cannot learn or does not fit the features
+ ├── EngineError            a job of the engine fails on the executors
  ├── StorageError           a folder or bucket cannot be read or written, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
  ├── EventStoreError        the event store cannot be written or read
@@ -50,6 +51,10 @@ class RankingError(MusicRecError):
 
 class RefusedError(MusicRecError):
     """A new run is not good enough to replace the current one unseen."""
+
+
+class EngineError(MusicRecError):
+    """A job of the engine fails on the executors."""
 
 
 class StorageError(MusicRecError):

@@ -222,8 +222,11 @@ class World:
             assert {line.partition("=")[0] for line in block.text.split()} == names, str(block)
             return
         config, given = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
+        given.optionxform = config.optionxform = str  # type: ignore[assignment,method-assign]  # as Spark writes its keys
         config.read(self.folder / "config.ini", encoding="utf-8")
         given.read_string(block.text)
+        if "engine.spark" in given and "engine.spark" not in config:
+            config.add_section("engine.spark")
         for section in given.sections():
             for key, value in given[section].items():
                 assert section in config, f"{block}: no section {section}"

@@ -1,7 +1,9 @@
 """The engines that the contract tests run on; Spark only where pyspark and Java are installed."""
 
 import importlib.util
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from musicrec import engine
 
+ROOT = Path(__file__).parents[1]
 NAMES = tuple(engine.ENGINES)
 # PySpark 4.0 uses parts of pandas 3 that are on their way out, and leaves sockets to the garbage collector.
 SPARKS_WARNINGS = pytest.mark.filterwarnings("ignore")
@@ -17,6 +20,59 @@ PARAMS = [pytest.param(name, marks=SPARKS_WARNINGS if name == "spark" else ()) f
 
 def connected(name: str, folder: Path) -> Any:
     """A connection for tests; skips the test where Spark cannot run."""
-    if name == "spark" and not (importlib.util.find_spec("pyspark") and shutil.which("java")):
-        pytest.skip("pyspark (requirements-spark.txt) or Java is not installed")
+    if name == "spark":
+        skip_without_spark()
     return engine.connect(name, memory_limit="1GB", threads=2, temp_folder=folder / "spill")
+
+
+def cluster(folder: Path) -> Iterator[Any]:
+    """The session of a cluster of two executors with one core each, which ends with the generator; skips where Spark cannot run."""
+    skip_without_spark()
+    from pyspark.sql import SparkSession
+
+    stop()
+    options = {"spark.executorEnv.PYTHONPATH": str(ROOT), "spark.sql.shuffle.partitions": "3", "spark.executor.memory": "1g",
+               "spark.ui.showConsoleProgress": "false"}
+    engine.connect("spark", memory_limit="1GB", threads=2, temp_folder=folder, master="local-cluster[2,1,2048]", options=options)
+    yield SparkSession.active()
+    stop()
+
+
+def executors() -> list[int]:
+    """The process ids of the executors of this process's cluster, ascending."""
+    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    return sorted(pid for pid in parents if os.getpid() in _ancestors(pid, parents)
+                  and b"CoarseGrainedExecutorBackend" in _read(Path(f"/proc/{pid}/cmdline")))
+
+
+def _ancestors(pid: int, parents: dict[int, int]) -> set[int]:
+    found = set()
+    while (pid := parents.get(pid, 0)) > 1:
+        found.add(pid)
+    return found
+
+
+def _parent(process: Path) -> int:
+    return int((_read(process / "stat").rpartition(b")")[2].split() or [b"", b"0"])[1])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # the process has ended
+        return b""
+
+
+def stop() -> None:
+    """End the active session of Spark, if there is one."""
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        session.stop()
+
+
+def skip_without_spark() -> None:
+    """Skip the test where Spark cannot run."""
+    if not (importlib.util.find_spec("pyspark") and shutil.which("java")):
+        pytest.skip("pyspark (requirements-spark.txt) or Java is not installed")

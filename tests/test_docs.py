@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import typer.main
 
-from musicrec import registry
+from musicrec import registry, settings
 from musicrec.cli import app
 from musicrec.storage import storage
+from tests import engines
 from tests.documented import PAGES, PROJECT, Block, World, blocks, write_project
 from tests.s3_server import s3_server
 
@@ -44,6 +46,8 @@ NOT_EXECUTED = {
     "apt install nginx": _ROOT,
     "cp deploy/nginx.conf /etc/nginx/nginx.conf && nginx -t && systemctl reload nginx": "needs root; tests/test_services_front.py runs it",
     "docker compose -f deploy/compose.yaml up --build": "builds images; tests/test_services_deploy.py reads the file",
+    "venv-pack -o musicrec.tar.gz": "needs a network",
+    "PYSPARK_PYTHON=./environment/bin/python musicrec predict --out lists.parquet": "needs the packed environment",
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",
     "musicrec learn": "tests/test_simulation.py runs it", "systemctl enable --now musicrec-learn.timer": _ROOT,
@@ -86,7 +90,7 @@ def world(base: World, tmp_path: Path) -> Iterator[World]:
 
 def executed(page: Path) -> bool:
     """Whether test_every_block_of_a_page_runs has something to run there, and no other test runs that page."""
-    return page.name not in ("CONTRIBUTING.md", "publish-to-s3.md") and any(block.language != "text" for block in blocks(page))
+    return page.name not in ("CONTRIBUTING.md", "publish-to-s3.md", "spark.md") and any(block.language != "text" for block in blocks(page))
 
 
 @pytest.mark.slow
@@ -115,6 +119,20 @@ def test_publishing_to_s3_runs(world: World, tmp_path: Path) -> None:
         for block in blocks(PROJECT / "docs" / "how-to" / "publish-to-s3.md"):
             world.run(block, NOT_EXECUTED)
         assert registry.current(storage("s3://my-bucket/musicrec", server.environment())).files
+
+
+@pytest.mark.slow
+@engines.SPARKS_WARNINGS
+def test_running_on_spark(world: World) -> None:
+    """With one more section of settings the page ends with the lists in a file."""
+    engines.skip_without_spark()
+    for block in blocks(PROJECT / "docs" / "how-to" / "spark.md")[:3]:
+        world.run(block, NOT_EXECUTED)
+    assert pq.read_metadata(world.folder / "lists.parquet").num_rows
+    engines.stop()
+    for block in blocks(PROJECT / "docs" / "how-to" / "spark.md")[3:]:
+        world.run(block, NOT_EXECUTED)
+    assert settings.load(world.folder / "config.ini", {}).engine_options["options"]["spark.task.cpus"] == "2"
 
 
 def test_the_list_of_commands_that_are_not_executed_is_not_out_of_date() -> None:

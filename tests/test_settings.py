@@ -21,7 +21,7 @@ from musicrec.sources import SOURCES
 
 SHIPPED = Path("config.ini")
 REGISTRIES = {"candidates": MODELS, "features": FEATURES, "sources": SOURCES}
-CORE = {name: field.annotation for name, field in Settings.model_fields.items() if name not in ("components", "path")}
+CORE = {name: field.annotation for name, field in Settings.model_fields.items() if name not in ("spark", "components", "path")}
 KEYS = [(section, key) for section, kind in CORE.items() for key in kind.model_fields]
 
 

@@ -9,7 +9,7 @@ from musicrec import registry, settings
 from musicrec.cli.options import Config
 from musicrec.files import replaced
 from musicrec.project import add_missing
-from musicrec.settings import Settings
+from musicrec.settings import SPARK, Settings
 from musicrec.settings.pinning import with_values
 from musicrec.storage import artifacts_storage
 
@@ -71,7 +71,8 @@ def pin(run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="D
 
 def _sections(chosen: Settings) -> dict[str, dict[str, str]]:
     core = {name: {key: _text(value) for key, value in getattr(chosen, name)} for name in Settings.model_fields
-            if name not in ("components", "path")}
+            if name not in ("spark", "components", "path")}
+    core |= {SPARK: {key: _text(value) for key, value in chosen.spark.items()}} if chosen.spark else {}
     return core | {name: dict(values) for name, values in chosen.components.items()}
 
 

@@ -36,16 +36,16 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
     chosen = settings.load(config)
     asked = [*(users or []), *(_lines(users_file) if users_file else [])]
     with stoppable("an earlier file is untouched."):
-        made = published_recommender(chosen, run)
+        folder, made = published_recommender(chosen, run)
         known = registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder, run)
-        rows = write_lists(chosen, made, _ids(asked, known.user) if asked else None, k, out)
+        rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, out)
         if keys:
             add_keys(out, known)
     print(f"{rows:,} rows, ordered by {made.order}, are in {out}.")
 
 
-def published_recommender(chosen: "Settings", run_id: str | None = None) -> "TwoStageRecommender":
-    """The recommender of a published run, None for the current one, its arrays memory-mapped.
+def published_recommender(chosen: "Settings", run_id: str | None = None) -> tuple[Path, "TwoStageRecommender"]:
+    """The folder with the recommender of a published run, None for the current one, and the recommender, its arrays memory-mapped.
 
     Raises ArtifactError for a run that is unknown, damaged or holds no recommender.
     """
@@ -56,7 +56,8 @@ def published_recommender(chosen: "Settings", run_id: str | None = None) -> "Two
     place = artifacts_storage(chosen)
     run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
     names = [name for name in run.files if name.startswith(f"{RECOMMENDER}/")] or [f"{RECOMMENDER}/{RECOMMENDER}.json"]
-    return TwoStageRecommender.load(registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER)
+    folder = registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER
+    return folder, TwoStageRecommender.load(folder)
 
 
 def add_keys(path: Path, keys: "RunKeys") -> None:
@@ -77,17 +78,22 @@ def add_keys(path: Path, keys: "RunKeys") -> None:
             writer.close()
 
 
-def write_lists(chosen: "Settings", made: "TwoStageRecommender", users: Sequence[int] | None, k: int, path: Path) -> int:
-    """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has."""
+def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, users: Sequence[int] | None, k: int, path: Path) -> int:
+    """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has.
+
+    saved: the folder from which the recommender was loaded.
+    """
     import numpy as np
 
+    from musicrec import engine
     from musicrec.lists import Writer
     from musicrec.recommender.two_stage import int32_ids
-    from musicrec.runners import recommended
+    from musicrec.runners import RUNNERS, Shared
 
     ids = made.fitted.train.user_ids if users is None else np.unique(int32_ids(users))
+    shared = Shared(lambda: engine.connect(**chosen.engine_options), lambda: saved, path.with_name(f"{path.name}.lists"))
     with Writer(path, made.fitted.train.item_ids) as writer:
-        for lists in recommended(made, ids, k, [made.order], chosen.batch_memory, chosen.engine.threads):
+        for lists in RUNNERS[chosen.engine.name](made, ids, k, [made.order], chosen.batch_memory, chosen.engine.threads, shared):
             writer.add(lists[made.order])
     return writer.rows
 

@@ -69,12 +69,26 @@ def rows_of(matrix: sparse.csr_matrix, user_index: Int32) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, columns, indptr), shape=(len(user_index), matrix.shape[1]))
 
 
+_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def n_threads() -> int:
+    """The number of threads of one call of a kernel: that of the cores, or what limit_threads has set."""
+    return _threads
+
+
+def limit_threads(threads: int) -> None:
+    """Let each call of a kernel in this process use so many threads from now on, where it shares the cores with other processes."""
+    global _threads
+    _threads = threads
+
+
 def parallel_for(n: int, work: Callable[[int, int], Any], title: str | None = None) -> None:
-    """Call work(start, stop) on ranges that cover range(n), with one thread per core. Only work that releases the GIL gets faster.
+    """Call work(start, stop) on ranges that cover range(n), with n_threads() threads. Only work that releases the GIL gets faster.
 
     title: the title of a progress bar; no bar where None.
     """
-    threads = min(len(os.sched_getaffinity(0)), n) if hasattr(os, "sched_getaffinity") else min(os.cpu_count() or 1, n)
+    threads = min(_threads, n)
     if threads < 2 or n < 32:
         work(0, n)
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from musicrec import validation
+from musicrec import engine, validation
 from musicrec.evaluation import BacktestResult
 from musicrec.models import Model
 from musicrec.pipeline.ablation import ablation
@@ -61,7 +61,7 @@ def run(settings: Settings, check: Check | None = None) -> Result:
     with stage("read"):
         raw = raw_tables(work)
         chosen = plan(work, raw.interactions)
-    with stage("validate"):
+    with stage("validate"), engine.one_job_a_query(work.connection):
         findings = validation.findings(raw.tracks, raw.catalog_names, raw.interactions, chosen.test_start)
     with stage("preprocess"):
         tables = preprocessed_tables(work, raw)

@@ -18,7 +18,7 @@ from musicrec.pipeline.workspace import Tables, Workspace, model
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.two_stage import batches
 from musicrec.registry import RECOMMENDER
-from musicrec.runners import recommended
+from musicrec.runners import RUNNERS, Shared
 from musicrec.schema import TOP_POPULAR
 
 MADE_BY = b"made_by"
@@ -31,10 +31,12 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
     a `lists_file` its own. Files appear when all users are done.
     """
     order_of = {PUBLISHED: made.order} | {file: name for name, one in made.models.items() if (file := getattr(one, "lists_file", ""))}
-    train, k = made.fitted.train, work.settings.ranking.k
+    train, settings = made.fitted.train, work.settings
+    shared = Shared(lambda: work.connection, lambda: _saved(work, made), work.folder / "lists.part")
     with ExitStack() as files:
         writers = {file: files.enter_context(_writer(work.folder / file, train)) for file in order_of}
-        for lists in recommended(made, train.user_ids, k, set(order_of.values()), work.settings.batch_memory, work.settings.engine.threads):
+        for lists in RUNNERS[settings.engine.name](made, train.user_ids, settings.ranking.k, set(order_of.values()), settings.batch_memory,
+                                                   settings.engine.threads, shared):
             for file, writer in writers.items():
                 writer.add(lists[order_of[file]])
     if has_repeats(train):
@@ -95,12 +97,18 @@ def item_factors(made: TwoStageRecommender, train: TrainSet) -> Float32 | None:
 
 def write_models(work: Workspace, made: TwoStageRecommender) -> None:
     """The recommender as it can be loaded again, als_model.npz, where als runs, and cb_model.cbm, where there is a ranker."""
-    made.save(work.folder / RECOMMENDER)
+    _saved(work, made)
     for name, chosen in made.models.items():
         if file := getattr(chosen, "model_file", ""):
             made.fitted.models[name].save_npz(work.folder / file)  # type: ignore[attr-defined]  # a model with a model_file has it
     if made.ranker is not None:
         made.ranker.save(work.folder / RANKER)
+
+
+def _saved(work: Workspace, made: TwoStageRecommender) -> Path:
+    folder = work.folder / RECOMMENDER
+    made.save(folder)
+    return folder
 
 
 def _writer(path: Path, train: TrainSet) -> ListsFile:

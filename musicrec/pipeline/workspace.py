@@ -78,9 +78,7 @@ def workspace(settings: Settings) -> Workspace:
         make_folder(folder)
     except OSError as cause:
         raise StorageError(f"{folder} cannot be made: {cause.strerror}; choose another [data] work_folder.") from None
-    limits = settings.engine
-    connection = engine.connect(limits.name, memory_limit=limits.memory_limit, threads=limits.threads, temp_folder=limits.temp_folder)
-    return Workspace(settings, connection, folder)
+    return Workspace(settings, engine.connect(**settings.engine_options), folder)
 
 
 def refuse_unknown_parts(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from catboost import CatBoost, CatBoostError, Pool, sum_models
 from musicrec.dataset import Float32
 from musicrec.errors import ArtifactError, RankingError
 from musicrec.files import replaced
+from musicrec.models.top_k import n_threads
 from musicrec.ranking.blender import Blender, blender_inputs, fit_blender
 from musicrec.ranking.candidates import Candidates
 from musicrec.ranking.feature_matrix import FeatureColumns, Features, columns, feature_matrix
@@ -76,7 +77,7 @@ class Ranker:
             return np.empty(0, np.float32)
         with _uninterrupted():
             rows = Pool(matrix)
-        corrections = np.asarray(self.trees.predict(rows, prediction_type="RawFormulaVal"), np.float32)
+        corrections = np.asarray(self.trees.predict(rows, prediction_type="RawFormulaVal", thread_count=n_threads()), np.float32)
         scores: Float32 = corrections + self.blender.scores_of_rows(matrix, self.columns)
         return scores
 

@@ -12,16 +12,15 @@ from musicrec.lists import Lists
 from musicrec.progress import progress
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.two_stage import batches
+from musicrec.runners.protocol import Shared
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
 def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, orders: Collection[str], batch_memory: int,
-                threads: int) -> Iterator[dict[str, Lists]]:
-    """The lists of these users in several orders, batch by batch in the order of user_ids; items as indices of the train set.
-
-    batch_memory: bytes for the candidates of one batch; up to threads + 1 batches are in memory. Shows a progress bar.
+                threads: int, shared: Shared | None = None) -> Iterator[dict[str, Lists]]:
+    """See runners.Runner; users may be there twice. Up to threads + 1 batches are in memory. Shows a progress bar.
     """
     parts = batches(user_ids, recommender.batch_users(batch_memory))
     with threadpool_limits(1, user_api="blas"), \

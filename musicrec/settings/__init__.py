@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from musicrec.errors import SettingsError
 from musicrec.project import shipped
@@ -33,6 +33,7 @@ from musicrec.settings.sections import (
     Section,
     ServiceSettings,
     SimilarItemSettings,
+    SparkKey,
     SplitSettings,
     TuningSettings,
     UrlSettings,
@@ -45,14 +46,14 @@ __all__ = [
     "UrlSettings", "bytes_of", "load", "s3_environment",
 ]
 CONFIG = Path("config.ini")
-PREFIX = "MUSICREC_"
+PREFIX, SPARK = "MUSICREC_", "engine.spark"
 # What Kubernetes tells every container about a service: its host, its ports, and each port's protocol and address.
 _OF_KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$")
 log = logging.getLogger(__name__)
 
 
 class Settings(Section):
-    """All core sections, and the raw sections of models and feature groups."""
+    """All core sections, settings of Spark (keys of a storage may be among them), and the raw sections of models and feature groups."""
 
     urls: UrlSettings
     data: DataSettings
@@ -68,6 +69,7 @@ class Settings(Section):
     blending: BlendingSettings
     service: ServiceSettings
     page: PageSettings
+    spark: Mapping[SparkKey, SecretStr]
     components: Mapping[str, Mapping[str, str]]
     path: Path
 
@@ -75,6 +77,11 @@ class Settings(Section):
     def batch_memory(self) -> int:
         """Bytes for the candidates of one batch: of [candidates] batch_memory one share a thread, and one for the batch that waits."""
         return bytes_of(self.candidates.batch_memory) // (self.engine.threads + 1)
+
+    @property
+    def engine_options(self) -> dict[str, Any]:
+        """What [engine] and [engine.spark] say, as engine.connect takes it."""
+        return {**self.engine.model_dump(), "options": {key: value.get_secret_value() for key, value in self.spark.items()}}
 
     def component(self, name: str, kind: type[Any], **given: Any) -> Any:
         """An instance of the dataclass `kind` with the fields that section `[name]` sets, else `given`, the rest at their defaults.
@@ -97,17 +104,23 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     Without a path config.ini of the current folder is read, if there is one; what it leaves out the shipped config.ini says.
     Raises SettingsError: one sentence with file, section, key, value and what is expected.
     """
-    raw = _read(shipped(CONFIG.name))
+    raw: dict[str, dict[str, str]] = {SPARK: {}, **_read(shipped(CONFIG.name))}
     own, path = path is not None or CONFIG.exists(), path or CONFIG
     for name, values in (_read(path) if own else {}).items():
         raw[name] = raw.get(name, {}) | values
     secrets = {key: value for key, value in dotenv_values(path.parent / ".env").items() if value is not None}
     _override(raw, {**secrets, **(os.environ if environ is None else environ)})
-    core = [name for name in Settings.model_fields if name not in ("components", "path")]
+    core = [name for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)
+            and issubclass(field.annotation, Section)]
+    spark = raw.pop(SPARK)
     components = {name: values for name, values in raw.items() if "." in name}
     _refuse_unknown(path, None, {name: "" for name in raw if name not in components}, tuple(core))
     sections = {name: _section(path, name, raw[name]) for name in core}
-    return Settings.model_validate({**sections, "components": components, "path": path})
+    try:
+        return Settings.model_validate({**sections, "spark": spark, "components": components, "path": path})
+    except ValidationError as cause:
+        key = cause.errors()[0]["loc"][1]
+        raise SettingsError(f"{path}: key {key!r} in section [{SPARK}] is no setting of Spark; they begin with `spark.`.") from None
 
 
 def s3_environment(path: Path = CONFIG, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -118,6 +131,7 @@ def s3_environment(path: Path = CONFIG, environ: Mapping[str, str] | None = None
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # Spark's keys have capital letters
     try:
         if not parser.read(path, encoding="utf-8"):
             raise SettingsError(f"{path} does not exist; name another file, or run from the folder of the project.")
@@ -127,7 +141,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         raise SettingsError(f"{path} is not a readable ini file: line {line} is neither `[section]` nor `key = value`.") from None
     except (configparser.Error, UnicodeDecodeError) as cause:
         raise SettingsError(f"{path} is not a readable ini file: {' '.join(str(cause).split())}.") from None
-    return {name: dict(parser[name]) for name in parser.sections()}
+    return {name: {key if name == SPARK else key.lower(): value for key, value in parser[name].items()} for name in parser.sections()}
 
 
 def _override(raw: dict[str, dict[str, str]], environ: Mapping[str, str]) -> None:

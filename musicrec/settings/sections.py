@@ -13,6 +13,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.replace(","
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s@][^\s@]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+SparkKey = Annotated[str, Field(pattern=r"^spark\.\w")]
 
 
 def _cutoff(value: object) -> object:
@@ -89,6 +90,7 @@ class EngineSettings(Section):
     """Where the large tables are computed."""
 
     name: Literal["duckdb", "spark"]
+    master: str
     memory_limit: Size
     threads: Count
     temp_folder: Path

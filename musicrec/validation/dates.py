@@ -1,14 +1,11 @@
 """Checks of the times of plays."""
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from musicrec.validation.logs import Finding, Logs, frame
+from musicrec.validation.logs import EARLIEST, Finding, Logs, frame
 
-EARLIEST = datetime(1990, 1, 1)
 # Days of the week are reported as equal when their ratios differ from 1 by at most this, given enough weeks and plays to tell.
 MAX_WEEKDAY_DEVIATION, MIN_WEEKS, MIN_PLAYS = 0.01, 8, 100_000
 MEASURED_USERS = 20_000
@@ -18,21 +15,16 @@ MIN_SHARE, MIN_RATIO_TO_CHANCE = 0.5, 3.0
 
 def dates_out_of_range(logs: Logs) -> list[Finding]:
     """Plays dated before 1990 or after tomorrow: usually a clock that was not set, or a wrong unit."""
-    latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
-    rows = logs.interactions
-    odd = rows.filter((rows.started_at < EARLIEST) | (rows.started_at > latest))
-    row = odd.aggregate(n=odd.count(), example=odd.started_at.max()).to_pyarrow().to_pylist()[0]
-    if not row["n"]:
+    n = logs.of_plays["odd_dates"]
+    if not n:
         return []
-    return [Finding("warning", f"plays dated before {EARLIEST:%Y} or in the future", int(row["n"]), row["n"] / logs.n_plays,
-                    str(row["example"]), "Kept; check the unit of the timestamps and the clocks.")]
+    return [Finding("warning", f"plays dated before {EARLIEST:%Y} or in the future", int(n), n / logs.n_plays,
+                    str(logs.of_plays["odd_date"]), "Kept; check the unit of the timestamps and the clocks.")]
 
 
 def whole_days(logs: Logs) -> list[Finding]:
     """Times that are all midnight: the logs have dates only."""
-    rows = logs.interactions
-    timed = rows.filter(rows.started_at != rows.started_at.truncate("D"))
-    if len(frame(timed.select("started_at").limit(1))):
+    if logs.of_plays["timed"]:
         return []
     return [Finding("note", "plays dated to the day, without a time of day", logs.n_plays, 1.0, str(logs.of_day.index[0].date()),
                     "Plays of a day are ordered by track_seq.")]

@@ -1,14 +1,19 @@
-"""The logs to validate, with aggregates that several checks use, each computed once."""
+"""The logs to validate, with aggregates that several checks use, each computed once: a query costs a cluster more than its answer does."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from ibis.expr.types import Table
 
+from musicrec.validation.catalog_facts import catalog_facts
+
 SEVERITIES = ("error", "warning", "note")
-KINDS = {"albums": "album", "artists": "artist", "genres": "genre"}
+EARLIEST = datetime(1990, 1, 1)
+PLAY_KEYS = ("user_id", "track_id", "track_seq", "started_at")
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,40 @@ class Logs:
     test_start: date
 
     @cached_property
+    def track_ids(self) -> pa.ChunkedArray:
+        """The column track_id of tracks."""
+        return self.tracks.select("track_id").to_pyarrow()["track_id"]
+
+    @property
     def n_tracks(self) -> int:
         """Rows of tracks."""
-        return int(self.tracks.count().to_pyarrow().as_py())
+        return len(self.track_ids)
 
-    @cached_property
+    @property
     def n_plays(self) -> int:
         """Rows of interactions."""
-        return int(self.interactions.count().to_pyarrow().as_py())
+        return int(self.of_plays["rows"])
+
+    @cached_property
+    def of_plays(self) -> dict[str, Any]:
+        """Counts over interactions: rows; null_ and the name of a key; odd_dates, and the latest of them as odd_date; timed (not at
+        midnight); odd_shares, and the largest of them as odd_share, None without played_share. A count is None where there is no row.
+        """
+        rows = self.interactions
+        odd = (rows.started_at < EARLIEST) | (rows.started_at > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1))
+        asked = {f"null_{column}": rows[column].isnull().sum() for column in PLAY_KEYS}
+        asked |= {"odd_dates": odd.sum(), "odd_date": rows.started_at.max(where=odd)}
+        if "played_share" in rows.columns:
+            outside = (rows.played_share < 0) | (rows.played_share > 1)
+            asked |= {"odd_shares": outside.sum(), "odd_share": rows.played_share.max(where=outside)}
+        timed = (rows.started_at != rows.started_at.truncate("D")).sum()
+        found = rows.aggregate(rows=rows.count(), timed=timed, **asked).to_pyarrow().to_pylist()[0]
+        return {"odd_shares": None, **found}
+
+    @cached_property
+    def of_catalog(self) -> dict[str, dict[str, Any]]:
+        """See catalog_facts."""
+        return catalog_facts(self.tracks, self.catalog_names)
 
     @cached_property
     def of_user(self) -> pd.DataFrame:
@@ -69,14 +100,3 @@ class Logs:
         counted = frame(days.group_by("day").agg(plays=days.count())).dropna()
         series: pd.Series = counted.set_index(pd.to_datetime(counted["day"]))["plays"].sort_index()
         return series
-
-    @cached_property
-    def links(self) -> dict[str, Table]:
-        """For albums, artists and genres: rows (track_id, id, name), one per element of a list; name is null where the catalog has none."""
-        made = {}
-        for column, kind in KINDS.items():
-            flat = self.tracks.select("track_id", id=self.tracks[column].cast("array<int64>")).unnest("id")
-            known = self.catalog_names.filter(self.catalog_names.type == kind, self.catalog_names.name.strip() != "")
-            known = known.group_by("id").agg(name=known.name.min())
-            made[column] = flat.left_join(known, "id").select("track_id", "id", "name")
-        return made

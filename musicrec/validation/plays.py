@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from musicrec.validation.logs import Finding, Logs
+from musicrec.validation.logs import PLAY_KEYS, Finding, Logs
 from musicrec.validation.pairs import repeated_pairs
 
 # Concentration is reported when the top 1 % of tracks have this share of plays, and only where 1 % is at least one track.
@@ -12,19 +12,15 @@ MAX_PLAYS_A_DAY, MAX_SHARE_OF_PLAYS, MIN_USERS = 2880, 0.05, 50
 
 def nulls(logs: Logs) -> list[Finding]:
     """Missing keys in tracks or interactions."""
-    found = []
-    for name, table, columns in (("tracks", logs.tracks, ("track_id",)),
-                                 ("interactions", logs.interactions, ("user_id", "track_id", "track_seq", "started_at"))):
-        counts = table.aggregate(**{column: table[column].isnull().sum() for column in columns}).to_pyarrow().to_pylist()[0]
-        total = logs.n_tracks if name == "tracks" else logs.n_plays
-        found += [Finding("error", f"rows of {name} without {column}", int(n), n / total, "", "Not accepted: fill or remove them.")
-                  for column, n in counts.items() if n]
-    return found
+    counts = [("tracks", "track_id", logs.track_ids.null_count, logs.n_tracks)]
+    counts += [("interactions", column, logs.of_plays[f"null_{column}"], logs.n_plays) for column in PLAY_KEYS]
+    return [Finding("error", f"rows of {name} without {column}", int(n), n / total, "", "Not accepted: fill or remove them.")
+            for name, column, n, total in counts if n]
 
 
 def orphans(logs: Logs) -> list[Finding]:
     """Plays of tracks that are not in the catalog."""
-    known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
+    known = logs.track_ids.to_numpy()
     unknown = logs.of_track[~logs.of_track["track_id"].isin(known)]
     n = int(unknown["plays"].sum())
     if not n:
@@ -56,7 +52,7 @@ def repeats(logs: Logs) -> list[Finding]:
 
 def tracks_without_plays(logs: Logs) -> list[Finding]:
     """Tracks of the catalog without plays."""
-    known = logs.tracks.select("track_id").to_pyarrow()["track_id"].to_numpy()
+    known = logs.track_ids.to_numpy()
     unplayed = known[~np.isin(known, logs.of_track["track_id"].to_numpy())]
     if not len(unplayed):
         return []
@@ -78,14 +74,10 @@ def skipped_user_ids(logs: Logs) -> list[Finding]:
 
 def shares_out_of_range(logs: Logs) -> list[Finding]:
     """Played shares below 0 or above 1."""
-    if "played_share" not in logs.interactions.columns:
+    n = logs.of_plays["odd_shares"]
+    if not n:
         return []
-    share = logs.interactions.played_share
-    rows = logs.interactions.filter((share < 0) | (share > 1))
-    row = rows.aggregate(n=rows.count(), example=rows.played_share.max()).to_pyarrow().to_pylist()[0]
-    if not row["n"]:
-        return []
-    return [Finding("error", "played shares outside 0..1", int(row["n"]), row["n"] / logs.n_plays, f"share {row['example']:g}",
+    return [Finding("error", "played shares outside 0..1", int(n), n / logs.n_plays, f"share {logs.of_plays['odd_share']:g}",
                     "Correct the logs: shares are the weights of plays.")]
 
 
