@@ -36,7 +36,8 @@ PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / 
 USERS = {3: 617032, 4: 1291248}
 TRACKS = {100: 99262, 101: 590303, 102: 597196}
 NAMES = {"genre 1": "rock", "artist 1": "Tove Birch"}
-RENAMED = {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS, "name": NAMES}, "interactions": {"user_id": USERS, "track_id": TRACKS}}
+RENAMED = {"tracks": {"track_id": TRACKS}, "catalog_names": {"id": TRACKS, "name": NAMES},
+           "interactions": {"user_id": USERS, "track_id": TRACKS}}
 FILES = ("config.ini", "test_service.py", "recommendations_service.py", "features_service.py", "events_service.py", "README.md",
          ".env.example")
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)

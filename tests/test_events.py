@@ -146,7 +146,7 @@ def test_log_holds_every_play(make: Make) -> None:
 def test_exposures(make: Make) -> None:
     """The impressions of exposures come back one by one, with all that was said of them, numbers and text alike."""
     rows = [Exposure(1, (10, "007", "ü"), ("personal", "online", "popular"), 5, 20, "run", "abc", "b", (0.5, None, 0.25)),
-            Exposure("1", (10,), ("personal",), 6)]
+            Exposure("1", (10, 20), ("personal",), 6)]
     store = make()
 
     async def steps() -> list[Impression]:
@@ -156,7 +156,8 @@ def test_exposures(make: Make) -> None:
         return found
     assert asyncio.run(steps()) == [
         Impression(1, 10, "personal", 20, 5, "run", "abc", "b", 0.5), Impression(1, "007", "online", 21, 5, "run", "abc", "b", None),
-        Impression(1, "ü", "popular", 22, 5, "run", "abc", "b", 0.25), Impression("1", 10, "personal", 0, 6)]
+        Impression(1, "ü", "popular", 22, 5, "run", "abc", "b", 0.25), Impression("1", 10, "personal", 0, 6),
+        Impression("1", 20, "personal", 1, 6)]
 
 
 def test_a_file_of_an_earlier_version_keeps_its_impressions(tmp_path: Path) -> None:

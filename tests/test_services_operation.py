@@ -103,7 +103,7 @@ def test_exposures_are_stored(guarded: Services) -> None:
 
 
 def test_a_client_may_tell_what_it_showed(guarded: Services) -> None:
-    """An item or a list at a time, with variant and propensity; a list with too few sources is refused."""
+    """An item or a list at a time, with variant and propensity; a list with too many sources is refused."""
     url, headers = guarded.url("events"), {"X-API-Key": "sesame"}
     item = {"user_id": 30, "item_id": 150, "source": "page", "position": 4, "variant": "b", "propensity": 0.5}
     shown = {"user_id": 30, "item_ids": [151, 152], "sources": ["a", "b"], "first": 5, "propensities": [0.1, 0.2]}
@@ -111,7 +111,7 @@ def test_a_client_may_tell_what_it_showed(guarded: Services) -> None:
     assert requests.post(f"{url}/exposures", json={"exposures": [shown]}, headers=headers, timeout=5).json() == {"result": "ok"}
     assert [(row.item_id, row.source, row.position, row.variant, row.propensity) for row in stored(guarded, 30, 3)] == [
         (150, "page", 4, "b", 0.5), (151, "a", 5, "", 0.1), (152, "b", 6, "", 0.2)]
-    refused = requests.post(f"{url}/exposures", json={"exposures": [shown | {"sources": ["a"]}]}, headers=headers, timeout=5)
+    refused = requests.post(f"{url}/exposures", json={"exposures": [shown | {"sources": ["a", "b", "c"]}]}, headers=headers, timeout=5)
     assert refused.status_code == 422
     assert "as many sources" in refused.json()["detail"][0]["msg"]
 

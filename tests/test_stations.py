@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from musicrec.serving.playlists import PlaylistTrack, jspf, m3u
-from musicrec.serving.radio import Pool, in_turns
+from musicrec.serving.radio import Pool, in_turns, of_genre
 from tests.service_world import POPULAR, Services, published, running
 
 pytestmark = pytest.mark.slow
@@ -172,3 +172,14 @@ def test_difficulty_is_a_third_of_the_pool(difficulty: str, first: range) -> Non
     drawn = [item.item_id for item in in_turns([pool], difficulty, seed=3)]
     assert sorted(drawn[:30]) == list(first)
     assert sorted(drawn) == n.tolist()
+
+
+def test_a_large_genre_is_easy_where_it_is_well_known() -> None:
+    """Of 200,000 tracks the first third of the pool has the 500 most popular and none beyond 10,000; the pool reaches to the last; a few
+    tracks are all in the pool, and none make an empty one."""
+    popular = np.arange(200_000, dtype=np.int32)
+    items = of_genre(popular, popular, None).items
+    assert set(range(500)) <= set(items[:len(items) // 3].tolist()) <= set(range(10_000))
+    assert items[-1] == 199_999
+    assert of_genre(popular[:50], popular, None).items.tolist() == list(range(50))
+    assert not len(of_genre(popular[:0], popular, None).items)

@@ -88,7 +88,7 @@ class Impression(NamedTuple):
 
 class Exposure(NamedTuple):
     """The impressions of one answer, in which everything but item, source and propensity is the same: tracks from position `first` on, the
-    source of each, and the propensity of each where there are any."""
+    source of each, or one for all, and the propensity of each where there are any."""
 
     user_id: Key
     items: tuple[Key, ...]
@@ -102,7 +102,8 @@ class Exposure(NamedTuple):
 
     def impressions(self) -> Iterator[Impression]:
         """One by one."""
-        rows = zip_longest(self.items, self.sources, self.propensities)
+        sources = self.sources if len(self.sources) > 1 else self.sources * len(self.items)
+        rows = zip_longest(self.items, sources, self.propensities)
         for position, (item, source, propensity) in enumerate(rows, self.first):
             yield Impression(self.user_id, item, source, position, self.shown_at, self.run, self.recommendation_id, self.variant,
                              propensity)

@@ -81,11 +81,7 @@ _REMEMBERED = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER 
 _EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
 # Where the lists of an Exposure stand in it.
 _LISTS = (1, 2, 8)
-_LOG_EXPOSURES = f"""
-INSERT INTO exposures ({_EXPOSURE})
-SELECT value ->> 0, value -> 1, value -> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value -> 8
-FROM json_each(?) ORDER BY key
-"""
+_LOG_EXPOSURES = f"INSERT INTO exposures ({_EXPOSURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # What a file of an earlier version holds, a row an item.
 _TAKE_OVER = f"""
 INSERT INTO exposures ({_EXPOSURE})
@@ -227,7 +223,9 @@ class SqliteStore:
             self._writer.execute(_FORGET, (feedback,))
             self._remove_oldest("plays")
             if exposures:
-                self._writer.execute(_LOG_EXPOSURES, (json.dumps(exposures),))
+                # A row holds a list, so there are few of them, and SQLite need not read the JSON.
+                self._writer.executemany(_LOG_EXPOSURES, [[json.dumps(value) if at in _LISTS else value for at, value in enumerate(row)]
+                                                          for row in exposures])
                 self._remove_oldest("exposures")
         return excluded
 

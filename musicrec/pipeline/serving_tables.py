@@ -43,7 +43,7 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
         own = familiar_model(work, train)
         with Writer(work.folder / FAMILIAR, train.item_ids) as writer:
             for users in batches(train.user_ids, USERS_AT_A_TIME):
-                writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), k)))
+                writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), settings.ranking.k)))
 
 
 def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender) -> pd.DataFrame:

@@ -183,11 +183,14 @@ class Answers:
         online, unknown = self._online(context, out)
         return self._answer((item for item in online if item.score > 0), k, out, "session", context.missing, unknown)
 
-    def radio(self, items: Iterable[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
+    def radio(self, items: Iterator[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
         """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
-        found, out = list(items), LeftOut(np.array(sorted(without_ids), np.int32))
-        passing = compress(found, self._passing(np.array([item.item_id for item in found], np.int32), out).tolist())
-        return _columns(backfill(passing, k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
+        out = LeftOut(np.array(sorted(without_ids), np.int32))
+
+        def passing() -> Iterator[ScoredItem]:
+            while part := list(islice(items, _CHUNK)):
+                yield from compress(part, self._passing(np.array([item.item_id for item in part], np.int32), out).tolist())
+        return _columns(backfill(passing(), k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
 
     def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
         """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""

@@ -250,7 +250,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         charge(request, len(shown))
         users, items = keys.indexes
         if not all(one.is_even for one in shown):
-            raise refusal("exposures", "exposures must have as many sources, and propensities if any, as item_ids", None)
+            raise refusal("exposures", "exposures must have as many sources, or one, and as many propensities, or none, as item_ids", None)
         rows = [Exposure(users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)), tuple(one.sources), now, one.first,
                          one.run, one.recommendation_id, one.variant, one.propensities) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
@@ -261,7 +261,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
                   Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
-                  Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), writes=True),
+                  Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),
                   Operation("/users/{user_id:path}", delete, OneUserRequest, Deleted, ("DELETE",), ("user_id",), writes=True)]
     return application(metrics, "Stores plays and other feedback.", settings.service, operations, lifespan,

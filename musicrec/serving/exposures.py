@@ -20,7 +20,7 @@ RECOMMENDATION_ID = "X-Recommendation-Id"
 _MOST_WAITING = 5_000
 # Items of one exposure, so that even with the longest keys it fits into a body, and bytes of exposures that are sent together.
 _ITEMS, _BYTES = 200, 60_000
-_PAUSE_S = 0.05
+_PAUSE_S = 0.25
 
 
 def new_recommendation_id() -> str:
@@ -30,7 +30,7 @@ def new_recommendation_id() -> str:
 
 class ShownList(ShownBy):
     """Items that were shown to a user below each other: the first at position `first`, each from the source that stands at its place in
-    `sources`; their propensities where there are some."""
+    `sources`, or all from the only one; their propensities where there are some."""
 
     user_id: Id
     item_ids: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]], Field(min_length=1, max_length=_ITEMS)]
@@ -40,8 +40,8 @@ class ShownList(ShownBy):
 
     @property
     def is_even(self) -> bool:
-        """Whether there are as many sources, and propensities if any, as items."""
-        return len(self.item_ids) == len(self.sources) == len(self.propensities or self.sources)
+        """Whether there are as many sources, unless there is one, and propensities, unless there are none, as items."""
+        return len(self.sources) in (1, len(self.item_ids)) and len(self.propensities) in (0, len(self.item_ids))
 
 
 class ExposuresRequest(Parameters):
@@ -68,6 +68,7 @@ class Exposures:
             if len(self._waiting) >= _MOST_WAITING:
                 self.metrics.impressions_lost.inc(len(ids))
                 continue
+            sources = sources[:1] if len(set(sources)) == 1 else sources
             body = {"user_id": user, "item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
                     "first": first + start, "run": lookup.run_id, "recommendation_id": recommendation_id}
             self._waiting.append((to_json(body), len(ids)))

@@ -12,7 +12,7 @@ from musicrec.serving.blending import ScoredItem, SimilarItems
 from musicrec.serving.filters import ItemColumns, ItemMask
 
 # Tracks around which those similar to a track or an artist are looked for once more, and the most that a genre is drawn from.
-WIDENED, _MOST = 20, 30_000
+WIDENED, _MOST = 20, 10_000
 # Which third of a pool comes first: 0 holds the best known and most similar.
 _BANDS = {"easy": (0, 1, 2), "medium": (1, 0, 2), "hard": (2, 1, 0)}
 
@@ -35,8 +35,9 @@ class Pool:
         order = np.argsort(_ranks(self.places) + _ranks(-self.similarity), kind="stable")
         thirds = np.array_split(order, 3)
         drawn = np.concatenate([rng.permutation(thirds[third]) for third in _BANDS[difficulty]])
-        for item, score, because in zip(*(column[drawn].tolist() for column in (self.items, self.similarity, self.because))):
-            yield ScoredItem(item, self.source, score, None if because < 0 else because)
+        for at in drawn.tolist():
+            because = int(self.because[at])
+            yield ScoredItem(int(self.items[at]), self.source, float(self.similarity[at]), None if because < 0 else because)
 
 
 def around(source: str, first: SimilarItems, similar: Mapping[int, SimilarItems], columns: ItemColumns) -> Pool:
@@ -58,9 +59,11 @@ def around(source: str, first: SimilarItems, similar: Mapping[int, SimilarItems]
 
 
 def of_genre(places: NDArray[np.integer], popular: Int32, mask: ItemMask | None) -> Pool:
-    """The pool of the items at these ascending places, as far as they pass."""
+    """The pool of the items at these ascending places, as far as they pass; of many, the less popular the fewer, so that the first third
+    is well known.
+    """
     passing = places if mask is None else places[mask.passes[places]]
-    passing = passing[:_MOST]
+    passing = passing[np.unique(np.geomspace(1, max(1, len(passing)), _MOST).astype(np.int64))[:len(passing)] - 1]
     n = len(passing)
     return Pool("genre", popular[passing], passing.astype(np.int32), np.ones(n, np.float32), np.full(n, -1, np.int32))
 

@@ -97,8 +97,8 @@ def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: Similar
         playlist = write(f"Radio: {', '.join(names)}", _tracks(mapped, answer, by_key, str(request.base_url)))
         return Response(playlist, media_type=media, headers=headers_of(answers, answer))
 
-    return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",)),
-            Operation("/radio", radio, radio_model, StationAnswer, ("GET",), media=(JSPF, M3U))]
+    return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",), hot=True),
+            Operation("/radio", radio, radio_model, StationAnswer, ("GET",), hot=True, media=(JSPF, M3U))]
 
 
 async def session_context(items: Sequence[SessionItem], mapped: Lookup, similar: SimilarOf) -> UserContext:
