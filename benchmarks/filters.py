@@ -25,7 +25,7 @@ from musicrec.serving.keys import KeyIndex
 from musicrec.serving.lookup import Grouped, ItemNames, Lookup
 
 FILTERS: dict[str, dict[str, Any]] = {
-    "a genre of every third item": {"genres": ["genre 1"]},
+    "a genre of two items in three": {"genres": ["genre 1"]},
     "a genre of few items": {"genres": ["genre 800"]},
     "without the largest genre": {"not_genres": ["genre 1"]},
     "an artist": {"artists": ["artist 70"]},
