@@ -132,7 +132,6 @@ def test_the_same_artist_gets_its_share_at_most(share: float) -> None:
     """By an artist of the item there are at most share x k items, or as many as are needed to fill the list, the most similar first."""
     world, k = random_world(), 10
     same = (world.catalog.artists @ world.catalog.artists.T).toarray() > 0
-    # Of each source the lists hold k items, so that lists of co-listening alone are not limited by what other sources name.
     free, limited = (similar_items(world, None, k, min_listeners=0, max_same_artist=most) for most in (1.0, share))
     longer = similar_items(world, None, 3 * k, min_listeners=0)
     changed = 0

@@ -74,9 +74,10 @@ class BacktestResult:
 class Backtest:
     """Settings of a backtest.
 
-    folds: earliest first. k: length of the lists. max_users: the most evaluated users, max_training_users: the most users whose rows the
-    ranker learns from, max_training_pairs: the most pairs of theirs in the test sets, all over all folds together. negatives: candidates not played that are kept for each played
-    one. batch_memory: bytes for the candidates of one batch of users. ranker: how the rankers of the folds are trained.
+    folds: earliest first. k: length of the lists. Over all folds together: max_users, the most evaluated users; max_training_users, the
+    most users whose rows the ranker learns from; max_training_pairs, the most pairs of theirs in the test sets. negatives: candidates not
+    played that are kept for each played one. batch_memory: bytes for the candidates of one batch of users. ranker: how the rankers of the
+    folds are trained.
     """
 
     folds: Sequence[Fold]

@@ -53,8 +53,9 @@ def constrained(items: Int32, scores: Float32, user_ids: Int32, k: int, constrai
                 log_odds: bool = False) -> tuple[Int32, Float32]:
     """The k items of each list (n, m) that meet `constraints`; m is `constraints.pool` x k where there are so many.
 
-    log_odds: scores are log-odds, and an item is worth its probability; else it is worth its score, or 0 if that is negative. Items int32 (n, k), best first under the constraints; scores float32 (n, k), those of the chosen items in descending order, so that
-    an item that was moved up has the score of its place, not its own.
+    log_odds: scores are log-odds, and an item is worth its probability; else it is worth its score, or 0 if that is negative. Items int32
+    (n, k), best first under the constraints; scores float32 (n, k), those of the chosen items in descending order, so that an item that
+    was moved up has the score of its place, not its own.
     """
     if not constraints.any:
         return items[:, :k], scores[:, :k]

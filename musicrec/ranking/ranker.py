@@ -37,9 +37,9 @@ TREES_TOGETHER = 600
 class RankerSettings:
     """How CatBoost is trained.
 
-    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is chosen on the latest
-    fold by early stopping after early_stopping_rounds. n_seeds: models with different seeds, whose predictions are averaged; fewer, but one,
-    where these would have more than TREES_TOGETHER trees.
+    loss: Logloss classifies rows, YetiRank orders the rows of a user. iterations: the most trees; their number is chosen on the latest fold
+    by early stopping after early_stopping_rounds. n_seeds: models with different seeds, whose predictions are averaged; fewer, at least
+    one, where they would have more than TREES_TOGETHER trees.
     """
 
     loss: Literal["Logloss", "YetiRank"] = "Logloss"

@@ -67,8 +67,9 @@ def sampled_users(test: Interactions, most: int, seed: int) -> Int32:
 
 
 def training_users(test: Interactions, most: int, most_pairs: int, seed: int) -> Int32:
-    """At most `most` of the users of a test set, ascending ids, drawn by the seed; fewer where these have more than `most_pairs` pairs there,
-    because rows, and with them the time that a ranker takes, grow with the pairs. At least one where there is one.
+    """At most `most` users of a test set, ascending ids, drawn by the seed; fewer where these have more than `most_pairs` pairs there.
+
+    The rows of a ranker, and the time that it takes, grow with the pairs. At least one user where there is one.
     """
     drawn = np.random.default_rng(seed).permutation(len(test.user_ids))[:most]
     within = np.cumsum(test.n_items_of_user[drawn]) <= most_pairs

@@ -142,8 +142,10 @@ class Answers:
 
     def _answer(self, items: Iterable[ScoredItem], k: int, seen: Int32, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:
-        """The first k of these items, filled up with popular ones."""
-        found = backfill(chain(items, self._popular(seen)), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+        """The first k of these items, filled up with popular ones, before which come those that the limit on artists has passed over."""
+        found = backfill(items, k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+        if len(found) < k:
+            found = backfill(chain(found, self._popular(seen)), k, self.lookup.catalog.artist_ids, 0)
         return _columns(found, strategy, missing, unknown)
 
     def _popular(self, seen: Int32) -> Iterator[ScoredItem]:

@@ -13,5 +13,6 @@ PRESETS: dict[Preset, dict[str, str]] = {
     # Where hours matter less than the last percent: a long search, all models, more users to learn from, smaller steps with more trees.
     "best": {"MUSICREC_TUNING_TRIALS": "100", "MUSICREC_TUNING_MAX_PAIRS": "200000000", "MUSICREC_CANDIDATES_MODELS":
                      "popular_decayed popular_by_genre als item_knn user_knn content artist_affinity slim covisitation",
-                 "MUSICREC_RANKING_N_SEEDS": "5", "MUSICREC_RANKING_MAX_TRAINING_PAIRS": "400000", "MUSICREC_RANKING_LEARNING_RATE": "0.05", "MUSICREC_EVALUATION_BACKTEST_USERS": "20000"},
+                 "MUSICREC_RANKING_N_SEEDS": "5", "MUSICREC_RANKING_MAX_TRAINING_PAIRS": "400000", "MUSICREC_RANKING_LEARNING_RATE": "0.05",
+                 "MUSICREC_EVALUATION_BACKTEST_USERS": "20000"},
 }

@@ -115,14 +115,13 @@ def _merge(candidates, values, artist_ptr, artists, most_same, items, scores, so
             if candidates[row, place] >= 0:
                 size = heap_push(best_items, best_scores, size, candidates[row, place], values[row, place])
         sort_heap(best_items, best_scores, size)
-        own, taken = artists[artist_ptr[row]:artist_ptr[row + 1]], 0
-        for rank in _kept(best_items[:size], own, artist_ptr, artists, k, most_same):
+        own = artists[artist_ptr[row]:artist_ptr[row + 1]]
+        for taken, rank in enumerate(_kept(best_items[:size], own, artist_ptr, artists, k, most_same)):
             items[row, taken], scores[row, taken] = best_items[rank], best_scores[rank]
             for place in range(width):
                 if candidates[row, place] == best_items[rank] and values[row, place] == best_scores[rank]:
                     sources[row, taken] = place // k
                     break
-            taken += 1
 
 
 @njit(cache=True, nogil=True)
