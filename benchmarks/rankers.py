@@ -25,7 +25,7 @@ from musicrec.ranking.training import concatenated
 SEEDS, MOST, PATIENCE, K = 3, 2000, 30, 10
 
 
-def by_lightgbm(tables: Sequence[TrainingTable], rows: TrainingTable | np.ndarray, objective: str) -> tuple[np.ndarray, int]:
+def by_lightgbm(tables: Sequence[TrainingTable], rows: np.ndarray, objective: str) -> tuple[np.ndarray, int]:
     """Scores of `rows` and the number of trees."""
     def data(table: TrainingTable, start: np.ndarray, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
         return lightgbm.Dataset(table.features, table.target, group=sizes(table), init_score=start, reference=like)
@@ -48,6 +48,7 @@ def by_lightgbm(tables: Sequence[TrainingTable], rows: TrainingTable | np.ndarra
 def by_xgboost(tables: Sequence[TrainingTable], rows: np.ndarray) -> tuple[np.ndarray, int]:
     """The same by XGBoost's rank:ndcg."""
     def data(table: TrainingTable, blender_of: Sequence[TrainingTable]) -> xgboost.DMatrix:
+        table = table.where(np.argsort(table.group, kind="stable"))
         made = xgboost.DMatrix(table.features, table.target, qid=np.unique(table.group, return_inverse=True)[1])
         made.set_base_margin(fit_blender(blender_of).scores_of_rows(table.features, table.columns))
         return made

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
 from musicrec.serving import cache, cache_space, layout
-from musicrec.serving.answers import Answers, AnswerOptions
+from musicrec.serving.answers import AnswerOptions, Answers
 from musicrec.serving.layout import GrowingArray
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
 from musicrec.storage import storage
