@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
 from musicrec.serving import cache, cache_space, layout
+from musicrec.serving.answers import AnswerOptions, Answers
 from musicrec.serving.layout import GrowingArray
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
 from musicrec.storage import storage
@@ -304,3 +305,15 @@ def test_old_arrays_are_forgotten(tmp_path: Path) -> None:
     now = made(tmp_path)
     assert not old["recommendations"].exists()
     assert all(folder.exists() for folder in (*young.values(), *now.values()))
+
+
+def test_artists_over_the_limit_come_before_popular_items(world: Lookup) -> None:
+    """With one track an artist, the rest of the personal list fills the answer before popular items do, and nothing is missing."""
+    limited, free = (Answers(world, AnswerOptions(max_per_artist=most)) for most in (1, 0))
+    size = sum(source == "personal" for source in free.offline(USER, 50).sources)
+    answer = limited.offline(USER, size + 3)
+    assert answer.sources == ("personal",) * size + ("popular",) * 3
+    assert sorted(answer.item_ids) == sorted(free.offline(USER, size + 3).item_ids)
+    artists = [world.catalog.artist_ids(item) for item in answer.item_ids[:size]]
+    assert len(set(artists)) < size, "no artist comes twice in this list"
+    assert artists[:len(set(artists))] == list(dict.fromkeys(artists))

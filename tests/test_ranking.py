@@ -32,6 +32,7 @@ from musicrec.ranking import (
     sampled_users,
     tail,
     training_table,
+    training_users,
     tree_count,
 )
 from tests.worlds import random_world, train_set
@@ -438,6 +439,49 @@ def test_at_most_n_per_artist(most: int) -> None:
     for row in items:
         assert np.asarray(world.catalog.artists[row].sum(axis=0)).max() <= most
     np.testing.assert_array_equal(items[:, 0], top_of(world, "one", 1)[:, 0])
+
+
+@pytest.mark.parametrize("log_odds", [False, True])
+@pytest.mark.parametrize("decay", [0.2, 0.8, 0.97])
+def test_an_artists_tracks_fall_off(decay: float, log_odds: bool) -> None:
+    """Lists are those of a loop that takes the best track left, each worth decay ** (tracks of its artist already taken)."""
+    artist_of = np.arange(30) // 5
+    world = train_set([(1, 0, 1)], 30, artists=[[artist] for artist in artist_of.tolist()])
+    items, scores = some_lists(4, 30, 18)
+    scores -= 3 if log_odds else 1
+    chosen, _ = constrained(items, scores, np.arange(30, dtype=np.int32), 6, Constraints(artist_decay=decay), world, log_odds=log_odds)
+    assert chosen.tolist() == [_taken(row, own, artist_of, decay, log_odds, 6) for row, own in zip(items, scores)]
+
+
+def _taken(items: np.ndarray, scores: np.ndarray, artist_of: np.ndarray, decay: float, log_odds: bool, k: int) -> list[int]:
+    left = {int(item): 1 / (1 + np.exp(-float(s))) if log_odds else max(float(s), 0.0) for item, s in zip(items, scores) if item >= 0}
+    taken: list[int] = []
+    while left and len(taken) < k:
+        best = max(left, key=lambda item: left[item] * decay ** sum(artist_of[item] == artist_of[other] for other in taken))
+        taken.append(best)
+        del left[best]
+    return taken + [-1] * (k - len(taken))
+
+
+def test_training_users_are_bounded_by_their_pairs() -> None:
+    """All users where their pairs fit, else as many drawn users as fit together, and at least one; the seed alone decides."""
+    test = random_world()
+    total = int(test.n_items_of_user.sum())
+    assert training_users(test, 99, total, 0).tolist() == test.user_ids.tolist()
+    assert len(training_users(test, 7, total, 0)) == 7
+    some = training_users(test, 99, total // 2, 0)
+    pairs = int(test.n_items_of_user[np.isin(test.user_ids, some)].sum())
+    assert total // 2 - test.n_items_of_user.max() < pairs <= total // 2
+    assert len(training_users(test, 99, 0, 0)) == 1
+    assert training_users(test, 99, total // 2, 1).tolist() != some.tolist()
+
+
+def test_long_rankers_have_fewer_seeds() -> None:
+    """Three rankers are averaged up to 200 trees each, two up to 300, and one of more trees stands alone, with all of them."""
+    world = random_world()
+    table = rows_of_fold(world, later_plays(world, top_of(world, "one", 2)))
+    chosen = dataclasses.replace(QUICK, depth=1, n_seeds=3)
+    assert [fit_ranker([table], chosen, trees).trees.tree_count_ for trees in (200, 201, 301, 601)] == [600, 402, 301, 601]
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])

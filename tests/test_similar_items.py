@@ -127,6 +127,25 @@ def test_lists_are_well_formed(seed: int, k: int, with_factors: bool) -> None:
         assert (values[~there] == -np.inf).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_the_same_artist_gets_its_share_at_most(share: float) -> None:
+    """By an artist of the item there are at most share x k items, or as many as are needed to fill the list, the most similar first."""
+    world, k = random_world(), 10
+    same = (world.catalog.artists @ world.catalog.artists.T).toarray() > 0
+    free, limited = (similar_items(world, None, k, min_listeners=0, max_same_artist=most) for most in (1.0, share))
+    longer = similar_items(world, None, 3 * k, min_listeners=0)
+    changed = 0
+    for item, (before, after) in enumerate(zip(free.items.tolist(), limited.items.tolist())):
+        others = [other for other in longer.items[item] if other >= 0 and not same[item, other]]
+        mates = [other for other in after if other >= 0 and same[item, other]]
+        assert len([other for other in after if other >= 0]) == len([other for other in before if other >= 0])
+        assert mates == [other for other in before if other >= 0 and same[item, other]][:len(mates)]
+        assert len(mates) <= int(share * k) or set(after) >= set(others) & set(before)
+        changed += before != after
+    assert changed > 10
+    assert (limited.scores[:, :-1] >= limited.scores[:, 1:]).all()
+
+
 def test_a_track_without_listeners_gets_its_album_mates() -> None:
     """A track that nobody played gets similar items by content, the more popular one first."""
     world = train_set([(1, 0, 1), (2, 0, 1), (1, 1, 1)], 4, genres=[[0]] * 4, artists=[[0], [0], [0], [1]], albums=[[0], [0], [0], [1]])

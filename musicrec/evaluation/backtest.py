@@ -15,7 +15,7 @@ from musicrec.evaluation.comparison import by_user
 from musicrec.evaluation.evaluator import Evaluator
 from musicrec.evaluation.promotion import Decision, decision
 from musicrec.models import Model
-from musicrec.ranking import Ranker, RankerSettings, TrainingTable, fit_ranker, learnable, sampled_users
+from musicrec.ranking import Ranker, RankerSettings, TrainingTable, fit_ranker, learnable, sampled_users, training_users
 from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from musicrec.recommender.two_stage import Measured, batches, not_measured
 
@@ -74,15 +74,17 @@ class BacktestResult:
 class Backtest:
     """Settings of a backtest.
 
-    folds: earliest first. k: length of the lists. max_users: the most evaluated users, over all folds together. max_training_users: the
-    most users whose rows the ranker learns from, over all folds together. negatives: candidates not played that are kept for each played
-    one. batch_memory: bytes for the candidates of one batch of users. ranker: how the rankers of the folds are trained.
+    folds: earliest first. k: length of the lists. Over all folds together: max_users, the most evaluated users; max_training_users, the
+    most users whose rows the ranker learns from; max_training_pairs, the most pairs of theirs in the test sets. negatives: candidates not
+    played that are kept for each played one. batch_memory: bytes for the candidates of one batch of users. ranker: how the rankers of the
+    folds are trained.
     """
 
     folds: Sequence[Fold]
     k: int = 100
     max_users: int = 8000
-    max_training_users: int = 4000
+    max_training_users: int = 50_000
+    max_training_pairs: int = 100_000
     negatives: int = 10
     seed: int = 0
     batch_memory: int = 1 << 30
@@ -110,6 +112,11 @@ class Backtest:
         """The number of steps of a fold: those of the fit, and four more."""
         return recommender.steps + 4
 
+    def training_table(self, fitted: TwoStageRecommender, test: Interactions, folds: int) -> TrainingTable:
+        """The rows of one of so many folds for the ranker."""
+        users = training_users(test, max(self.max_training_users // folds, 1), self.max_training_pairs // folds, self.seed)
+        return fitted.training_table(users, test, self.negatives, self.seed)
+
     def _fold(self, fold: Fold, train: TrainSet, test: Interactions, recommender: TwoStageRecommender, warm_starts: Mapping[str, Model],
               earlier: Sequence[TrainingTable], measured: Measured) -> tuple[FoldResult, Mapping[str, Model]]:
         fitted = recommender.fit(train, warm_starts, measured)
@@ -118,8 +125,7 @@ class Backtest:
         with measured("evaluate"):
             evaluator = self._evaluated(fitted, test)
         with measured("training rows"):
-            users = sampled_users(test, max(self.max_training_users // len(self.folds), 1), self.seed)
-            training = fitted.training_table(users, test, self.negatives, self.seed)
+            training = self.training_table(fitted, test, len(self.folds))
         return FoldResult(fold, evaluator, training, len(test.user_ids), test.matrix.nnz), fitted.warm_starts
 
     def _evaluated(self, fitted: TwoStageRecommender, test: Interactions) -> Evaluator:

@@ -73,7 +73,8 @@ def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender
 def write_similar_items(work: Workspace, tables: Tables, made: TwoStageRecommender) -> Path:
     """similar.parquet: the items like each item of the catalog, from factors where a model has them, listeners in common, and content."""
     train = with_all_items(made.fitted.train, tables.dataset.catalog)
-    found = similar_items.similar_items(train, item_factors(made, train), work.settings.similar_items.k)
+    chosen = work.settings.similar_items
+    found = similar_items.similar_items(train, item_factors(made, train), chosen.k, max_same_artist=chosen.max_same_artist)
     path = work.folder / "similar.parquet"
     similar_items.write(path, found, train.item_ids)
     return path

@@ -27,9 +27,9 @@ def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
 
 def backtest(work: Workspace, chosen: Plan) -> Backtest:
     """The backtest that the settings describe, over the folds of the plan."""
-    settings = work.settings
-    return Backtest(chosen.folds, settings.ranking.k, settings.evaluation.backtest_users, settings.ranking.max_training_users,
-                    settings.ranking.negatives, settings.ranking.seed, settings.batch_memory, ranker_settings(settings))
+    settings, ranking = work.settings, work.settings.ranking
+    return Backtest(chosen.folds, ranking.k, settings.evaluation.backtest_users, ranking.max_training_users, ranking.max_training_pairs,
+                    ranking.negatives, ranking.seed, settings.batch_memory, ranker_settings(settings))
 
 
 def learned(work: Workspace, result: BacktestResult) -> TwoStageRecommender:

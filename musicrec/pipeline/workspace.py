@@ -103,7 +103,7 @@ def recommender(settings: Settings) -> TwoStageRecommender:
     """The recommender that the settings describe, not fitted, without a ranker."""
     chosen, ranking = settings.candidates, settings.ranking
     features: dict[str, FeatureGroup] = {name: settings.component(f"features.{name}", FEATURES[name]) for name in ranking.features}
-    constraints = Constraints(ranking.max_per_artist, ranking.min_tail_share, ranking.exploration, ranking.seed)
+    constraints = Constraints(ranking.max_per_artist, ranking.min_tail_share, ranking.exploration, ranking.seed, ranking.artist_decay)
     return TwoStageRecommender(
         {name: model(settings, name) for name in dict.fromkeys(chosen.models)}, features,
         {name: model(settings, name) for name in dict.fromkeys(chosen.baselines) if name not in chosen.models},

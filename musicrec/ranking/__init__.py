@@ -9,7 +9,7 @@ from musicrec.ranking.candidates import Candidates, ModelLists, best_candidates,
 from musicrec.ranking.constraints import Constraints, constrained, tail
 from musicrec.ranking.feature_matrix import FeatureColumns, Features, FittedFeatures, columns, feature_matrix
 from musicrec.ranking.ranker import Ranker, RankerSettings, fit_ranker, learnable, learning_curve, load_ranker, tree_count
-from musicrec.ranking.training import TrainingTable, sampled_users, training_table
+from musicrec.ranking.training import TrainingTable, sampled_users, training_table, training_users
 
 __all__ = [
     "Blender",
@@ -37,5 +37,6 @@ __all__ = [
     "sampled_users",
     "tail",
     "training_table",
+    "training_users",
     "tree_count",
 ]

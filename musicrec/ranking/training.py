@@ -66,6 +66,18 @@ def sampled_users(test: Interactions, most: int, seed: int) -> Int32:
     return np.sort(np.random.default_rng(seed).choice(test.user_ids, most, replace=False)).astype(np.int32)
 
 
+def training_users(test: Interactions, most: int, most_pairs: int, seed: int) -> Int32:
+    """At most `most` users of a test set, ascending ids, drawn by the seed; fewer where these have more than `most_pairs` pairs there.
+
+    The rows of a ranker, and the time that it takes, grow with the pairs. At least one user where there is one.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(test.user_ids))[:most]
+    within = np.cumsum(test.n_items_of_user[drawn]) <= most_pairs
+    within[:1] = True
+    users: Int32 = np.sort(test.user_ids[drawn[within]])
+    return users
+
+
 def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[np.int8]:
     """1 for candidates whose play in the test set is relevant, int8 (m,). user_ids (n,): the users of `found`, in its order."""
     # The rest of the test set, which may be millions of plays, is not compared.

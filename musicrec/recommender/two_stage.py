@@ -183,7 +183,8 @@ class TwoStageRecommender:
         # Constraints apply to the lists of this recommender, not to those of single models.
         free = set(state.models) - {self.order}
         return {order: Lists(user_ids, *(first_k(found, k)[order] if order in free else
-                                         constrained(*found[order], user_ids, k, self.constraints, state.train))) for order in wanted}
+                                         constrained(*found[order], user_ids, k, self.constraints, state.train,
+                                                     log_odds=order in (BLENDED, RANKED)))) for order in wanted}
 
     def training_table(self, user_ids: Int32, test: Interactions, negatives: int, seed: int = 0) -> TrainingTable:
         """The rows of these users for the ranker, see ranking.training_table; `test` holds their plays after the train set."""

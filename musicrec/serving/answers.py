@@ -269,8 +269,11 @@ class Answers:
 
     def _answer(self, items: Iterable[ScoredItem], k: int, out: LeftOut, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:
-        """The first k of these items, filled up with popular ones."""
-        found = backfill(chain(items, self._popular(out)), k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
+        """The first k of these items, filled up with popular ones, before which come those that the limit on artists has passed over."""
+        artists_of, most = self.lookup.catalog.artist_ids, self.options.max_per_artist
+        found = backfill(items, k, artists_of, most, out.lowered)
+        if len(found) < k:
+            found = backfill(chain(found, self._popular(out)), k, artists_of, 0, out.lowered)
         return _columns(found, strategy, missing, unknown)
 
     def _popular(self, out: LeftOut) -> Iterator[ScoredItem]:

@@ -125,6 +125,7 @@ class SimilarItemSettings(Section):
     """Item-to-item lists."""
 
     k: Count
+    max_same_artist: Share
 
 
 class TuningSettings(Section):
@@ -149,8 +150,10 @@ class RankingSettings(Section):
     early_stopping_rounds: Count
     n_seeds: Count
     max_training_users: Count
+    max_training_pairs: Count
     negatives: Count
     max_per_artist: Annotated[int, Field(ge=0)]
+    artist_decay: Annotated[float, Field(gt=0, le=1)]
     min_tail_share: Share
     exploration: Share
     seed: int

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
+from scipy import sparse
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.errors import ModelError
@@ -41,11 +42,12 @@ class ItemNeighbors(NamedTuple):
 
 
 def similar_items(train: TrainSet, item_factors: Float32 | None, k: int = 10, *,
-                  min_listeners: int = 20, shrinkage: float = 5.0) -> ItemNeighbors:
+                  min_listeners: int = 20, shrinkage: float = 5.0, max_same_artist: float = 1.0) -> ItemNeighbors:
     """The k items most similar to each item of the catalog.
 
     item_factors: float32 (n_items, factors), or None. Item factors are used among items with at least `min_listeners` listeners,
     co-listening for all items with a play, content for items below min_listeners and where the other two give fewer than 2 k items.
+    At most max_same_artist x k items share an artist with the item, unless there are no others.
     Raises ModelError when the number of factors is not that of the items.
     """
     if item_factors is not None and len(item_factors) != len(train.catalog):
@@ -61,7 +63,7 @@ def similar_items(train: TrainSet, item_factors: Float32 | None, k: int = 10, *,
         points, sample = unit(item_factors), well_known[:: max(1, len(well_known) // CALIBRATION_ITEMS)]
         together = together[0], calibrated(points, sample, well_known, together[0][sample], together[1][sample], together[1])
         content = content[0], calibrated(points, sample, well_known, *content_neighbors(train, sample, k), content[1])
-    return _merged((factors, together, content), k)
+    return _merged((factors, together, content), k, train.catalog.artists, int(max_same_artist * k + 1e-9))
 
 
 def table(similar: ItemNeighbors, item_ids: Int32) -> pa.Table:
@@ -94,16 +96,17 @@ def _by_factors(train: TrainSet, item_factors: Float32 | None, k: int, min_liste
     return items, scores
 
 
-def _merged(lists: tuple[tuple[Int32, Float32], ...], k: int) -> ItemNeighbors:
+def _merged(lists: tuple[tuple[Int32, Float32], ...], k: int, artists: sparse.csr_matrix, most_same: int) -> ItemNeighbors:
     candidates, values = (np.concatenate(arrays, axis=1) for arrays in zip(*lists))
     items, scores = empty(len(candidates), k)
     sources = np.zeros((len(candidates), k), np.int8)
-    parallel_for(len(candidates), lambda start, stop: _merge(candidates, values, items, scores, sources, start, stop))
+    parallel_for(len(candidates), lambda start, stop: _merge(candidates, values, artists.indptr, artists.indices, most_same, items, scores,
+                                                                sources, start, stop))
     return ItemNeighbors(items, scores, sources)
 
 
 @njit(cache=True, nogil=True)
-def _merge(candidates, values, items, scores, sources, start, stop):  # type: ignore[no-untyped-def]
+def _merge(candidates, values, artist_ptr, artists, most_same, items, scores, sources, start, stop):  # type: ignore[no-untyped-def]
     k, width = items.shape[1], candidates.shape[1]
     best_items, best_scores = np.empty(width, np.int32), np.empty(width, np.float32)
     for row in range(start, stop):
@@ -112,16 +115,29 @@ def _merge(candidates, values, items, scores, sources, start, stop):  # type: ig
             if candidates[row, place] >= 0:
                 size = heap_push(best_items, best_scores, size, candidates[row, place], values[row, place])
         sort_heap(best_items, best_scores, size)
-        taken = 0
-        for rank in range(size):
-            item, repeated = best_items[rank], False
-            for earlier in range(taken):
-                repeated = repeated or items[row, earlier] == item
-            if repeated or taken == k:
-                continue
-            items[row, taken], scores[row, taken] = item, best_scores[rank]
+        own = artists[artist_ptr[row]:artist_ptr[row + 1]]
+        for taken, rank in enumerate(_kept(best_items[:size], own, artist_ptr, artists, k, most_same)):
+            items[row, taken], scores[row, taken] = best_items[rank], best_scores[rank]
             for place in range(width):
-                if candidates[row, place] == item and values[row, place] == best_scores[rank]:
+                if candidates[row, place] == best_items[rank] and values[row, place] == best_scores[rank]:
                     sources[row, taken] = place // k
                     break
-            taken += 1
+
+
+@njit(cache=True, nogil=True)
+def _kept(found, own, artist_ptr, artists, k, most_same):  # type: ignore[no-untyped-def]
+    # 0: passed over, because there are enough by the same artist; 1: kept; -1: a repeat.
+    state, n_kept, n_same = np.zeros(len(found), np.int8), 0, 0
+    for rank in range(len(found)):
+        if (found[:rank] == found[rank]).any():
+            state[rank] = -1
+            continue
+        same = False
+        for artist in artists[artist_ptr[found[rank]]:artist_ptr[found[rank] + 1]]:
+            same = same or (own == artist).any()
+        if n_kept < k and not (same and n_same >= most_same):
+            state[rank], n_kept, n_same = 1, n_kept + 1, n_same + same
+    for rank in range(len(found)):
+        if n_kept < k and state[rank] == 0:
+            state[rank], n_kept = 1, n_kept + 1
+    return np.flatnonzero(state == 1)

@@ -92,8 +92,7 @@ def ranker_evaluated(recommender: TwoStageRecommender, backtest: Backtest, folds
 
 def _rows_and_candidates(recommender: TwoStageRecommender, backtest: Backtest, on: Slice,
                          folds: int) -> tuple[TrainingTable, CandidateTable, Slice]:
-    made, seed = recommender.fit(on.train), backtest.seed
-    learning = sampled_users(on.test, max(backtest.max_training_users // folds, 1), seed)
-    test = of_users(on.test, sampled_users(on.test, max(backtest.max_users // folds, 1), seed))
+    made = recommender.fit(on.train)
+    test = of_users(on.test, sampled_users(on.test, max(backtest.max_users // folds, 1), backtest.seed))
     sample = Slice(train_set_of_users(on.train, test.user_ids), test)
-    return made.training_table(learning, on.test, backtest.negatives, seed), made.candidates(test.user_ids), sample
+    return backtest.training_table(made, on.test, folds), made.candidates(test.user_ids), sample
