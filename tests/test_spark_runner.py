@@ -30,7 +30,7 @@ from tests.logs import raw_rows, raw_tables
 from tests.worlds import random_world
 
 K, MEMORY = 12, 1 << 20
-pytestmark = engines.SPARKS_WARNINGS
+pytestmark = [engines.SPARKS_WARNINGS, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ def repeated_track_ids(logs: Logs) -> list[Finding]:
     """Tracks with several rows."""
     ids, times = np.unique(logs.track_ids.drop_null().to_numpy(), return_counts=True)
     repeated = ids[times > 1]
-    return _found("error", "track ids with several rows in tracks", len(repeated), logs.n_tracks, f"track {repeated.min(initial=2**62)}",
+    return _found("error", "track ids with several rows in tracks", len(repeated), logs.n_tracks, f"track {next(iter(repeated), '')}",
                   "Not accepted: keep one row per track.")
 
 
