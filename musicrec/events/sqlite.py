@@ -29,28 +29,36 @@ CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, del
 """
 # A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
 _OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
-# Each statement takes a whole batch as JSON rows of a Feedback with an order at the end, so that the GIL is released and taken a few times
-# per commit instead of per row, which would limit the rate of puts.
+# Each statement takes a whole batch, so that the GIL is released and taken a few times per commit instead of per row, which would limit the
+# rate of puts. It comes as JSON rows of a Feedback with an order at the end, and is parsed once, into a table of the connection in memory.
+_BATCH = """
+PRAGMA temp_store = MEMORY;
+CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL, context TEXT,
+                         rising INTEGER);
+"""
+_TAKE = """
+INSERT INTO batch SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)
+"""
 _LOG_FEEDBACK = """
 INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) ORDER BY key
+SELECT user_id, item_id, at, type, played_share, context FROM batch ORDER BY place
 """
 # Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
 _MOVE_TO_FRONT = """
-INSERT INTO latest SELECT value ->> 0, value ->> 1,
-  max(value ->> 6, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
-FROM json_each(?) WHERE value ->> 3 = 'play' ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
+INSERT INTO latest SELECT user_id, item_id,
+  max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
+FROM batch WHERE type = 'play' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at
 """
 _CAP = """
 DELETE FROM latest WHERE (user_id, item_id) IN (
   SELECT user_id, item_id FROM (
     SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?)))
+    FROM latest WHERE user_id IN (SELECT user_id FROM batch))
   WHERE place > ?)
 """
 _STAYS = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
 _REMEMBER = f"""
-INSERT INTO remembered SELECT value ->> 0, value ->> 1, value ->> 3, value ->> 6 FROM json_each(?) WHERE true ORDER BY key
+INSERT INTO remembered SELECT user_id, item_id, type, rising FROM batch WHERE true ORDER BY place
 ON CONFLICT DO UPDATE SET at = excluded.at,
   type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_STAYS}) THEN remembered.type ELSE excluded.type END
 """
@@ -59,7 +67,7 @@ DELETE FROM remembered WHERE (user_id, item_id) IN (
   SELECT user_id, item_id FROM (
     SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
     FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
-      SELECT user_id FROM (SELECT DISTINCT value ->> 0 AS user_id FROM json_each(?)) AS put
+      SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
       WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
   WHERE place > {REMEMBERED})
 """
@@ -96,7 +104,7 @@ class SqliteStore:
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            self._writer.executescript(_TABLES)
+            self._writer.executescript(_TABLES + _BATCH)
             self._add_columns()
             opened.pop_all()
         self._latest_time = 0
@@ -192,13 +200,15 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            feedback = json.dumps([(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)])
+            feedback = [(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)]
             impressions = [row for row in rows if isinstance(row, Impression)]
-            self._writer.execute(_LOG_FEEDBACK, (feedback,))
-            self._writer.execute(_MOVE_TO_FRONT, (feedback,))
-            self._writer.execute(_CAP, (feedback, self.per_user))
-            self._writer.execute(_REMEMBER, (feedback,))
-            self._writer.execute(_FORGET, (feedback,))
+            self._writer.execute("DELETE FROM batch")
+            self._writer.execute(_TAKE, (json.dumps(feedback),))
+            self._writer.execute(_LOG_FEEDBACK)
+            self._writer.execute(_MOVE_TO_FRONT)
+            self._writer.execute(_CAP, (self.per_user,))
+            self._writer.execute(_REMEMBER)
+            self._writer.execute(_FORGET)
             self._remove_oldest("plays")
             if impressions:
                 self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
@@ -217,6 +227,8 @@ class SqliteStore:
             self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
             self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_TEST_USER,))
             self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_TEST_USER,))
+            self._writer.execute("INSERT INTO remembered VALUES (?, 0, 'play', 0)", (_TEST_USER,))
+            self._writer.execute("DELETE FROM remembered WHERE user_id = ?", (_TEST_USER,))
             for log in _TIMES:
                 self._remove_oldest(log)
 
