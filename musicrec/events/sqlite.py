@@ -33,8 +33,8 @@ _OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "conte
 # rate of puts. It comes as JSON rows of a Feedback with an order at the end, and is parsed once, into a table of the connection in memory.
 _BATCH = """
 PRAGMA temp_store = MEMORY;
-CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL, context TEXT,
-                         rising INTEGER);
+CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL,
+                         context TEXT, rising INTEGER);
 """
 _TAKE = """
 INSERT INTO batch SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)
