@@ -10,9 +10,9 @@ import requests
 
 from musicrec.registry import RunInfo, publish
 from musicrec.serving.blending import SimilarItems, backfill, combined, scored
-from musicrec.serving.clients import _memory
+from musicrec.serving.contexts import _memory
+from musicrec.serving.event_schemas import RememberedItems
 from musicrec.serving.keys import KeyIndex
-from musicrec.serving.schemas import RememberedItems
 from musicrec.storage import storage
 from tests.service_world import HEARD, ITEMS, PERSONAL, USER, Services, running, write_run
 

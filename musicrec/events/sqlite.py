@@ -11,74 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from musicrec.errors import EventStoreError, ExcludedUserError
+from musicrec.events import statements
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, STAYS, Clock, Feedback, Impression, Key, Remembered, coded, decoded
+from musicrec.events.protocol import PLAY, Clock, Impression, Key, Remembered, UserFeedback, coded, decoded
 from musicrec.files import make_folder
 
-Row = TypeVar("Row", Feedback, Impression)
+Row = TypeVar("Row", UserFeedback, Impression)
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS impressions (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, source TEXT NOT NULL,
-                                        position INTEGER NOT NULL, shown_at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
-                                   PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS remembered (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, type TEXT NOT NULL, at INTEGER NOT NULL,
-                                       PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
-"""
-# A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
-_OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
-# Each statement takes a whole batch, so that the GIL is released and taken a few times per commit instead of per row, which would limit the
-# rate of puts. It comes as JSON rows of a Feedback with an order at the end, and is parsed once, into a table of the connection in memory.
-_BATCH = """
-PRAGMA temp_store = MEMORY;
-CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL,
-                         context TEXT, rising INTEGER);
-"""
-_TAKE = """
-INSERT INTO batch SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)
-"""
-_LOG_FEEDBACK = """
-INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
-SELECT user_id, item_id, at, type, played_share, context FROM batch ORDER BY place
-"""
-# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
-_MOVE_TO_FRONT = """
-INSERT INTO latest SELECT user_id, item_id,
-  max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
-FROM batch WHERE type = 'play' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at
-"""
-_CAP = """
-DELETE FROM latest WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT user_id FROM batch))
-  WHERE place > ?)
-"""
-_STAYS = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
-_REMEMBER = f"""
-INSERT INTO remembered SELECT user_id, item_id, type, rising FROM batch WHERE true ORDER BY place
-ON CONFLICT DO UPDATE SET at = excluded.at,
-  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_STAYS}) THEN remembered.type ELSE excluded.type END
-"""
-_FORGET = f"""
-DELETE FROM remembered WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
-    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
-      SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
-      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
-  WHERE place > {REMEMBERED})
-"""
-_LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
-_REMEMBERED = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
-_LOG_IMPRESSIONS = """
-INSERT INTO impressions (user_id, item_id, source, position, shown_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) ORDER BY key
-"""
-# Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
-_REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
 _TIMES = {"plays": "played_at", "impressions": "shown_at"}
 _CHUNK = 10_000
 # Rows that are looked through for those of one user in one transaction, which takes milliseconds.
@@ -104,40 +43,40 @@ class SqliteStore:
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            self._writer.executescript(_TABLES + _BATCH)
+            self._writer.executescript(statements.TABLES + statements.BATCH)
             self._add_columns()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
-        self._commits: GroupCommit[Feedback | Impression, frozenset[Key]] = GroupCommit(self._write)
+        self._commits: GroupCommit[UserFeedback | Impression, frozenset[Key]] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
         """Return after the commit that holds the feedback."""
         user = coded(user_id)
-        if user in await self._commits.add([Feedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
+        if user in await self._commits.add([UserFeedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
-            found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
+            found = [decoded(item) for item, in self._reader.execute(statements.LATEST, (coded(user_id), oldest, k))]
         return found or self._nothing_of(user_id)
 
     async def remembered(self, user_id: Key) -> list[Remembered]:
         """The items, latest first, read as `latest` does: a thousand take less than a millisecond."""
         with self._store_errors("read"):
-            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(_REMEMBERED, (coded(user_id),))]
+            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(statements.OF_USER, (coded(user_id),))]
         return found or self._nothing_of(user_id)
 
     async def put_impressions(self, impressions: Sequence[Impression]) -> None:
         """Return after the commit that holds them."""
         await self._commits.add([one._replace(user_id=coded(one.user_id), item_id=coded(one.item_id)) for one in impressions])
 
-    def feedback(self) -> Iterator[Feedback]:
+    def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback, read in chunks, so that an export does not block writers and needs little memory."""
-        return self._logged("plays", "user_id, item_id, played_at, type, played_share, context", Feedback)
+        return self._logged("plays", "user_id, item_id, played_at, type, played_share, context", UserFeedback)
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
@@ -179,7 +118,7 @@ class SqliteStore:
 
     def _add_columns(self) -> None:
         there = {name for _, name, *_ in self._writer.execute("PRAGMA table_info(plays)")}
-        for column in _OF_FEEDBACK:
+        for column in statements.OF_FEEDBACK:
             if column.split()[0] not in there:
                 self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
 
@@ -192,7 +131,7 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Feedback | Impression]) -> frozenset[Key]:
+    def _write(self, rows: Sequence[UserFeedback | Impression]) -> frozenset[Key]:
         """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
             if (version := self._version()) != self._excluded[0]:
@@ -200,18 +139,18 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            feedback = [(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)]
+            feedback = [(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, UserFeedback)]
             impressions = [row for row in rows if isinstance(row, Impression)]
             self._writer.execute("DELETE FROM batch")
-            self._writer.execute(_TAKE, (json.dumps(feedback),))
-            self._writer.execute(_LOG_FEEDBACK)
-            self._writer.execute(_MOVE_TO_FRONT)
-            self._writer.execute(_CAP, (self.per_user,))
-            self._writer.execute(_REMEMBER)
-            self._writer.execute(_FORGET)
+            self._writer.execute(statements.TAKE, (json.dumps(feedback),))
+            self._writer.execute(statements.LOG_FEEDBACK)
+            self._writer.execute(statements.MOVE_TO_FRONT)
+            self._writer.execute(statements.CAP, (self.per_user,))
+            self._writer.execute(statements.REMEMBER)
+            self._writer.execute(statements.FORGET)
             self._remove_oldest("plays")
             if impressions:
-                self._writer.execute(_LOG_IMPRESSIONS, (json.dumps(impressions),))
+                self._writer.execute(statements.LOG_IMPRESSIONS, (json.dumps(impressions),))
                 self._remove_oldest("impressions")
         return excluded
 
@@ -265,7 +204,7 @@ class SqliteStore:
     def _remove_oldest(self, log: str) -> None:
         self._writer.execute(f"DELETE FROM {log} WHERE id <= (SELECT max(id) FROM {log}) - ?", (self.log_rows,))
         if self.log_age_s is not None:
-            self._writer.execute(_REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
+            self._writer.execute(statements.REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
 
     def _logged(self, log: str, columns: str, row_of: Callable[..., Row]) -> Iterator[Row]:
         after = 0

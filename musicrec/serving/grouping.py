@@ -10,7 +10,7 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-class Grouped(Generic[Q, R]):
+class GroupedCalls(Generic[Q, R]):
     """Calls `ask` with at most `most` questions and the earliest deadline of theirs, one call at a time.
 
     One question alone is asked at once. Under load a call costs many times less for each: it is the calls that take time, not the answers.

@@ -17,7 +17,8 @@ from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext
 from musicrec.serving.app import Json, Operation, application, background
-from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session, user_contexts
+from musicrec.serving.clients import EventsClient, FeaturesClient, Impressions, session
+from musicrec.serving.contexts import user_contexts
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
