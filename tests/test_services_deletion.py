@@ -154,7 +154,8 @@ def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
                         refused.add((method.upper(), path))
                     assert (status("reading") in (401, 403)) is ((method.upper(), path) in refused)
                     assert status("all") not in (401, 403)
-        assert refused == {("POST", "/put"), ("POST", "/impressions"), ("DELETE", "/users/{user_id}"), ("POST", "/reload")}
+        assert refused == {("POST", "/put"), ("POST", "/feedback"), ("POST", "/impressions"), ("DELETE", "/users/{user_id}"),
+                           ("POST", "/reload")}
         found = requests.post(f"{three.url('recommendations')}/recommendations", params={"user_id": OTHER, "k": 3}, timeout=10,
                               headers={"Authorization": "Bearer reading"})
         assert found.json() == {"recs": list(PERSONAL)[:3]}
