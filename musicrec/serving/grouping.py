@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from musicrec.errors import ServiceError
-
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -22,7 +20,7 @@ class GroupedCalls(Generic[Q, R]):
         self._asking: asyncio.Task[None] | None = None
 
     async def answer(self, question: Q, deadline: float) -> R:
-        """What `ask` says to the question before `deadline` (time of the event loop); raises the ServiceError of its call."""
+        """What `ask` says to the question before `deadline` (time of the event loop); raises what its call raised."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((question, deadline, future))
@@ -36,7 +34,7 @@ class GroupedCalls(Generic[Q, R]):
             open_ = [future for _, _, future in batch]
             try:
                 found = await self._ask([question for question, _, _ in batch], min(deadline for _, deadline, _ in batch))
-            except ServiceError as cause:
+            except Exception as cause:
                 for future in open_:
                     if not future.done():
                         future.set_exception(cause)
