@@ -11,7 +11,6 @@ speed: a personal list of 100 for users who are not in the run, one at a time, o
 
 import argparse
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -19,14 +18,14 @@ import numpy as np
 
 from benchmarks.children import machine
 from benchmarks.user_knn import split_catalog
-from musicrec.dataset import Dataset, Int32, TrainSet, second
+from musicrec.dataset import Dataset, Int32, Interactions, TrainSet, second
 from musicrec.models import ALS, ItemKNN, PopularDecayed
 from musicrec.models.item_similarity import ItemSimilarity
-from musicrec.serving.fold_in import FoldIn
+from musicrec.serving.fold_in import SINCE_THE_RUN, FoldIn, fused
 from musicrec.serving.lookup import without
 
-K, PLAYS = 100, (1, 2, 3, 10, 100)
-Lists = Callable[[Int32, Int32], Int32]
+K = 100
+NOTHING = np.empty(0, np.int32)
 
 
 def of_factors(item_ids: Int32, factors: np.ndarray, settings: ALS) -> FoldIn:
@@ -38,28 +37,20 @@ def of_factors(item_ids: Int32, factors: np.ndarray, settings: ALS) -> FoldIn:
                   np.argsort(order).astype(np.int32), system, settings.alpha)
 
 
-def folded(model: FoldIn, played: Int32, seen: Int32) -> Int32:
-    """The list of a user who played these items."""
-    return model.recommended(played, np.ones(len(played), np.float32), K, lambda items: without(items, np.sort(seen)))[0]
+def folded(model: FoldIn, new: Int32, before: Int32 = NOTHING, weight: float = SINCE_THE_RUN) -> Int32:
+    """The list of a user who played the items `new` since the run, and `before` up to it."""
+    seen = np.sort(np.concatenate((new, before)))
+    return model.recommended(new, np.full(len(new), weight, np.float32), before, K, lambda items: without(items, seen))[0]
 
 
-def by_similar_items(fitted: ItemSimilarity, played: Int32, seen: Int32) -> Int32:
-    """The list by the sum of the similarities of the saved item-to-item matrix."""
+def by_similar_items(fitted: ItemSimilarity, played: Int32) -> Int32:
+    """The list by the sum of the similarities of the item-to-item matrix, which a service would have to map as well."""
     ids, rows = fitted.train.item_ids, fitted.train.catalog.item_ids.searchsorted(played)
     rows = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == played)]
     scores = np.asarray(fitted.similarity[rows].sum(axis=0)).ravel()
-    scores[np.isin(ids, seen)] = 0
+    scores[np.isin(ids, played)] = 0
     best = np.argsort(-scores, kind="stable")[:K]
     return ids[best[scores[best] > 0]]
-
-
-def rrf(*lists: Int32, weights: tuple[float, ...] = (1, 1)) -> Int32:
-    """Reciprocal rank fusion of lists."""
-    total: dict[int, float] = {}
-    for one, weight in zip(lists, weights):
-        for rank, item in enumerate(one.tolist(), 1):
-            total[item] = total.get(item, 0) + weight / (60 + rank)
-    return np.array(sorted(total, key=lambda item: -total[item]), np.int32)
 
 
 def ndcg(found: Int32, targets: Int32, k: int = 10) -> float:
@@ -89,18 +80,19 @@ def quality(asked: argparse.Namespace) -> None:
           f"{machine()}")
 
     rows: dict[str, list[float]] = {}
-    for at, user in enumerate(test.user_ids):
-        row, before = int(whole.user_index(test.user_ids[at:at + 1])[0]), int(known.user_index(test.user_ids[at:at + 1])[0])
+    for at in range(len(test.user_ids)):
+        row, before = (int(one.user_index(test.user_ids[at:at + 1])[0]) for one in (whole, known))
         seen, old = items_of(whole, row), items_of(known, before)
         targets = np.setdiff1d(dataset.catalog.item_ids[test_items(test, at, whole, dataset)], seen)
         if before < 0 or len(seen) == len(old) or not len(targets):
             continue
+        new = seen[~np.isin(seen, old)][::-1]
         own = known.item_ids[published.recommend(np.array([before], np.int32), 300)[0][0]]
         own = own[~np.isin(own, seen)][:K]
-        fold = folded(model, seen, seen)
-        lists = {"refit": whole.item_ids[refit.recommend(np.array([row], np.int32), K)[0][0]], "list of the run": own, "fold-in": fold,
-                 "fold-in of puts alone": folded(model, np.setdiff1d(seen, old), seen), "run + fold-in (rrf)": rrf(own, fold), "run + 2 x": rrf(own, fold, weights=(1, 2)), "run + 3 x": rrf(own, fold, weights=(1, 3)),
-                 "item-kNN": by_similar_items(neighbors, seen, seen), "fold-in + item-kNN (rrf)": rrf(fold, by_similar_items(neighbors, seen, seen))}
+        fold = folded(model, new, old)
+        lists = {"refit": whole.item_ids[refit.recommend(np.array([row], np.int32), K)[0][0]], "list of the run": own,
+                 "fold-in": fold, "fold-in, all weights 1": folded(model, new, old, 1.0), "as served": fused(own, fold)[0],
+                 "item-kNN": by_similar_items(neighbors, seen)}
         for name, one in lists.items():
             rows.setdefault(name, []).append(ndcg(one, targets))
     report("known users with plays by put", rows, "refit")
@@ -111,14 +103,45 @@ def quality(asked: argparse.Namespace) -> None:
         first, targets = items[:3], items[3:]
         if not len(targets):
             continue
-        lists = {"popular": top[~np.isin(top, first)], "fold-in": folded(model, first, first), "item-kNN": by_similar_items(neighbors, first, first),
-                 "fold-in + item-kNN (rrf)": rrf(folded(model, first, first), by_similar_items(neighbors, first, first))}
+        lists = {"popular": top[~np.isin(top, first)], "as served (fold-in)": folded(model, first),
+                 "fold-in, all weights 1": folded(model, first, weight=1.0), "item-kNN": by_similar_items(neighbors, first)}
         for name, one in lists.items():
             rows.setdefault(name, []).append(ndcg(one, targets))
     report("new users after three plays", rows, "popular")
 
 
-def test_items(test, at: int, whole: TrainSet, dataset: Dataset) -> np.ndarray:
+def speed(asked: argparse.Namespace) -> None:
+    """Print the time of a personal list of a user whom the run does not know."""
+    rng = np.random.default_rng(0)
+    if asked.model:
+        with np.load(asked.model) as stored:
+            ids, factors = stored["item_ids"], stored["item_factors"]
+    else:
+        ids, factors = np.arange(asked.items, dtype=np.int32), generated(asked.items, rng)
+    model, popularity = of_factors(ids, factors, ALS()), np.linalg.norm(factors, axis=1)
+    print(f"{len(ids):,} items x {factors.shape[1]} factors, lists of {K}; {machine()}")
+    for plays in (2, 3, 10, 200):
+        took, core = [], []
+        for _ in range(asked.users):
+            items = rng.choice(ids, plays, replace=False, p=popularity / popularity.sum())
+            began, cpu = time.perf_counter(), time.thread_time()
+            folded(model, items)
+            took.append(time.perf_counter() - began)
+            core.append(time.thread_time() - cpu)
+        times = [f"{name} median {np.quantile(one, 0.5) * 1000:.2f} ms, p99 {np.quantile(one, 0.99) * 1000:.2f} ms"
+                 for name, one in (("clock", took), ("core", core))]
+        print(f"  {plays:3d} plays: {'; '.join(times)}", flush=True)
+
+
+def generated(n: int, rng: np.random.Generator, factors: int = 64) -> np.ndarray:
+    """Factors of items of 170 genres, with norms that fall with the rank of popularity as those of ALS do."""
+    genres = rng.normal(size=(170, factors))
+    directions = genres[rng.integers(0, 170, n)] + rng.normal(size=(n, factors)) * 0.7
+    norms = 0.12 * (np.arange(1, n + 1) / n) ** -0.35
+    return (directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.permutation(norms)[:, None]).astype(np.float32)
+
+
+def test_items(test: Interactions, at: int, whole: TrainSet, dataset: Dataset) -> np.ndarray:
     """Catalog places of the items of a user of the test set: its columns are the items of the train set, then the others."""
     existing = np.isin(dataset.catalog.item_ids, whole.item_ids)
     places = np.concatenate((np.flatnonzero(existing), np.flatnonzero(~existing)))
@@ -144,8 +167,9 @@ def main() -> None:
     one = kinds.add_parser("speed")
     one.add_argument("--items", type=int, default=1_000_000)
     one.add_argument("--model", type=Path)
+    one.add_argument("--users", type=int, default=500)
     asked = parser.parse_args()
-    quality(asked)
+    (quality if asked.kind == "quality" else speed)(asked)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events import EVENT_STORES, TYPES, EventStore, Exposure, Feedback, Impression, event_store
+from musicrec.events import EVENT_STORES, TYPES, EventStore, Exposure, Impression, UserFeedback, event_store
 from musicrec.events.export import of_user
 from musicrec.events.group_commit import GroupCommit
 from musicrec.events.protocol import Key
@@ -196,7 +196,7 @@ def test_what_a_user_said_is_remembered(make: Make) -> None:
         logged = [(row.item_id, row.type) for row in store.feedback() if row.user_id == 1]
         assert logged == FEEDBACK
         assert [row for row in store.feedback() if row.user_id == "alice"] == [
-            Feedback("alice", "x", 1_600_000_011_000_000, "skip", 0.25, "queue: car")]
+            UserFeedback("alice", "x", 1_600_000_011_000_000, "skip", 0.25, "queue: car")]
         assert await store.remembered(3) == []
         await store.delete(1)
         with pytest.raises(ExcludedUserError):
@@ -281,7 +281,7 @@ def test_a_deleted_user_is_gone_and_the_others_stay(make: Make, user: Key) -> No
         for one, item in [(user, 10), (2, 10), (user, 20), (user, 10), ("1", 30)]:
             await store.put(one, item)
         await store.put_exposures([Exposure(user, (10,), ("personal",), 5), Exposure(2, (10,), ("personal",), 5)])
-        logged = [Feedback(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)]
+        logged = [UserFeedback(user, item, 1_600_000_000_000_000) for item in (10, 20, 10)]
         assert of_user(store, user) == (logged, [Impression(user, 10, "personal", 0, 5)])
         assert await store.excluded() == {}
         assert await store.delete(user) == 2 + 3 + 1

@@ -335,6 +335,28 @@ def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
     assert raw.account.files[-1].rows == 4
 
 
+def test_stored_feedback_comes_back_as_logs(tmp_path: Path) -> None:
+    """Types and shares of an export are in the preprocessed events, blocks as dislikes, also where the logs have no such columns."""
+    taste_logs.write(tmp_path / "logs")
+    store = event_store("sqlite", str(tmp_path / "plays.sqlite"))
+
+    async def say() -> None:
+        for track, kind, share in ((101, "play", 0.5), (103, "skip", 0.25), (105, "like", None), (107, "block_artist", None)):
+            await store.put(1, track, kind, share)
+        await store.close()
+
+    asyncio.run(say())
+    plays = tmp_path / "plays.parquet"
+    export.write(export.interactions(event_store("sqlite", str(tmp_path / "plays.sqlite"))), plays)
+    work = pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(plays)))
+    pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
+    events = pq.read_table(tmp_path / "work" / "events.parquet").to_pandas()
+    mine = events[events["user_id"] == 1].sort_values("track_seq")
+    assert mine["feedback"].tolist()[-4:] == ["play", "skip", "like", "dislike"]
+    assert mine["played_share"].tolist()[-4:-2] == [0.5, 0.25]
+    assert events["feedback"].isna().sum() == len(events) - 4
+
+
 def test_further_plays_that_are_missing_are_named(tmp_path: Path) -> None:
     """A file that does not exist is one sentence with its name."""
     taste_logs.write(tmp_path / "logs")

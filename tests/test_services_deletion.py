@@ -68,7 +68,7 @@ def test_a_deleted_user_is_a_stranger_at_once(found: Services) -> None:
 
 
 def test_the_offline_list_follows_within_the_poll(found: Services) -> None:
-    """An offline list asks no other service, and yet is that of a stranger once poll_s has passed."""
+    """The offline list of a deleted user is that of a stranger, also once the events service no longer says so."""
     assert found.recs("/recommendations_offline", user_id=OTHER, k=3) == list(PERSONAL)[:3]
     assert delete(found, OTHER, X_Reload_Key="older-key").json()["result"] == "ok"
     until(lambda: found.recs("/recommendations_offline", user_id=OTHER, k=5) == POPULAR_FIRST, POLL_S + 3)
@@ -154,8 +154,8 @@ def test_a_key_for_reading_reads_and_does_not_write(tmp_path: Path) -> None:
                         refused.add((method.upper(), path))
                     assert (status("reading") in (401, 403)) is ((method.upper(), path) in refused)
                     assert status("all") not in (401, 403)
-        assert refused == {("POST", "/put"), ("POST", "/impressions"), ("POST", "/exposures"), ("DELETE", "/users/{user_id}"),
-                           ("POST", "/reload")}
+        assert refused == {("POST", "/put"), ("POST", "/feedback"), ("POST", "/impressions"), ("POST", "/exposures"),
+                           ("DELETE", "/users/{user_id}"), ("POST", "/reload")}
         found = requests.post(f"{three.url('recommendations')}/recommendations", params={"user_id": OTHER, "k": 3}, timeout=10,
                               headers={"Authorization": "Bearer reading"})
         assert found.json() == {"recs": list(PERSONAL)[:3]}

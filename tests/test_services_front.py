@@ -109,7 +109,8 @@ def test_the_front_lets_through_what_users_ask(front: str) -> None:
     assert requests.post(f"{front}/session/recommendations", json={"items": [{"item_id": 150}]}, timeout=5).ok
     assert requests.get(f"{front}/radio?track=150", timeout=5).ok
     assert requests.get(f"{front}/items/150", timeout=5).json()["name"] == "Track 150"
-    assert requests.post(f"{front}/put?user_id=5&item_id=150", timeout=5).json() == {"result": "ok"}
+    for route in ("put", "feedback"):
+        assert requests.post(f"{front}/{route}?user_id=5&item_id=150", timeout=5).json() == {"result": "ok"}
     assert requests.get(f"{front}/ready", timeout=5).ok
     for path in ("/stats", "/metrics", "/reload", "/get?user_id=5", "/get/batch", "/impressions", "/similar_items?item_id=1", "/docs", "/"):
         assert requests.post(front + path, timeout=5).status_code == 404, path

@@ -81,6 +81,22 @@ def test_plays_of_the_events_service_come_to_their_owner(kind: str, tmp_path: Pa
     assert new == {(user, track, moment), (user, "a track nobody knew", moment.replace(second=1))}
 
 
+@pytest.mark.parametrize("kind", IMPORTED)
+def test_feedback_of_the_events_service_comes_with_its_type_and_share(kind: str, tmp_path: Path) -> None:
+    """Of an exported skip the share, and of a like that it is one, are in the next import, also where the logs have no feedback."""
+    first = read(kind, example(kind, tmp_path))
+    assert first.keys is not None
+    user, moment = first.keys.user.keys[0].as_py(), plays(first)[0][2].replace(year=2024)
+    exported = stored(tmp_path, {"plays.parquet": [
+        {"user_id": user, "track_id": "new 1", "started_at": moment, "played_share": 0.25, "feedback": "skip"},
+        {"user_id": user, "track_id": "new 2", "started_at": moment, "played_share": None, "feedback": "like"}]})
+    again = read(kind, tmp_path / "logs", Earlier(first.keys, exported / "plays.parquet"))
+    assert again.keys is not None
+    rows = {row["track_id"]: row for row in again.interactions.to_pyarrow().to_pylist()}
+    new = [rows[again.keys.item.ids_of([key])[0]] for key in ("new 1", "new 2")]
+    assert (new[0]["played_share"], [row["feedback"] for row in new]) == (0.25, ["skip", "like"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_excluded_user_is_left_out_and_counted(kind: str, tmp_path: Path) -> None:
     """Everything but the plays of the user is read as before; the rows are in the account, and not bad."""

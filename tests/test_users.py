@@ -52,7 +52,7 @@ def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
     assert exit_code("users", "export", str(USER), "--out", "user.json") == 0
     found = json.loads((here / "user.json").read_text())
     assert (found["user"], found["deleted_at"]) == (USER, None)
-    assert found["plays"] == [{"user_id": USER, "item_id": 200, "played_at": MOMENT}]
+    assert found["feedback"] == [{"user_id": USER, "item_id": 200, "at": MOMENT, "type": "play", "played_share": None, "context": ""}]
     assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT,
                                      "run": "", "recommendation_id": "", "variant": "", "propensity": None}]
     assert [row["item_id"] for row in found["recommendations"]] == list(PERSONAL)
@@ -78,13 +78,13 @@ def test_a_user_is_deleted_by_key_or_id(here: Path, capsys: pytest.CaptureFixtur
     put((ALICE, "spotify:track:0200"), ("bob", "spotify:track:0201"))
     assert exit_code("users", "export", str(USER)) == 0
     before = json.loads(capsys.readouterr().out)
-    assert (before["user"], len(before["plays"])) == (ALICE, 1)
+    assert (before["user"], len(before["feedback"])) == (ALICE, 1)
     assert before["recommendations"][0]["item_key"] == f"spotify:track:{PERSONAL[0]:04d}"
     assert exit_code("users", "delete", str(USER)) == 0
     assert "3 rows" in capsys.readouterr().out
     assert exit_code("users", "export", ALICE) == 0
     after = json.loads(capsys.readouterr().out)
-    assert (after["plays"], after["impressions"]) == ([], [])
+    assert (after["feedback"], after["impressions"]) == ([], [])
     assert after["deleted_at"]
     assert exit_code("users", "excluded", "--out", "excluded.txt") == 0
     assert (here / "excluded.txt").read_text() == f"{ALICE}\n"
@@ -112,7 +112,7 @@ def test_without_a_run_a_user_is_known_by_key(here: Path, capsys: pytest.Capture
     put((7, 1), ("eve", 2))
     assert exit_code("users", "export", "eve") == 0
     found = json.loads(capsys.readouterr().out)
-    assert (len(found["plays"]), found["recommendations"]) == (1, [])
+    assert (len(found["feedback"]), found["recommendations"]) == (1, [])
     assert exit_code("users", "delete", "7") == 0
     assert capsys.readouterr().out.startswith("3 rows of user 7")
 

@@ -5,13 +5,14 @@ import time
 
 from musicrec.errors import EventStoreError
 from musicrec.events.memory import MemoryStore
-from musicrec.events.protocol import TYPES, Clock, EventStore, Exposure, Feedback, Impression, Remembered
+from musicrec.events.protocol import TYPES, Clock, EventStore, Exposure, Impression, Remembered, UserFeedback
 from musicrec.events.redis import RedisStore
 from musicrec.events.sqlite import SqliteStore
 from musicrec.settings import EventSettings
 
 __all__ = [
-    "EVENT_STORES", "TYPES", "Clock", "EventStore", "Exposure", "Feedback", "Impression", "Remembered", "configured_store", "event_store",
+    "EVENT_STORES", "TYPES", "Clock", "EventStore", "Exposure", "Impression", "Remembered", "UserFeedback", "configured_store",
+    "event_store",
 ]
 
 _DAY_S = 86_400

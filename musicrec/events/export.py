@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, PLAY, EventStore, Feedback, Impression, Key
+from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, PLAY, EventStore, Impression, Key, UserFeedback
 from musicrec.files import make_folder, writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
@@ -47,7 +47,7 @@ def impressions(store: EventStore) -> pa.Table:
     return pa.table(dict(zip(Impression._fields, columns)))
 
 
-def of_user(store: EventStore, user_id: Key) -> tuple[list[Feedback], list[Impression]]:
+def of_user(store: EventStore, user_id: Key) -> tuple[list[UserFeedback], list[Impression]]:
     """The feedback of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
     return [row for row in store.feedback() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from musicrec.errors import ExcludedUserError
-from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, Clock, Exposure, Feedback, Impression, Key, Remembered, stays
+from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, Clock, Exposure, Impression, Key, Remembered, UserFeedback, stays
 
 
 class MemoryStore:
@@ -16,7 +16,7 @@ class MemoryStore:
         self._excluded: dict[Key, int] = {}
         self._latest: dict[Key, OrderedDict[Key, int]] = {}
         self._remembered: dict[Key, OrderedDict[Key, Remembered]] = {}
-        self._feedback: deque[Feedback] = deque(maxlen=log_rows)
+        self._feedback: deque[UserFeedback] = deque(maxlen=log_rows)
         self._exposures: deque[Exposure] = deque(maxlen=log_rows)
 
     async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
@@ -30,7 +30,7 @@ class MemoryStore:
             if len(latest) > self.per_user:
                 latest.popitem(last=False)
         self._remember(user_id, Remembered(item_id, type, now))
-        self._feedback.append(Feedback(user_id, item_id, now, type, played_share, context))
+        self._feedback.append(UserFeedback(user_id, item_id, now, type, played_share, context))
         self._remove_old()
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -50,7 +50,7 @@ class MemoryStore:
         self._exposures.extend(one for one in exposures if one.user_id not in self._excluded)
         self._remove_old()
 
-    def feedback(self) -> Iterator[Feedback]:
+    def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback."""
         return iter(list(self._feedback))
 

@@ -42,7 +42,7 @@ STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISL
 REMEMBERED, SLACK = 1000, 100
 
 
-class Feedback(NamedTuple):
+class UserFeedback(NamedTuple):
     """What a user did with a track: time in microseconds since 1970 UTC, one of TYPES, the share of the track that was played (None where
     it is not known), and a short text of the client's about where this was."""
 
@@ -150,7 +150,7 @@ class EventStore(Protocol):
         """Return when all are stored durably; those of excluded users are left out."""
         ...
 
-    def feedback(self) -> Iterator[Feedback]:
+    def feedback(self) -> Iterator[UserFeedback]:
         """All logged feedback, in the order in which it was stored."""
         ...
 

@@ -15,10 +15,10 @@ from musicrec.events.protocol import (
     STAYS,
     Clock,
     Exposure,
-    Feedback,
     Impression,
     Key,
     Remembered,
+    UserFeedback,
     coded,
     decoded,
 )
@@ -132,11 +132,11 @@ class RedisStore:
                 pipeline.eval(_SHOW, 2, _LOGS[1], _EXCLUDED, self.log_rows, self._oldest_row(), *fields)
             await self._answered(pipeline.execute())
 
-    def feedback(self) -> Iterator[Feedback]:
+    def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback, read in chunks; rows of earlier versions are plays."""
         for row in self._logged(_LOGS[0]):
             share = row.get(b"played_share")
-            yield Feedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
+            yield UserFeedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
                            float(share) if share else None, row.get(b"context", b"").decode())
 
     def impressions(self) -> Iterator[Impression]:

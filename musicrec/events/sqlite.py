@@ -11,84 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from musicrec.errors import EventStoreError, ExcludedUserError
+from musicrec.events import statements
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import (
-    LASTING,
-    PLAY,
-    REMEMBERED,
-    SLACK,
-    STAYS,
-    Clock,
-    Exposure,
-    Feedback,
-    Impression,
-    Key,
-    Remembered,
-    coded,
-    decoded,
-)
+from musicrec.events.protocol import PLAY, Clock, Exposure, Impression, Key, Remembered, UserFeedback, coded, decoded
 from musicrec.files import make_folder
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS exposures (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, items TEXT NOT NULL, sources TEXT NOT NULL,
-                                      shown_at INTEGER NOT NULL, first INTEGER NOT NULL, run TEXT NOT NULL, recommendation_id TEXT NOT NULL,
-                                      variant TEXT NOT NULL, propensities TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS latest (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL,
-                                   PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS remembered (user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, type TEXT NOT NULL, at INTEGER NOT NULL,
-                                       PRIMARY KEY (user_id, item_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, deleted_at INTEGER NOT NULL) WITHOUT ROWID;
-"""
-# A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
-_OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
-# Each statement takes a whole batch as JSON rows of a Feedback with an order at the end, so that the GIL is released and taken a few times
-# per commit instead of per row, which would limit the rate of puts.
-_LOG_FEEDBACK = """
-INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?) ORDER BY key
-"""
-# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
-_MOVE_TO_FRONT = """
-INSERT INTO latest SELECT value ->> 0, value ->> 1,
-  max(value ->> 6, 1 + key + coalesce((SELECT max(played_at) FROM latest WHERE user_id = value ->> 0), 0))
-FROM json_each(?) WHERE value ->> 3 = 'play' ORDER BY key ON CONFLICT DO UPDATE SET played_at = excluded.played_at
-"""
-_CAP = """
-DELETE FROM latest WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT value ->> 0 FROM json_each(?)))
-  WHERE place > ?)
-"""
-_STAYS = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
-_REMEMBER = f"""
-INSERT INTO remembered SELECT value ->> 0, value ->> 1, value ->> 3, value ->> 6 FROM json_each(?) WHERE true ORDER BY key
-ON CONFLICT DO UPDATE SET at = excluded.at,
-  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_STAYS}) THEN remembered.type ELSE excluded.type END
-"""
-_FORGET = f"""
-DELETE FROM remembered WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
-    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
-      SELECT user_id FROM (SELECT DISTINCT value ->> 0 AS user_id FROM json_each(?)) AS put
-      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
-  WHERE place > {REMEMBERED})
-"""
-_LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
-_REMEMBERED = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
-_EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
 # Where the lists of an Exposure stand in it.
 _LISTS = (1, 2, 8)
-_LOG_EXPOSURES = f"INSERT INTO exposures ({_EXPOSURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# What a file of an earlier version holds, a row an item.
-_TAKE_OVER = f"""
-INSERT INTO exposures ({_EXPOSURE})
-SELECT user_id, json_array(item_id), json_array(source), shown_at, position, '', '', '', '[]' FROM impressions ORDER BY id
-"""
-# Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
-_REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
 _TIMES = {"plays": "played_at", "exposures": "shown_at"}
 _CHUNK = 10_000
 # Rows that are looked through for those of one user in one transaction, which takes milliseconds.
@@ -114,46 +43,46 @@ class SqliteStore:
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            self._writer.executescript(_TABLES)
+            self._writer.executescript(statements.TABLES + statements.BATCH)
             self._take_over()
             self._add_columns()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
-        self._commits: GroupCommit[Feedback | Exposure, frozenset[Key]] = GroupCommit(self._write)
+        self._commits: GroupCommit[UserFeedback | Exposure, frozenset[Key]] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
         """Return after the commit that holds the feedback."""
         user = coded(user_id)
-        if user in await self._commits.add([Feedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
+        if user in await self._commits.add([UserFeedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
         oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
         with self._store_errors("read"):
-            found = [decoded(item) for item, in self._reader.execute(_LATEST, (coded(user_id), oldest, k))]
+            found = [decoded(item) for item, in self._reader.execute(statements.LATEST, (coded(user_id), oldest, k))]
         return found or self._nothing_of(user_id)
 
     async def remembered(self, user_id: Key) -> list[Remembered]:
         """The items, latest first, read as `latest` does: a thousand take less than a millisecond."""
         with self._store_errors("read"):
-            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(_REMEMBERED, (coded(user_id),))]
+            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(statements.OF_USER, (coded(user_id),))]
         return found or self._nothing_of(user_id)
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return after the commit that holds them."""
         await self._commits.add([one.coded() for one in exposures])
 
-    def feedback(self) -> Iterator[Feedback]:
+    def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback, read in chunks, so that an export does not block writers and needs little memory."""
         for user, item, *others in self._logged("plays", "user_id, item_id, played_at, type, played_share, context"):
-            yield Feedback(decoded(user), decoded(item), *others)
+            yield UserFeedback(decoded(user), decoded(item), *others)
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks."""
-        for row in self._logged("exposures", _EXPOSURE):
+        for row in self._logged("exposures", statements.EXPOSURE):
             shown = Exposure(*(json.loads(value) if at in _LISTS else value for at, value in enumerate(row)))
             yield from shown.decoded().impressions()
 
@@ -193,7 +122,7 @@ class SqliteStore:
 
     def _add_columns(self) -> None:
         there = {name for _, name, *_ in self._writer.execute("PRAGMA table_info(plays)")}
-        for column in _OF_FEEDBACK:
+        for column in statements.OF_FEEDBACK:
             if column.split()[0] not in there:
                 self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
 
@@ -206,7 +135,7 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
-    def _write(self, rows: Sequence[Feedback | Exposure]) -> frozenset[Key]:
+    def _write(self, rows: Sequence[UserFeedback | Exposure]) -> frozenset[Key]:
         """Write in one transaction; returns the excluded users, whose rows were left out."""
         with self._transaction():
             if (version := self._version()) != self._excluded[0]:
@@ -214,25 +143,28 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            feedback = json.dumps([(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, Feedback)])
+            feedback = [(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, UserFeedback)]
             exposures = [row for row in rows if isinstance(row, Exposure)]
-            self._writer.execute(_LOG_FEEDBACK, (feedback,))
-            self._writer.execute(_MOVE_TO_FRONT, (feedback,))
-            self._writer.execute(_CAP, (feedback, self.per_user))
-            self._writer.execute(_REMEMBER, (feedback,))
-            self._writer.execute(_FORGET, (feedback,))
+            self._writer.execute("DELETE FROM batch")
+            self._writer.execute(statements.TAKE, (json.dumps(feedback),))
+            self._writer.execute(statements.LOG_FEEDBACK)
+            self._writer.execute(statements.MOVE_TO_FRONT)
+            self._writer.execute(statements.CAP, (self.per_user,))
+            self._writer.execute(statements.REMEMBER)
+            self._writer.execute(statements.FORGET)
             self._remove_oldest("plays")
             if exposures:
                 # A row holds a list, so there are few of them, and SQLite need not read the JSON.
-                self._writer.executemany(_LOG_EXPOSURES, [[json.dumps(value) if at in _LISTS else value for at, value in enumerate(row)]
-                                                          for row in exposures])
+                self._writer.executemany(statements.LOG_EXPOSURES,
+                                         [[json.dumps(value) if at in _LISTS else value for at, value in enumerate(row)]
+                                          for row in exposures])
                 self._remove_oldest("exposures")
         return excluded
 
     def _take_over(self) -> None:
         with self._transaction():
             if self._writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'impressions'").fetchone():
-                self._writer.execute(_TAKE_OVER)
+                self._writer.execute(statements.TAKE_OVER)
                 self._writer.execute("DROP TABLE impressions")
 
     def _version(self, raised_by: int = 0) -> int:
@@ -247,6 +179,8 @@ class SqliteStore:
             self._writer.execute("DELETE FROM plays WHERE id = ?", (row,))
             self._writer.execute("INSERT INTO latest VALUES (?, 0, 0)", (_TEST_USER,))
             self._writer.execute("DELETE FROM latest WHERE user_id = ?", (_TEST_USER,))
+            self._writer.execute("INSERT INTO remembered VALUES (?, 0, 'play', 0)", (_TEST_USER,))
+            self._writer.execute("DELETE FROM remembered WHERE user_id = ?", (_TEST_USER,))
             for log in _TIMES:
                 self._remove_oldest(log)
 
@@ -283,7 +217,7 @@ class SqliteStore:
     def _remove_oldest(self, log: str) -> None:
         self._writer.execute(f"DELETE FROM {log} WHERE id <= (SELECT max(id) FROM {log}) - ?", (self.log_rows,))
         if self.log_age_s is not None:
-            self._writer.execute(_REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
+            self._writer.execute(statements.REMOVE_OLD.format(log, _TIMES[log]), (int((self.clock() - self.log_age_s) * 1e6),))
 
     def _logged(self, log: str, columns: str) -> Iterator[list[Any]]:
         after = 0

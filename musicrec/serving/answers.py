@@ -81,7 +81,7 @@ _REASONS = {"personal": "chosen for you from your listening history", "familiar"
             "artist": "by an artist that you asked for", "genre": "of a genre that you asked for"}
 
 
-class LeftOut(NamedTuple):
+class Exclusions(NamedTuple):
     """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last."""
 
     items: Int32
@@ -89,7 +89,7 @@ class LeftOut(NamedTuple):
     lowered: frozenset[int] = frozenset()
 
 
-_NOTHING = LeftOut(_NONE)
+_NOTHING = Exclusions(_NONE)
 
 
 class Answer(NamedTuple):
@@ -185,7 +185,7 @@ class Answers:
 
     def radio(self, items: Iterator[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
         """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
-        out = LeftOut(np.array(sorted(without_ids), np.int32))
+        out = Exclusions(np.array(sorted(without_ids), np.int32))
 
         def passing() -> Iterator[ScoredItem]:
             while part := list(islice(items, _CHUNK)):
@@ -205,17 +205,17 @@ class Answers:
                           "source": scored_item.source, "score": scored_item.score, "reason": reason})
         return found
 
-    def _left_out(self, user_id: int, context: UserContext) -> LeftOut:
+    def _left_out(self, user_id: int, context: UserContext) -> Exclusions:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory
         more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.
         items = np.sort(np.concatenate((seen, np.array(more, np.int32))), kind="stable") if more else seen
-        return LeftOut(items, self._artists(memory.of_type(BLOCK_ARTIST)), self._artists(memory.refused))
+        return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), self._artists(memory.refused))
 
     def _artists(self, items: Iterable[int]) -> frozenset[int]:
         return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
 
-    def _free(self, items: Int32, out: LeftOut) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _free(self, items: Int32, out: Exclusions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         free = without(items, out.items)
         if len(self.lookup.blocked):
             free &= without(items, self.lookup.blocked)
@@ -223,39 +223,37 @@ class Answers:
             free &= np.fromiter((out.artists.isdisjoint(self.lookup.catalog.artist_ids(item)) for item in items.tolist()), bool, len(items))
         return free if self.lookup.allowed is None else free & ~without(items, self.lookup.allowed)
 
-    def _passing(self, items: Int32, out: LeftOut) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _passing(self, items: Int32, out: Exclusions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         free = self._free(items, out)
         return free if self.mask is None else free & self.mask.of(items)
 
-    def _online(self, context: UserContext, out: LeftOut) -> tuple[list[ScoredItem], int]:
+    def _online(self, context: UserContext, out: Exclusions) -> tuple[list[ScoredItem], int]:
         """What the latest plays bring, and how many items of it this run does not know."""
         items = combined(context.similar, self.options.decay, context.memory.of_type(LIKE))
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
         return list(compress(items, (self._passing(ids, out) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
 
-    def _personal(self, user_id: int, k: int, out: LeftOut, memory: Memory) -> tuple[Int32, Float32]:
+    def _personal(self, user_id: int, k: int, out: Exclusions, memory: Memory) -> tuple[Int32, Float32]:
         """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion."""
         items, scores = self.lookup.personal.of(user_id)
         free = self._passing(items, out)
         items, scores = items[free], scores[free]
-        new = np.array(memory.welcome, np.int32)
+        before, new = self.lookup.seen.of(user_id)[0], np.array(memory.welcome, np.int32)
+        new = new[without(new, before)]
         if self.lookup.fold_in is None or not len(new):
             return items, scores
-        before = self.lookup.seen.of(user_id)[0]
-        new = new[without(new, before)]
-        if not len(new):
-            return items, scores
-        liked = memory.of_type(LIKE)
-        weights = np.where(np.isin(new, liked), LIKED * SINCE_THE_RUN, SINCE_THE_RUN).astype(np.float32)
+        weights = np.where(np.isin(new, memory.of_type(LIKE)), LIKED * SINCE_THE_RUN, SINCE_THE_RUN).astype(np.float32)
         folded = self.lookup.fold_in.recommended(new, weights, before, max(k, _FOLDED), lambda some: self._passing(some, out))
-        return fused(items, folded[0]) if len(items) and len(folded[0]) else folded if len(folded[0]) else (items, scores)
+        if not len(folded[0]):
+            return items, scores
+        return fused(items, folded[0]) if len(items) else folded
 
     def _familiar(self, user_id: int, memory: Memory) -> list[ScoredItem]:
         """The user's own items, without those that were refused since."""
         items, scores = self.lookup.familiar.of(user_id)
         refused = np.array(sorted(item for item, kind in memory.types.items() if kind not in (PLAY, LIKE)), np.int32)
-        free = self._passing(items, LeftOut(refused, self._artists(memory.of_type(BLOCK_ARTIST))))
+        free = self._passing(items, Exclusions(refused, self._artists(memory.of_type(BLOCK_ARTIST))))
         return list(scored(items[free].tolist(), "familiar", scores[free].tolist()))
 
     def _mixed(self, familiar: list[ScoredItem], items: Int32, scores: Float32) -> Iterable[ScoredItem]:
@@ -267,7 +265,7 @@ class Answers:
         order = np.argsort(np.concatenate((places(len(familiar), share), places(len(items), 1 - share))), kind="stable")
         return [both[at] for at in order.tolist()]
 
-    def _answer(self, items: Iterable[ScoredItem], k: int, out: LeftOut, strategy: str, missing: tuple[str, ...] = (),
+    def _answer(self, items: Iterable[ScoredItem], k: int, out: Exclusions, strategy: str, missing: tuple[str, ...] = (),
                 unknown: int = 0) -> Answer:
         """The first k of these items, filled up with popular ones, before which come those that the limit on artists has passed over."""
         artists_of, most = self.lookup.catalog.artist_ids, self.options.max_per_artist
@@ -276,7 +274,7 @@ class Answers:
             found = backfill(chain(found, self._popular(out)), k, artists_of, 0, out.lowered)
         return _columns(found, strategy, missing, unknown)
 
-    def _popular(self, out: LeftOut) -> Iterator[ScoredItem]:
+    def _popular(self, out: Exclusions) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores
         parts: Iterable[Any] = (slice(start, start + _CHUNK) for start in range(0, len(items), _CHUNK))
         for part in parts if self.mask is None else self.mask.places():

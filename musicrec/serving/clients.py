@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 import aiohttp
@@ -11,17 +10,19 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from musicrec.errors import ServiceError
-from musicrec.events.protocol import DISLIKE, LIKE, SKIP
 from musicrec.serving.access_log import REQUEST_ID
-from musicrec.serving.answers import Memory, UserContext
 from musicrec.serving.blending import SimilarItems
-from musicrec.serving.keys import IDS, Key, KeyIndex
+from musicrec.serving.event_schemas import RememberedItems
+from musicrec.serving.grouping import GroupedCalls
+from musicrec.serving.keys import Key
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.schemas import MAX_ID, MAX_KEY, RememberedItems
+from musicrec.serving.schemas import MAX_KEY
 from musicrec.settings.sections import ServiceSettings, keys_in
 
 T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
+# Users who are asked about together: what is stored of them is read and understood in a few milliseconds.
+_GROUPED = 20
 # A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
 _MAX_ANSWER = 32 << 20
 _WHOLE_NUMBERS, _NUMBERS = TypeAdapter(list[Annotated[int, Field(ge=0, lt=2**31)]]), TypeAdapter(list[float])
@@ -142,7 +143,7 @@ class Client:
         return found
 
 
-class Stored(NamedTuple):
+class StoredOfUser(NamedTuple):
     """What the events service knows of a user: the latest plays, and what it remembers."""
 
     plays: list[Key]
@@ -154,14 +155,23 @@ class EventsClient(Client):
 
     name = "events"
 
-    async def latest(self, users: Sequence[Key], k: int, deadline: float, are_ids: bool) -> list[Stored | None]:
+    def __init__(self, session: aiohttp.ClientSession, url: str, options: ServiceSettings, metrics: Metrics) -> None:
+        super().__init__(session, url, options, metrics)
+        self._grouped: GroupedCalls[tuple[Key, int, bool], StoredOfUser | None] = GroupedCalls(
+            lambda asked, deadline: self.latest([user for user, _, _ in asked], asked[0][1], deadline, asked[0][2]), _GROUPED)
+
+    async def latest_of(self, user: Key, k: int, deadline: float, are_ids: bool) -> StoredOfUser | None:
+        """As `latest` for one user, asked together with others whose questions come while a call is under way."""
+        return await self._grouped.answer((user, k, are_ids), deadline)
+
+    async def latest(self, users: Sequence[Key], k: int, deadline: float, are_ids: bool) -> list[StoredOfUser | None]:
         """At most k plays, newest first, and what is remembered of each user, None for an excluded one, in one call; raises ServiceError.
 
         are_ids: whether items can be nothing but ids.
         """
         understood = _whole_numbers if are_ids else _keys
 
-        def stored(answer: dict[str, Any]) -> list[Stored | None]:
+        def stored(answer: dict[str, Any]) -> list[StoredOfUser | None]:
             found, blocked = answer.get("events"), answer.get("blocked", [])
             if len(users) == 1:
                 found, blocked = [found], [0] if blocked is True else blocked
@@ -171,7 +181,7 @@ class EventsClient(Client):
                 raise self.nonsense()
             rows = answer.get("remembered")
             remembered = self._remembered([rows] if len(users) == 1 else rows, found)
-            return [None if at in blocked else Stored(*both) for at, both in enumerate(zip(found, remembered))]
+            return [None if at in blocked else StoredOfUser(*both) for at, both in enumerate(zip(found, remembered))]
 
         more = {"k": k, "remembered": True}
         if len(users) == 1:
@@ -225,42 +235,6 @@ class FeaturesClient(Client):
         return SimilarItems(item, items, scores)
 
 
-async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsClient, features: FeaturesClient, plays: int,
-                        recent_items: int, similar_per_play: int, timeout_s: float, skip_s: float) -> list[UserContext]:
-    """The latest `plays` of each user, what is remembered, and what is similar to the `recent_items` newest plays and likes, and to as many
-    items that were skipped or disliked in the last `skip_s` seconds; with one call to each service for all users.
-
-    Never raises for a service: what could not be asked within `timeout_s`, the limit for both calls, is said in `missing`.
-    """
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    try:
-        stored = await events.latest(users, plays, deadline, items.kind == IDS)
-    except ServiceError as cause:
-        return [UserContext(missing=(str(cause),))] * len(users)
-    contexts, wanted = [], list[tuple[list[int], Sequence[int]]]()
-    for one in stored:
-        ids = _ids(one.plays, items) if one else []
-        memory = _memory(one.remembered, items, skip_s) if one else Memory()
-        contexts.append(UserContext(ids, unknown=len(one.plays) - len(ids) if one else 0, blocked=one is None, memory=memory))
-        recent = set(ids) | {item for item, kind in memory.types.items() if kind == LIKE}
-        wanted.append(([item for item in memory.welcome if item in recent][:recent_items], memory.refused[:max(recent_items, 1)]))
-    try:
-        similar = await features.similar(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play,
-                                         deadline)
-    except ServiceError as cause:
-        return [replace(context, missing=(str(cause),)) if any(pair) else context for context, pair in zip(contexts, wanted)]
-    return [replace(context, similar=[similar[item] for item in recent], near_refused=[similar[item] for item in refused])
-            for context, (recent, refused) in zip(contexts, wanted)]
-
-
-def _memory(found: RememberedItems, items: KeyIndex, skip_s: float) -> Memory:
-    types = {own: kind for key, kind, _ in found.feedback for own in _ids([key], items)}
-    refused = [key for key, kind, age in found.feedback if kind in (SKIP, DISLIKE) and age <= skip_s]
-    return Memory(_ids(found.items, items), types, _ids(refused, items))
-
-
-def _ids(keys: Sequence[Key], items: KeyIndex) -> list[int]:
-    return [found for key in keys if 0 <= (found := items.id_of(key)) <= MAX_ID]
 
 
 def _keys(values: object, most: int) -> bool:

@@ -16,24 +16,13 @@ from musicrec.events import EventStore, Exposure, Remembered, configured_store
 from musicrec.events.protocol import PLAY
 from musicrec.serving.access_control import charge, not_administrator
 from musicrec.serving.app import Json, Operation, Readiness, application, background
+from musicrec.serving.event_schemas import FeedbackRequest, LatestPlays, LatestPlaysBatch, LatestPlaysBatchRequest, LatestPlaysRequest
 from musicrec.serving.exposures import ExposuresRequest
 from musicrec.serving.keys import KEY_PARTS, TEXT, Key, RunKeyIndexes, run_key_indexes
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch
 from musicrec.serving.parameters import P, keyed, limited, read, refusal
-from musicrec.serving.schemas import (
-    Deleted,
-    ExcludedUsers,
-    FeedbackRequest,
-    ImpressionsRequest,
-    LatestPlays,
-    LatestPlaysBatch,
-    LatestPlaysBatchRequest,
-    LatestPlaysRequest,
-    OneUserRequest,
-    Parameters,
-    Stored,
-)
+from musicrec.serving.schemas import Deleted, ExcludedUsers, ImpressionsRequest, OneUserRequest, Parameters, Stored
 from musicrec.settings import Settings
 from musicrec.settings.sections import keys_in
 

@@ -25,7 +25,7 @@ P = TypeVar("P", bound=Parameters)
 def limited(model: type[P], max_k: int) -> type[P]:
     """The model, with `max_k` as the most that k may be.
 
-    >>> from musicrec.serving.schemas import LatestPlaysRequest
+    >>> from musicrec.serving.event_schemas import LatestPlaysRequest
     >>> limited(LatestPlaysRequest, 20).model_json_schema()["properties"]["k"]["maximum"]
     20
     """
@@ -37,7 +37,7 @@ def limited(model: type[P], max_k: int) -> type[P]:
 def keyed(model: type[P]) -> type[P]:
     """The model for runs whose keys are more than ids: users and items are keys or ids, and `keys` asks for keys in the answer.
 
-    >>> from musicrec.serving.schemas import FeedbackRequest
+    >>> from musicrec.serving.event_schemas import FeedbackRequest
     >>> keyed(FeedbackRequest)(user_id="ann", item_id=7).user_id
     'ann'
     """

@@ -18,7 +18,8 @@ from musicrec.serving.access_control import charge
 from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.blending import SimilarItems
-from musicrec.serving.clients import EventsClient, FeaturesClient, session, user_contexts
+from musicrec.serving.clients import EventsClient, FeaturesClient, session
+from musicrec.serving.contexts import user_contexts
 from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
 from musicrec.serving.filters import FilteredDefaultRequest, FilteredModeRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User

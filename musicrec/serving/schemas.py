@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from musicrec.events.protocol import TYPES
-
 MAX_ID = 2**31 - 1
 _MAX_NUMBER, MAX_KEY = 2**63 - 1, 256
 MAX_BATCH = 1000
@@ -43,7 +41,8 @@ def _is_key(text: str) -> bool:
     return bool(text.strip()) and len(text) <= MAX_KEY
 
 
-def _flag(value: object) -> bool | None:
+def flag(value: object) -> bool | None:
+    """What a query or a JSON body means by true or false; None for anything else."""
     return _FLAGS.get(str(value).strip().lower())
 
 
@@ -55,7 +54,7 @@ Key = Annotated[int | str, BeforeValidator(_key), WithJsonSchema({"type": "key"}
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
 UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
 ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
-Verbose = Annotated[bool, BeforeValidator(_flag), Field(description="Adds name, artists, source, score and reason of each item.",
+Verbose = Annotated[bool, BeforeValidator(flag), Field(description="Adds name, artists, source, score and reason of each item.",
                                                         examples=[False])]
 Mode = Annotated[Literal["new", "familiar", "mixed"], Field(description="Tracks that the user has not played, those played, or both.",
                                                             examples=["new"])]
@@ -112,47 +111,16 @@ class SimilarRequest(Parameters):
 class SimilarBatchRequest(Parameters):
     """Items similar to each of many."""
 
-    ids: Annotated[bool, BeforeValidator(_flag), Field(description="Takes item_ids for ids of the run, not keys, and answers with ids.",
+    ids: Annotated[bool, BeforeValidator(flag), Field(description="Takes item_ids for ids of the run, not keys, and answers with ids.",
                                                        examples=[False])] = False
     item_ids: Annotated[list[Id], Field(min_length=1, max_length=4 * MAX_BATCH, description="The tracks.", examples=[[99262, 590303]])]
     k: K = 10
-
-
-WithRemembered = Annotated[bool, BeforeValidator(_flag), Field(description="Adds what is remembered of the items of a user.",
-                                                               examples=[False])]
-
-
-class LatestPlaysRequest(Parameters):
-    """A user's latest plays."""
-
-    user_id: UserId
-    k: K = 10
-    remembered: WithRemembered = False
-
-
-class LatestPlaysBatchRequest(UsersRequest):
-    """The latest plays of many users."""
-
-    remembered: WithRemembered = False
 
 
 class OneUserRequest(Parameters):
     """A user."""
 
     user_id: UserId
-
-
-class FeedbackRequest(Parameters):
-    """A play, or what else a user did with a track; unknown parameters are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-    user_id: UserId
-    item_id: ItemId
-    type: Annotated[Literal["play", "skip", "like", "dislike", "block_item", "block_artist"], Field(
-        description="What the user did.", examples=[TYPES[0]])] = "play"
-    played_share: Annotated[float | None, Field(ge=0, le=1, description="The share of the track that was played.", examples=[0.9]),
-                            WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})] = None
-    context: Annotated[str, Field(max_length=100, description="Where this was, for those who read the log.", examples=["queue"])] = ""
 
 
 class ShownBy(BaseModel):
@@ -260,30 +228,6 @@ class ExcludedUsers(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"excluded": [617032]}})
     excluded: list[int | str]
-
-
-class RememberedItems(BaseModel):
-    """Items of a user, the latest feedback first, and for those that were more or less than played: item, type, seconds since then."""
-
-    items: list[int | str]
-    feedback: list[tuple[int | str, str, float]]
-
-
-class LatestPlays(BaseModel):
-    """Items, the latest first, none twice. `blocked` is there only for a user who was deleted, `remembered` only when asked for."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"events": [597196, 590303, 99262]}})
-    events: list[int | str]
-    blocked: bool = False
-    remembered: RememberedItems | None = None
-
-
-class LatestPlaysBatch(BaseModel):
-    """One list for each user asked about, in the order of the request. `blocked`: places of users who were deleted, where there are any."""
-
-    events: list[list[int | str]]
-    blocked: list[int] = []
-    remembered: list[RememberedItems] | None = None
 
 
 class Health(BaseModel):

@@ -179,13 +179,15 @@ class Import:
         if missing := [name for name in ("user_id", "track_id", "started_at") if name not in file.names]:
             raise SchemaError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.names)}.")
         keys = {"user_id": self.keys.user, "track_id": self.keys.item}
+        told = {field: name for field, name in (("share", "played_share"), ("feedback", "feedback")) if name in file.names}
 
         def keyed() -> Iterator[Rows]:
-            for one in file.rows([*keys, "started_at"]):
+            for one in file.rows([*keys, "started_at", *told.values()]):
                 table = {name: known.canonical(one.table[name]) for name, known in keys.items()}
-                yield Rows(pa.table({**table, "moment": one.table["started_at"]}), one.numbers)
+                yield Rows(pa.table({**table, "moment": one.table["started_at"], **{name: one.table[name] for name in told.values()}}),
+                           one.numbers)
 
-        self.add(path, file, keyed(), {"user": "user_id", "track": "track_id", "moment": "moment"})
+        self.add(path, file, keyed(), {"user": "user_id", "track": "track_id", "moment": "moment", **told})
 
     def _number(self, table: str, column: str) -> None:
         """Give new keys the next provisional numbers."""
