@@ -83,7 +83,7 @@ def test_an_unknown_mode_is_refused(two: Services, path: str) -> None:
     """With 422 and the modes that there are."""
     answer = two.post("recommendations", path, user_id=USER, mode="old")
     assert answer.status_code == 422
-    assert answer.json()["detail"][0]["msg"] == "mode must be new or familiar or mixed"
+    assert answer.json()["detail"][0]["msg"] == "mode must be one of new, familiar, mixed"
 
 
 @pytest.mark.slow

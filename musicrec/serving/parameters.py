@@ -131,7 +131,8 @@ def _reason(model: type[Parameters], name: str, values: dict[str, object]) -> di
         return _entry("body", name, f"{name} must be a list of {lengths} {_plural(schema)}")
     if name not in values:
         return _entry("query", name, f"{name} is missing; send it in the query or in a JSON body")
-    what = " or ".join(schema.get("enum", ())) or _WORDS.get(schema.get("format", schema["type"])) or _range(schema)
+    what = (f"one of {', '.join(schema['enum'])}" if "enum" in schema else
+            _WORDS.get(schema.get("format", schema["type"])) or _range(schema))
     return _entry("query", name, f"{name} must be {what}", values[name])
 
 
