@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from musicrec import __version__
-from musicrec.cli import config, datasets, demo, evaluate, events, notebook, predict, runs, serve, train, tune, users
+from musicrec.cli import config, datasets, demo, evaluate, events, experiments, notebook, predict, runs, serve, train, tune, users
 from musicrec.cli.stopping import terminated
 from musicrec.errors import MusicRecError
 
@@ -53,6 +53,7 @@ app.command()(notebook.notebook)
 app.command()(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(events.app, name="events")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(users.app, name="users")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(config.app, name="config")

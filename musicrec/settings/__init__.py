@@ -28,6 +28,7 @@ from musicrec.settings.sections import (
     EngineSettings,
     EvaluationSettings,
     EventSettings,
+    ExperimentSettings,
     RankingSettings,
     Section,
     ServiceSettings,
@@ -40,8 +41,8 @@ from musicrec.settings.sections import (
 
 __all__ = [
     "CONFIG", "ArtifactSettings", "BlendingSettings", "CandidateSettings", "DataSettings", "EngineSettings", "EvaluationSettings",
-    "EventSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings", "UrlSettings", "bytes_of",
-    "load", "s3_environment",
+    "EventSettings", "ExperimentSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings",
+    "UrlSettings", "bytes_of", "load", "s3_environment",
 ]
 CONFIG = Path("config.ini")
 PREFIX = "MUSICREC_"
@@ -65,6 +66,7 @@ class Settings(Section):
     artifacts: ArtifactSettings
     events: EventSettings
     blending: BlendingSettings
+    experiments: ExperimentSettings
     service: ServiceSettings
     components: Mapping[str, Mapping[str, str]]
     path: Path
