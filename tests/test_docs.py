@@ -46,6 +46,8 @@ NOT_EXECUTED = {
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",
     "musicrec notebook --data path/to/folder --out artifacts/mine": _LONG,
+    "musicrec experiments report diverse --out report.json --picture report.svg":
+        "needs users of both variants; tests/test_services_experiments.py executes one",
 }
 
 

@@ -1,21 +1,20 @@
 """`musicrec experiments`: which ones there are, who is in which variant, and what they show."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from musicrec import settings
+from musicrec.cli.events import opened_store
 from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.cli.users import User, run_keys, stored_key
 from musicrec.errors import SettingsError, SourceError
 from musicrec.experiments.file import read_experiments
 from musicrec.files import replaced
-from musicrec.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Experiments: list, assign (who is in which variant), report.", rich_markup_mode=None)
 
@@ -49,11 +48,7 @@ def report(name: Annotated[str, typer.Argument(help="The experiment.")],
            lists: Annotated[Path | None, typer.Option(help="Parquet file (user_id, item_id) of lists that were not shown; their kept plays "
                                                            "are estimated from impressions with a propensity.")] = None,
            config: Config = None) -> None:
-    """What the variants of an experiment brought, and how sure that is.
-
-    \b
-    musicrec experiments report NAME --out report.json --picture report.svg
-    """
+    """What the variants of an experiment brought, and how sure that is: a table, and where asked for JSON and a picture."""
     from musicrec.experiments import analysis, attribution
 
     chosen = settings.load(config)
@@ -63,11 +58,9 @@ def report(name: Annotated[str, typer.Argument(help="The experiment.")],
     if picture and picture.suffix not in (".svg", ".png", ".pdf"):
         raise typer.BadParameter("expected a name that ends in .svg, .png or .pdf", param_hint="--picture")
     with stoppable("nothing was written."):
-        found = attribution.outcomes(_rows(chosen, "impressions", exports), _rows(chosen, "interactions", exports), name,
-                                     chosen.experiments.attribution_hours, known[name].end)
+        shown, told = (_rows(config, form, exports) for form in ("impressions", "interactions"))
+        found = attribution.outcomes(name, shown, told, lists and _dataset(lists), chosen.experiments.attribution_hours, known[name].end)
         result = analysis.report(found, {one.name: one.weight for one in known[name].variants}, chosen.evaluation.bootstrap_samples)
-        if lists:
-            result["off_policy"] = _off_policy(found.drawn, _dataset(lists).to_table().to_pandas())
     _tell(result)
     if out:
         tables = {key: json.loads(one.to_json(orient="records")) for key, one in result.items() if hasattr(one, "columns")}
@@ -84,18 +77,14 @@ def report(name: Annotated[str, typer.Argument(help="The experiment.")],
             drawn.savefig(partial, format=picture.suffix[1:])
 
 
-def _rows(chosen: Settings, form: Literal["impressions", "interactions"], exports: Path | None) -> Any:
+def _rows(config: Path | None, form: str, exports: Path | None) -> Any:
     """What an export holds, or without one the event store."""
-    from musicrec.events import configured_store
     from musicrec.events.export import FORMS
 
     if exports:
         return _dataset(exports / f"{form}.parquet")
-    store = configured_store(chosen.events)
-    try:
+    with opened_store(config) as store:
         return FORMS[form](store)
-    finally:
-        asyncio.run(store.close())
 
 
 def _dataset(path: Path) -> Any:
@@ -107,21 +96,11 @@ def _dataset(path: Path) -> Any:
         raise SourceError(f"{path} cannot be read as parquet: {' '.join(str(cause).split())[:200]}.") from None
 
 
-def _off_policy(drawn: Any, lists: Any) -> dict[str, float]:
-    from musicrec.experiments.analysis import snips
-
-    listed = lists[["user_id", "item_id"]].astype(str).set_axis(["user", "item"], axis=1).drop_duplicates().assign(chosen=True)
-    rows = drawn.merge(listed, "left", ["user", "item"])
-    return snips(rows["kept"].to_numpy(), rows["propensity"].to_numpy(), rows["chosen"].notna().to_numpy(), rows["user"].to_numpy())
-
-
 def _tell(result: dict[str, Any]) -> None:
     print(result["variants"].to_string(index=False, float_format="{:.1f}".format))
     print("\nDifference to the control per user, after CUPED: 95 % interval for one look, and sequence for any number of looks")
     print(result["differences"].drop(columns=["difference", "low", "high"]).to_string(index=False, float_format="{:.4f}".format))
     warning = "; users are not split as the weights say: find out why before you trust anything above"
     print(f"\nSample ratio: p = {result['sample_ratio']['p']:.4g}{warning if result['sample_ratio']['mismatch'] else ''}")
-    if several := result["users_in_several_variants"]:
-        print(f"{several:,} users were in several variants; they count to their first one.")
     if found := result.get("off_policy"):
         print("Kept plays per impression of the other lists: {estimate:.4f} [{low:.4f}, {high:.4f}]".format(**found))

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import duckdb
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from musicrec.errors import DataError
-from musicrec.evaluation.metrics import Float64
 
+WEEKS_BEFORE = 4
 METRICS = ("plays", "kept_plays", "skips", "likes", "listening")
 _KEYS = {"day": "shown_at::DATE::VARCHAR", "source": "source", "position": "least(position, 10)"}
 
@@ -23,17 +23,14 @@ class Outcomes(NamedTuple):
     by: Mapping[str, pd.DataFrame]
     drawn: pd.DataFrame
 
-    def values(self, prefix: str = "") -> Float64:
-        """The METRICS of each user, (n_users, 5)."""
-        return np.ascontiguousarray(self.users[[prefix + name for name in METRICS]].to_numpy(np.float64))
 
-
-def outcomes(impressions: Any, feedback: Any, name: str, hours: float, end: datetime | None = None, weeks_before: int = 4) -> Outcomes:
+def outcomes(name: str, impressions: Any, feedback: Any, lists: Any, hours: float, end: datetime | None = None) -> Outcomes:
     """The outcomes of the experiment `name`, from what `musicrec events export` writes as impressions and as interactions.
 
-    Both are a pyarrow Table or Dataset. Feedback with a recommendation_id belongs to that answer, other feedback to the last answer of
-    `hours` before that showed the item. Kept plays have a share of at least 0.5, or an unknown one; listening is the sum of shares of all
-    that was played since the first exposure, until `hours` after `end`. Raises DataError where no exposure is of the experiment.
+    Both are pyarrow Tables or Datasets, as are `lists` (user_id, item_id), if any, that propensities shall judge. Feedback with a
+    recommendation_id belongs to that answer, other feedback to the last answer of `hours` before that showed the item. Kept plays have a
+    share of at least 0.5, or an unknown one; listening is the sum of shares of all plays from the first exposure until `hours` after `end`.
+    Raises DataError where no exposure is of the experiment.
     """
     has = set(feedback.schema.names)
     columns = {"item": "track_id" if "track_id" in has else "item_id", "share": "played_share" if "played_share" in has else "NULL::FLOAT",
@@ -42,8 +39,9 @@ def outcomes(impressions: Any, feedback: Any, name: str, hours: float, end: date
     with duckdb.connect() as database:
         database.register("impressions", impressions)
         database.register("feedback", feedback)
+        database.register("lists", pa.table({"user_id": [""], "item_id": [""]}).slice(1) if lists is None else lists)
         database.execute(_JOINED.format(name=name, seconds=round(hours * 3600), end=f"{end:%Y-%m-%d %H:%M:%S}" if end else "infinity",
-                                        weeks=weeks_before, **columns))
+                                        weeks=WEEKS_BEFORE, **columns))
         users = database.sql("SELECT attributed.*, own.* EXCLUDE user FROM attributed LEFT JOIN own USING (user) ORDER BY user").df()
         if users.empty:
             raise DataError(f"no exposure is of experiment {name!r}; set [service] impressions = true, and see whether it runs: "
@@ -61,9 +59,8 @@ FROM impressions WHERE regexp_matches(variant, '(^| ){name}:');
 
 CREATE TEMP TABLE told AS
 SELECT row_number() OVER () AS id, user_id::VARCHAR AS user, {item}::VARCHAR AS item, started_at AS moment, {answer} AS answer,
-       ({kind} = 'play')::INT AS plays, ({kind} = 'play' AND coalesce({share}, 1) >= 0.5)::INT AS kept_plays,
-       ({kind} = 'skip')::INT AS skips, ({kind} = 'like')::INT AS likes,
-       CASE {kind} WHEN 'play' THEN coalesce({share}, 1) WHEN 'skip' THEN coalesce({share}, 0) ELSE 0 END AS listening,
+       ({kind} = 'play')::INT AS plays, (plays AND coalesce({share}, 1) >= 0.5)::INT AS kept_plays, ({kind} = 'skip')::INT AS skips,
+       ({kind} = 'like')::INT AS likes, if({kind} IN ('play', 'skip'), coalesce({share}, plays), 0) AS listening,
        coalesce(started_at - lag(started_at) OVER (PARTITION BY user_id ORDER BY started_at) > INTERVAL 30 MINUTE, true) AS begins
 FROM feedback WHERE user_id::VARCHAR IN (SELECT user FROM shown) AND started_at < '{end}'::TIMESTAMP + INTERVAL {seconds} SECOND;
 
@@ -73,8 +70,7 @@ WITH credited AS (
     UNION ALL
     SELECT told.id, shown.id FROM told ASOF JOIN shown ON told.user = shown.user AND told.item = shown.item AND told.moment >= shown.since
     WHERE told.answer = '' AND told.moment <= shown.shown_at + INTERVAL {seconds} SECOND)
-SELECT any_value(COLUMNS(shown.*)), coalesce(sum(plays), 0) AS plays, coalesce(sum(kept_plays), 0) AS kept_plays,
-       coalesce(sum(skips), 0) AS skips, coalesce(sum(likes), 0) AS likes
+SELECT any_value(COLUMNS(shown.*)), coalesce(sum(COLUMNS(['plays', 'kept_plays', 'skips', 'likes'])), 0)
 FROM shown LEFT JOIN credited ON credited.shown = shown.id LEFT JOIN told ON told.id = credited.id GROUP BY shown.id;
 
 CREATE TEMP TABLE attributed AS
@@ -94,5 +90,7 @@ SELECT variant, {value} AS {key}, count(DISTINCT user)::INT AS users, count(*)::
 FROM (SELECT rewarded.* REPLACE (attributed.variant AS variant) FROM rewarded JOIN attributed USING (user)) GROUP BY ALL ORDER BY ALL
 """
 _DRAWN = """
-SELECT user, item, least(kept_plays, 1)::DOUBLE AS kept, propensity::DOUBLE AS propensity FROM rewarded WHERE propensity IS NOT NULL
+SELECT user, least(kept_plays, 1)::DOUBLE AS kept, propensity::DOUBLE AS propensity,
+       (user, item) IN (SELECT (user_id::VARCHAR, item_id::VARCHAR) FROM lists) AS chosen
+FROM rewarded WHERE propensity IS NOT NULL
 """

@@ -16,7 +16,7 @@ from musicrec.settings.sections import BlendingSettings, Share
 VARIED = ("first", "method", "decay", "max_per_artist")
 # Short, because exposures carry the names of all experiments of a user and their variants.
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,24}$")]
-_Moment = Annotated[datetime, AfterValidator(lambda moment: moment if moment.tzinfo else moment.replace(tzinfo=UTC))]
+_Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))]
 
 
 class _VariantTable(BaseModel):
@@ -36,10 +36,7 @@ class _ExperimentTable(BaseModel):
 
 
 def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment, ...]:
-    """The experiments of a file, in its order; none where there is no file. `blending`: what variants change.
-
-    Raises SettingsError: one sentence with file, experiment and key.
-    """
+    """The experiments of a file, in its order; none without a file. Raises SettingsError: one sentence with file, experiment and key."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

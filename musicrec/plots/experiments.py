@@ -13,8 +13,7 @@ def experiment(differences: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = frame("Difference to the control", "share of the control's mean, with 95 % interval; thin: for any number of looks", "", ax,
                height=0.42 * len(rows) + 1.6, grid="x")
     shares = rows.filter(regex="^cuped|^sequence").div(rows["control"], axis=0)
-    places, names = np.arange(len(rows)), list(dict.fromkeys(rows["variant"]))
-    colors = [PALETTE[names.index(name) % len(PALETTE)] for name in rows["variant"]]
+    places, colors = np.arange(len(rows)), [PALETTE[code % len(PALETTE)] for code in pd.factorize(rows["variant"])[0]]
     ax.axvline(0, color=GREY, linewidth=1.5)
     ax.hlines(places, shares["sequence_low"], shares["sequence_high"], colors=colors, linewidth=1)
     ax.hlines(places, shares["cuped_low"], shares["cuped_high"], colors=colors, linewidth=5)

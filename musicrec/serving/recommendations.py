@@ -175,14 +175,13 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
             answers = filtered(mapped, assigned.options, asked)
             answer = await strategy(answers, user, asked.k + asked.offset)
             if assigned.variant and not upstream.assigned(user).variant:
-                # The events service has just told that the user was deleted, or the experiment has ended meanwhile.
+                # The events service has just told that the user was deleted.
                 assigned = upstream.experiments.plain
                 answer = await strategy(filtered(mapped, assigned.options, asked), user, asked.k + asked.offset)
             answer, recommendation_id = answer.after(asked.offset), new_recommendation_id()
             upstream.shown(user, answer, mapped, recommendation_id, assigned.variant, asked.offset)
             response = responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
-            if assigned.variant:
-                response.headers[VARIANT] = assigned.variant
+            response.headers.update({VARIANT: assigned.variant} if assigned.variant else {})
             return response
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, user_model, RecommendationsAnswer, **more)
