@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 
@@ -104,8 +106,10 @@ def test_a_report_says_what_each_variant_brought(trial: Trial, tmp_path: Path, m
     for form in ("impressions", "interactions"):
         assert exit_code("events", "export", "--form", form, "--out", tmp_path / "exports" / f"{form}.parquet") == 0
     capsys.readouterr()
-    assert exit_code("experiments", "report", "places", "--exports", tmp_path / "exports") == 0
-    assert capsys.readouterr().out == told
+    pq.write_table(pa.table({"user_id": [1], "item_id": [SIMILAR]}), tmp_path / "lists.parquet")
+    options = ("--exports", tmp_path / "exports", "--lists", tmp_path / "lists.parquet")
+    assert exit_code("experiments", "report", "places", *options) == 0
+    assert capsys.readouterr().out == told, "without propensities nothing is estimated"
 
 
 def test_experiments_change_without_a_restart_and_a_broken_file_changes_nothing(trial: Trial) -> None:

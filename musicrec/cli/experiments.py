@@ -67,11 +67,8 @@ def report(name: Annotated[str, typer.Argument(help="The experiment.")],
         with replaced(out) as partial:
             partial.write_text(json.dumps({"experiment": name} | result | tables, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if picture:
-        import matplotlib
-
         from musicrec import plots
 
-        matplotlib.use("Agg")
         drawn: Any = plots.experiment(result["differences"]).figure
         with replaced(picture) as partial:
             drawn.savefig(partial, format=picture.suffix[1:])

@@ -68,8 +68,7 @@ def differences(values: Float64, before: Float64, variants: Any, control: str, o
             "cuped_difference": difference[m:], "cuped_low": low[m:], "cuped_high": high[m:],
             "variance_left": error[m:] / np.where(error[:m] > 0, error[:m], np.nan),
             "sequence_low": sequence_low, "sequence_high": sequence_high, "p": p}))
-    table = pd.concat(rows, ignore_index=True)
-    return table.assign(p_holm=holm(table["p"].to_numpy()))
+    return pd.concat(rows, ignore_index=True).assign(p_holm=lambda table: holm(table["p"].to_numpy()))
 
 
 def snips(drawn: pd.DataFrame, samples: int = 1000) -> dict[str, float]:
@@ -89,8 +88,7 @@ def snips(drawn: pd.DataFrame, samples: int = 1000) -> dict[str, float]:
 def report(found: Outcomes, weights: Mapping[str, float], samples: int = 1000) -> dict[str, Any]:
     """All that is known of an experiment: tables `variants`, `differences`, `by_day`, `by_source`, `by_position`, and checks.
 
-    weights: of the variants, the control first. Raises DataError unless the control and another one have two users each.
-    """
+    weights: of all variants, the control first. Raises DataError unless the control and another one have two users each."""
     users, control = found.users, next(iter(weights))
     counts = {name: int((users["variant"] == name).sum()) for name in weights}
     others = [name for name, count in counts.items() if count > 1 and name != control]

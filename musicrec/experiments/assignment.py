@@ -52,5 +52,4 @@ class Experiment:
 
 
 def _uniform(digest: bytes) -> float:
-    # 53 bits are what a float holds, so that it stays below 1.
-    return (int.from_bytes(digest, "big") >> 11) / 2**53
+    return (int.from_bytes(digest, "big") >> 11) / 2**53  # below 1: a float holds 53 bits

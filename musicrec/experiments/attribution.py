@@ -89,8 +89,5 @@ SELECT variant, {value} AS {key}, count(DISTINCT user)::INT AS users, count(*)::
        sum(COLUMNS(['plays', 'kept_plays', 'skips', 'likes']))::INT
 FROM (SELECT rewarded.* REPLACE (attributed.variant AS variant) FROM rewarded JOIN attributed USING (user)) GROUP BY ALL ORDER BY ALL
 """
-_DRAWN = """
-SELECT user, least(kept_plays, 1)::DOUBLE AS kept, propensity::DOUBLE AS propensity,
-       (user, item) IN (SELECT (user_id::VARCHAR, item_id::VARCHAR) FROM lists) AS chosen
-FROM rewarded WHERE propensity IS NOT NULL
-"""
+_DRAWN = """SELECT user, least(kept_plays, 1)::DOUBLE AS kept, propensity::DOUBLE AS propensity,
+(user, item) IN (SELECT (user_id::VARCHAR, item_id::VARCHAR) FROM lists) AS chosen FROM rewarded WHERE propensity IS NOT NULL"""

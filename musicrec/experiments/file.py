@@ -46,13 +46,10 @@ def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment
     found = tuple(_experiment(f"{path}: experiment {name!r}", name, table, blending) for name, table in tables.items())
     for one, other in combinations(found, 2):
         both = set[str].intersection(*({key for variant in each.variants for key in variant.settings} for each in (one, other)))
-        if both and not _apart(one, other) and not _apart(other, one):
+        apart = any(first.end and second.start and first.end <= second.start for first, second in ((one, other), (other, one)))
+        if both and not apart:
             raise SettingsError(f"{path}: experiment {other.name!r}, key {min(both)!r}: {one.name!r} changes it at the same time.")
     return found
-
-
-def _apart(earlier: Experiment, later: Experiment) -> bool:
-    return bool(earlier.end and later.start and earlier.end <= later.start)
 
 
 def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -> Experiment:

@@ -53,12 +53,11 @@ class RunningExperiments:
     def look(self) -> None:
         """Take up what the file says, and tell what changed."""
         try:
-            self._known, problem = read_experiments(self.path, self.blending), ""
+            self._known, self.problem = read_experiments(self.path, self.blending), ""
         except SettingsError as cause:
-            problem = str(cause)
-        if problem and problem != self.problem:
-            log.error("experiments stay as they were: %s", problem)
-        self.problem = problem
+            if self.problem != str(cause):
+                log.error("experiments stay as they were: %s", cause)
+            self.problem = str(cause)
         running = tuple(one for one in self._known if one.state(datetime.now(UTC)) == "runs")
         if running != self._running:
             self._running, self._prepared = running, {}
