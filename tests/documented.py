@@ -236,7 +236,10 @@ class World:
             config.write(file)
 
     def _toml(self, block: Block, _: dict[str, str]) -> None:
-        """What pip would leave of a package with this pyproject.toml."""
+        """A file of experiments, or what pip would leave of a package with this pyproject.toml."""
+        if "`experiments.toml`" in block.above:
+            (self.folder / "experiments.toml").write_text(block.text, encoding="utf-8")
+            return
         project = tomllib.loads(block.text)["project"]
         folder = self.folder / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
         folder.mkdir(parents=True)

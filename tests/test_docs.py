@@ -55,6 +55,8 @@ NOT_EXECUTED = {
     "musicrec train --data data/simulated --source botify": "tests/test_simulation.py runs it",
     "musicrec simulate": "tests/test_simulation.py runs it", "musicrec simulate --round 2": "tests/test_simulation.py runs it",
     "musicrec notebook --data path/to/folder --out artifacts/mine": _LONG,
+    "musicrec experiments report diverse --out report.json --picture report.svg":
+        "needs users of both variants; tests/test_services_experiments.py executes one",
 }
 
 

@@ -29,6 +29,9 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "top_tracks": (pd.DataFrame({"name": ["a " * 60, "b"], "artists": ["x", ""], "plays": [9, 3]}),),
     "genres": (pd.DataFrame({"genre": ["pop", "rock"], "share_of_tracks": [0.4, 0.6], "share_of_plays": [0.7, 0.3]}),),
     "list_lengths": (pd.DataFrame({"list": ["albums", "albums", "genres"], "length": [0, 3, 1], "tracks": [5, 2, 7]}),),
+    "experiment": (pd.DataFrame({"variant": ["new"] * 2, "metric": ["plays", "skips"], "control": [2.0, 0.0],
+                                 "cuped_difference": [0.2, 0.0], "cuped_low": [0.1, 0.0], "cuped_high": [0.3, 0.0],
+                                 "sequence_low": [-0.1, 0.0], "sequence_high": [0.5, 0.0]}),),
     "models": (METRICS, "ndcg@10", ("popular",)),
     "parameter": (METRICS.set_index("model"), "als: factors"),
     "learning_curve": (pd.DataFrame({"trees": [1, 2, 3], "train": [0.5, 0.4, 0.3], "validation": [0.5, 0.45, 0.47],
@@ -41,7 +44,7 @@ TABLES: dict[str, tuple[Any, ...]] = {
     "segments": (pd.DataFrame({"model": ["als", "als", "popular", "popular"], "of": ["users"] * 4, "segment": ["cold", "warm"] * 2,
                                "count": [3, 9] * 2, "recall@10": [0, 0.4, 0.1, 0.2]}),),
 }
-WITHOUT_Y = {"top_tracks", "genres", "models", "feature_importance", "shap"}
+WITHOUT_Y = {"top_tracks", "genres", "models", "feature_importance", "shap", "experiment"}
 
 
 @pytest.fixture(autouse=True)

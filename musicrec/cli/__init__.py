@@ -12,7 +12,24 @@ from typing import Annotated
 import typer
 
 from musicrec import __version__
-from musicrec.cli import config, datasets, demo, evaluate, events, learn, notebook, page, predict, runs, serve, simulate, train, tune, users
+from musicrec.cli import (
+    config,
+    datasets,
+    demo,
+    evaluate,
+    events,
+    experiments,
+    learn,
+    notebook,
+    page,
+    predict,
+    runs,
+    serve,
+    simulate,
+    train,
+    tune,
+    users,
+)
 from musicrec.cli.stopping import terminated
 from musicrec.errors import MusicRecError
 
@@ -56,6 +73,7 @@ app.command()(page.page)
 app.command()(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(events.app, name="events")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(users.app, name="users")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(config.app, name="config")

@@ -26,7 +26,7 @@ def export(out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     """Write what is stored as a parquet file."""
     from musicrec.events.export import FORMS, write
 
-    with stoppable("an earlier file is untouched."), _store(config) as store:
+    with stoppable("an earlier file is untouched."), opened_store(config) as store:
         table = FORMS[form](store)
     write(table, out)
     print(f"{table.num_rows:,} rows are in {out}.")
@@ -36,7 +36,7 @@ def export(out: Annotated[Path, typer.Option(help="Parquet file to write.")],
 def stats(config: Config = None) -> None:
     """How many plays, other feedback and impressions are stored, of how many users and items, and from when."""
     users, items, types, first, last = set(), set(), Counter[str](), None, None
-    with stoppable("nothing was changed."), _store(config) as store:
+    with stoppable("nothing was changed."), opened_store(config) as store:
         for user, item, moment, kind, *_ in store.feedback():
             types[kind] += 1
             users.add(user)
@@ -50,7 +50,8 @@ def stats(config: Config = None) -> None:
 
 
 @contextmanager
-def _store(config: Path | None) -> Iterator[EventStore]:
+def opened_store(config: Path | None) -> Iterator[EventStore]:
+    """The event store of the settings, closed at the end."""
     store = configured_store(settings.load(config).events)
     try:
         yield store

@@ -30,7 +30,7 @@ User = Annotated[str, typer.Argument(help="The user, by key or id.")]
 def delete(key: User, config: Config = None) -> None:
     """Delete what the event store holds of a user, and exclude the user from then on."""
     chosen = settings.load(config)
-    user = stored_key(key, _keys(chosen).user)
+    user = stored_key(key, run_keys(chosen).user)
     with stoppable("the user is excluded; repeat the command to delete the rest."):
         rows = _with_store(chosen, lambda store: store.delete(user))
     print(f"{rows:,} rows of user {key} were deleted; before the next training write the excluded users: "
@@ -41,7 +41,7 @@ def delete(key: User, config: Config = None) -> None:
 def readmit(key: User, config: Config = None) -> None:
     """Take a deleted user off the list of excluded users: what comes from then on is stored again."""
     chosen = settings.load(config)
-    user = stored_key(key, _keys(chosen).user)
+    user = stored_key(key, run_keys(chosen).user)
     if _with_store(chosen, lambda store: store.readmit(user)):
         print(f"User {key} is no longer excluded; where [data] excluded is set, write the file again: musicrec users excluded --out FILE.")
     else:
@@ -55,7 +55,7 @@ def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file t
     from musicrec.events.export import of_user
 
     chosen = settings.load(config)
-    keys = _keys(chosen)
+    keys = run_keys(chosen)
     user = stored_key(key, keys.user)
 
     async def found(store: EventStore) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def stored_key(text: str, users: "KeyTable") -> int | str:
     return int(key) if is_number and (users.is_numeric or users.ids_of([key])[0] < 0) else key
 
 
-def _keys(chosen: Settings) -> "RunKeys":
+def run_keys(chosen: Settings) -> "RunKeys":
     """The keys of the current run; none while nothing is published."""
     from musicrec import registry
 

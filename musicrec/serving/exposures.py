@@ -61,8 +61,8 @@ class Exposures:
         self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
         self._waiting: deque[tuple[bytes, int]] = deque()
 
-    def add(self, user: Key, answer: Answer, lookup: Lookup, recommendation_id: str, first: int) -> None:
-        """Note that the answer was shown to the user, its first item at position `first`. As JSON it is small enough to wait."""
+    def add(self, user: Key, answer: Answer, lookup: Lookup, recommendation_id: str, variant: str, first: int) -> None:
+        """Note that an answer was shown to the user, its first item at position `first`. As JSON it is small enough to wait."""
         for start in range(0, len(answer.item_ids), _ITEMS):
             ids, sources = answer.item_ids[start:start + _ITEMS], answer.sources[start:start + _ITEMS]
             if len(self._waiting) >= _MOST_WAITING:
@@ -70,7 +70,7 @@ class Exposures:
                 continue
             sources = sources[:1] if len(set(sources)) == 1 else sources
             body = {"user_id": user, "item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
-                    "first": first + start, "run": lookup.run_id, "recommendation_id": recommendation_id}
+                    "first": first + start, "run": lookup.run_id, "recommendation_id": recommendation_id, "variant": variant}
             self._waiting.append((to_json(body), len(ids)))
 
     async def send_for_ever(self) -> None:

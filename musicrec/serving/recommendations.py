@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from musicrec.errors import ServiceError, SettingsError
 from musicrec.serving.access_control import charge
-from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
+from musicrec.serving.answers import Answer, Answers, UserContext, filtered
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.blending import SimilarItems
 from musicrec.serving.clients import EventsClient, FeaturesClient, session
 from musicrec.serving.contexts import user_contexts
+from musicrec.serving.experiments import VARIANT, Assigned, RunningExperiments
 from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
 from musicrec.serving.filters import FilteredDefaultRequest, FilteredModeRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
@@ -53,7 +54,7 @@ class Upstream:
     """The events and the features service while this one runs."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings, self.metrics = settings, metrics
+        self.settings, self.metrics, self.experiments = settings, metrics, RunningExperiments(settings)
         self._one_at_a_time = asyncio.Lock()
         self._excluded: set[int | str] = set()
 
@@ -68,7 +69,9 @@ class Upstream:
             events = EventsClient(http, urls.events_store_url, service, metrics)
             self._exposures = Exposures(events, metrics, service.batch_timeout_ms / 1000)
             await self._look_at_excluded(events)
-            async with background(self._exposures.send_for_ever()), background(self._follow_excluded(events)):
+            self.experiments.look()
+            async with (background(self._exposures.send_for_ever()), background(self._follow_excluded(events)),
+                        background(self.experiments.follow())):
                 yield
             await self._exposures.send_waiting()
 
@@ -104,6 +107,10 @@ class Upstream:
         """The user; of one who was deleted nothing is known."""
         return user._replace(user_id=-1) if user.key in self._excluded else user
 
+    def assigned(self, user: User) -> Assigned:
+        """The variants that the user is in; one who was deleted is in none."""
+        return self.experiments.plain if user.key in self._excluded else self.experiments.of(user.key)
+
     async def _follow_excluded(self, events: EventsClient) -> None:
         while True:
             await asyncio.sleep(self.settings.service.poll_s or _EXCLUDED_POLL_S)
@@ -121,17 +128,16 @@ class Upstream:
         self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
         return found
 
-    def shown(self, user: User, answer: Answer, lookup: Lookup, recommendation_id: str, first: int = 0) -> None:
+    def shown(self, user: User, answer: Answer, lookup: Lookup, recommendation_id: str, variant: str, first: int = 0) -> None:
         """Count an answer, and tell the events service of it where impressions are on."""
         self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
         if self.settings.service.impressions and user.key not in self._excluded:
-            self._exposures.add(user.key, answer, lookup, recommendation_id, first)
+            self._exposures.add(user.key, answer, lookup, recommendation_id, variant, first)
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     """The app; it loads the current run when it starts, and looks for later ones. `environment` holds the S3 secrets."""
     metrics, blending = Metrics("recommendations"), settings.blending
-    options = AnswerOptions(blending.method, blending.first == "offline", blending.decay, blending.max_per_artist, blending.familiar_share)
     blocked = _keys(blending.blocked_items, "blocked_items") if blending.blocked_items else []
     allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
     store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
@@ -146,15 +152,15 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 
     def state() -> dict[str, Any]:
         return {"users": len(store.mapped.personal.keys), "items": len(store.mapped.catalog.item_ids),
-                "unknown_items": metrics.n_unknown, **watch.state()}
+                "unknown_items": metrics.n_unknown, "experiments": upstream.experiments.state(), **watch.state()}
 
-    operations = _operations(store, upstream, options, blending.max_k)
+    operations = _operations(store, upstream, blending.max_k)
     return application(metrics, "Offline, online and blended recommendations of tracks.", settings.service, operations, lifespan, state,
                        watch.readiness, [reload_router(watch, settings.service.reload_key)])
 
 
-def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOptions, max_k: int) -> list[Operation]:
-    turns = Turns()
+def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[Operation]:
+    turns, options = Turns(), upstream.experiments.plain.options
     default_model, batch_model = limited(FilteredDefaultRequest, max_k), limited(UsersRequest, max_k)
     user_model, mode_model = limited(FilteredUserRequest, max_k), limited(FilteredModeRequest, max_k)
 
@@ -166,11 +172,19 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     def operation(path: str, description: str, strategy: Strategy, model: type[FilteredUserRequest] = mode_model, **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
             asked, mapped = await asked_of(request, model)
-            answers, user = filtered(mapped, options, asked), mapped.user(asked.user_id, asked)
-            answer = (await strategy(answers, user, asked, asked.k + asked.offset)).after(asked.offset)
-            recommendation_id = new_recommendation_id()
-            upstream.shown(user, answer, mapped, recommendation_id, asked.offset)
-            return responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
+            user = mapped.user(asked.user_id, asked)
+            assigned = upstream.assigned(user)
+            answers = filtered(mapped, assigned.options, asked)
+            answer = await strategy(answers, user, asked, asked.k + asked.offset)
+            if assigned.variant and not upstream.assigned(user).variant:
+                # The events service has just told that the user was deleted.
+                assigned = upstream.experiments.plain
+                answer = await strategy(filtered(mapped, assigned.options, asked), user, asked, asked.k + asked.offset)
+            answer, recommendation_id = answer.after(asked.offset), new_recommendation_id()
+            upstream.shown(user, answer, mapped, recommendation_id, assigned.variant, asked.offset)
+            response = responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
+            response.headers.update({VARIANT: assigned.variant} if assigned.variant else {})
+            return response
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, model, RecommendationsAnswer, **more)
 
@@ -196,14 +210,15 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
         asked, mapped = await asked_of(request, batch_model)
-        answers, users = Answers(mapped, options), [mapped.user(user, asked) for user in asked.user_ids]
+        users = [mapped.user(user, asked) for user in asked.user_ids]
         charge(request, len(users))
         entries, degraded, recommendation_id = list[bytes](), dict[str, None](), new_recommendation_id()
 
         def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
-            answer = answers.blended(upstream.admitted(user).user_id, asked.k, context)
-            upstream.shown(user, answer, mapped, recommendation_id)
+            assigned = upstream.assigned(user)
+            answer = Answers(mapped, assigned.options).blended(upstream.admitted(user).user_id, asked.k, context)
+            upstream.shown(user, answer, mapped, recommendation_id, assigned.variant)
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
             recs = mapped.items.all_shown(answer.item_ids, user.by_key)
@@ -215,7 +230,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, options: AnswerOp
             entries += await turns.each(entry, known)
         missing = b',"degraded":' + to_json(list(degraded)) if degraded else b""
         body = b'{"answers":[' + b",".join(entries) + b"]" + missing + b"}"
-        return Json(body, headers={"X-Run-Id": answers.lookup.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: recommendation_id})
+        return Json(body, headers={"X-Run-Id": mapped.run_id, "X-Strategy": "batch", RECOMMENDATION_ID: recommendation_id})
 
     async def item(request: Request) -> Response:
         """Name, artists and genres of a track."""

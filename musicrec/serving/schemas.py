@@ -124,11 +124,11 @@ class OneUserRequest(Parameters):
 
 
 class ShownBy(BaseModel):
-    """What showed it: the run and the id of the answer, and the variant of an experiment."""
+    """What showed it: the run and the id of the answer, and `experiment:variant` of each experiment that the user is in."""
 
     run: Annotated[str, Field(max_length=100)] = ""
     recommendation_id: Annotated[str, Field(max_length=100)] = ""
-    variant: Annotated[str, Field(max_length=100)] = ""
+    variant: Annotated[str, Field(max_length=1000)] = ""
 
 
 class ShownItem(ShownBy):

@@ -28,6 +28,7 @@ from musicrec.settings.sections import (
     EngineSettings,
     EvaluationSettings,
     EventSettings,
+    ExperimentSettings,
     PageSettings,
     RankingSettings,
     Section,
@@ -42,8 +43,8 @@ from musicrec.settings.sections import (
 
 __all__ = [
     "CONFIG", "ArtifactSettings", "BlendingSettings", "CandidateSettings", "DataSettings", "EngineSettings", "EvaluationSettings",
-    "EventSettings", "PageSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings", "SplitSettings",
-    "UrlSettings", "bytes_of", "load", "s3_environment",
+    "EventSettings", "ExperimentSettings", "PageSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings",
+    "SplitSettings", "UrlSettings", "bytes_of", "load", "s3_environment",
 ]
 CONFIG = Path("config.ini")
 PREFIX, SPARK = "MUSICREC_", "engine.spark"
@@ -67,6 +68,7 @@ class Settings(Section):
     artifacts: ArtifactSettings
     events: EventSettings
     blending: BlendingSettings
+    experiments: ExperimentSettings
     service: ServiceSettings
     page: PageSettings
     spark: Mapping[SparkKey, SecretStr]

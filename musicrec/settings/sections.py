@@ -203,6 +203,13 @@ class BlendingSettings(Section):
     allowed_items: str
 
 
+class ExperimentSettings(Section):
+    """Where experiments are described, and when feedback belongs to what was shown before."""
+
+    file: Path
+    attribution_hours: Annotated[float, Field(gt=0)]
+
+
 class ServiceSettings(Section):
     """How services call each other, and who may call them."""
 

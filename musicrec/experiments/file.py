@@ -1,0 +1,71 @@
+"""The file of experiments: TOML, one table an experiment, checked so that every mistake is one sentence."""
+
+import tomllib
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from musicrec.errors import SettingsError
+from musicrec.experiments.assignment import Experiment, Variant
+from musicrec.settings.sections import BlendingSettings, Share
+
+# What a variant may change: settings of [blending] that hold for one answer.
+VARIED = ("first", "method", "decay", "max_per_artist")
+# Short, because exposures carry the names of all experiments of a user and their variants.
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,24}$")]
+_Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))]
+
+
+class _VariantTable(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+
+class _ExperimentTable(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: _Name
+    variants: Annotated[dict[_Name, _VariantTable], Field(min_length=2)]
+    share: Share = 1.0
+    salt: str = ""
+    start: _Moment | None = None
+    end: _Moment | None = None
+    paused: bool = False
+
+
+def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment, ...]:
+    """The experiments of a file, in its order; none without a file. Raises SettingsError: one sentence with file, experiment and key."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as cause:
+        raise SettingsError(f"{path} cannot be read as TOML: {cause}.") from None
+    found = tuple(_experiment(f"{path}: experiment {name!r}", name, table, blending) for name, table in tables.items())
+    for one, other in combinations(found, 2):
+        both = set[str].intersection(*({key for variant in each.variants for key in variant.settings} for each in (one, other)))
+        apart = any(first.end and second.start and first.end <= second.start for first, second in ((one, other), (other, one)))
+        if both and not apart:
+            raise SettingsError(f"{path}: experiment {other.name!r}, key {min(both)!r}: {one.name!r} changes it at the same time.")
+    return found
+
+
+def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -> Experiment:
+    variants, at = [], ""
+    try:
+        checked = _ExperimentTable.model_validate({"name": name, **table} if isinstance(table, dict) else table)
+        for variant, given in checked.variants.items():
+            at, changed = f"variants.{variant}.", given.model_extra or {}
+            if unknown := sorted(changed.keys() - set(VARIED)):
+                raise SettingsError(f"{where}, key '{at}{unknown[0]}': unknown; known are weight, {', '.join(VARIED)}.")
+            taken = BlendingSettings.model_validate(blending.model_dump() | changed)
+            variants.append(Variant(variant, given.weight, {key: getattr(taken, key) for key in changed}))
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        key = at + ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise SettingsError(f"{where}, key {key!r}, value {str(first['input'])[:80]!r}: {first['msg']}.") from None
+    if checked.start and checked.end and checked.start >= checked.end:
+        raise SettingsError(f"{where}, key 'end': it is not after start.")
+    return Experiment(name, tuple(variants), checked.share, checked.salt, checked.start, checked.end, checked.paused)
