@@ -17,6 +17,8 @@ from musicrec.project import add_missing
 
 SAMPLE, OUT, LOGS, PLAYS = Path("data/sample"), Path("artifacts"), Path("var/log"), Path("var/demo_events.sqlite")
 LISTENER = "617032"
+# Nothing is tuned, and the ranker is one of few trees, so that it stays a matter of minutes.
+SHORT = {"MUSICREC_TUNING_TRIALS": "0", "MUSICREC_RANKING_ITERATIONS": "150", "MUSICREC_RANKING_N_SEEDS": "1"}
 SCENARIOS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Top 10, the same for everybody", ()),
     ("From the listening history alone", ("--offline", "--user_id", LISTENER, "--k", "10")),
@@ -40,8 +42,7 @@ def demo() -> None:
         print(f"\n1. Sample logs (generated, no real listeners): {SAMPLE}", flush=True)
         sample.write(SAMPLE)
         print("\n2. From logs to artifacts: the notebook, first to last cell", flush=True)
-        # Without tuning, so that it stays a matter of minutes.
-        execute_on({"MUSICREC_TUNING_TRIALS": "0", **environment(data=SAMPLE, out=str(OUT))}, default_notebook(), {}, reuse=True)
+        execute_on({**SHORT, **environment(data=SAMPLE, out=str(OUT))}, default_notebook(), {}, reuse=True)
         docs = served(environment(data=SAMPLE, out=str(OUT)) | {"MUSICREC_EVENTS_STORE": "sqlite", "MUSICREC_EVENTS_PATH": str(PLAYS)})
     print(f"\nDone in {time.monotonic() - began:.0f} s. Notebook: {OUT / 'recommendations.ipynb'}; plots: {OUT / 'pictures'}; "
           f"artifacts: {OUT / 'runs'}; API docs: {docs}/docs while `musicrec serve` runs.\n"
