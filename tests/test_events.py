@@ -207,6 +207,20 @@ def test_what_a_user_said_is_remembered(make: Make) -> None:
     asyncio.run(steps())
 
 
+def test_a_play_of_less_than_half_is_remembered_as_a_skip(make: Make) -> None:
+    """It is a play in the log and among the latest; of one whose share nobody told nothing is assumed."""
+    store = make()
+
+    async def steps() -> None:
+        for item, share in ((10, 0.49), (20, 0.5), (30, None)):
+            await store.put(1, item, "play", share)
+        assert {row.item_id: row.type for row in await store.remembered(1)} == {10: "skip", 20: "play", 30: "play"}
+        assert await store.latest(1, 10) == [30, 20, 10]
+        assert [row.type for row in store.feedback()] == ["play"] * 3
+        await store.close()
+    asyncio.run(steps())
+
+
 def test_a_thousand_items_are_remembered(make: Make) -> None:
     """Of 1,300 items the latest 1,000 are remembered, not all, and what was disliked or blocked before them is."""
     store = make(per_user=10)

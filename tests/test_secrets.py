@@ -76,7 +76,7 @@ def answers(found: Services, when: str) -> Iterator[tuple[str, str]]:
         for path in ("/", "/ready", "/stats", "/metrics", "/openapi.json", "/nowhere"):
             yield f"{when} {name}{path}", shown(requests.get(found.url(name) + path, headers=headers, timeout=20))
     for name, path in (("events", "/put"), ("events", "/get"), ("recommendations", "/recommendations"), ("recommendations", "/reload")):
-        asked = {"user_id": USER, "item_id": "x" if path == "/get" else 200, "k": 3}
+        asked = {"user_id": USER, "item_id": "x" if path == "/get" else 200, **({} if path == "/put" else {"k": 3})}
         yield f"{when} {path.strip('/')}", shown(requests.post(found.url(name) + path, params=asked, headers=headers, timeout=60))
     yield f"{when} refused", shown(requests.post(f"{found.url('events')}/put", headers={"X-API-Key": "wrong"}, timeout=20))
 

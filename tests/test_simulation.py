@@ -186,9 +186,9 @@ def test_learn_publishes_what_was_played_online_or_nothing(loop: Loop, monkeypat
 @pytest.mark.slow
 def test_more_users_than_the_world_has_are_refused(loop: Loop) -> None:
     """No user is in two arms, so a world has a limit, which the sentence tells."""
-    players = simulation.Services(loop.services.url("recommendations"), loop.services.url("events"))
+    players = simulation.Player(loop.services.url("recommendations"), loop.services.url("events"))
     with pytest.raises(ServiceError, match="more than the 266 of this world"):
         list(simulation.listened(WORLD, players, ["random", "offline"], 200))
-    unreachable = simulation.Services("http://127.0.0.1:9", "http://127.0.0.1:9")
+    unreachable = simulation.Player("http://127.0.0.1:9", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match="did not answer as a simulated player expects"):
         list(simulation.listened(WORLD, unreachable, ["random"], 1))

@@ -42,9 +42,9 @@ def simulate(data: Annotated[Path, typer.Option(help="Simulated logs that the cu
     chosen = [known[arm] for arm in dict.fromkeys(arms or known)]
     loaded = settings.load(config)
     urls, key = loaded.urls, next(iter(keys_in(loaded.service.api_key)), "")
-    services = simulation.Services(urls.recommendations_url, urls.events_store_url, key)
+    player = simulation.Player(urls.recommendations_url, urls.events_store_url, key)
     with stoppable("plays that were reported stay stored."):
-        sessions = simulation.listened(simulation.World.of_folder(data), services, chosen, users, round_, seed)
+        sessions = simulation.listened(simulation.World.of_folder(data), player, chosen, users, round_, seed)
         table = simulation.listening(sessions)
     print(_text(table))
     if out is not None:

@@ -5,7 +5,20 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from musicrec.errors import ExcludedUserError
-from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, Clock, Exposure, Impression, Key, Remembered, UserFeedback, stays
+from musicrec.events.protocol import (
+    LASTING,
+    PLAY,
+    REMEMBERED,
+    SLACK,
+    Clock,
+    Exposure,
+    Impression,
+    Key,
+    Remembered,
+    UserFeedback,
+    remembered_type,
+    stays,
+)
 
 
 class MemoryStore:
@@ -29,7 +42,7 @@ class MemoryStore:
             latest.move_to_end(item_id)
             if len(latest) > self.per_user:
                 latest.popitem(last=False)
-        self._remember(user_id, Remembered(item_id, type, now))
+        self._remember(user_id, Remembered(item_id, remembered_type(type, played_share), now))
         self._feedback.append(UserFeedback(user_id, item_id, now, type, played_share, context))
         self._remove_old()
 

@@ -38,6 +38,8 @@ LASTING = (DISLIKE, BLOCK_ITEM, BLOCK_ARTIST)
 # What a user said of an item stays said when feedback of a lesser type follows.
 STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISLIKE: (BLOCK_ITEM, BLOCK_ARTIST),
                                      BLOCK_ITEM: (BLOCK_ARTIST,)}
+# Of a track that is worth recommending more like it, at least this share was played.
+KEPT_SHARE = 0.5
 # Different items of a user that are remembered at least, and how many more before the oldest are removed.
 REMEMBERED, SLACK = 1000, 100
 
@@ -55,11 +57,21 @@ class UserFeedback(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """The latest feedback of a user on a track, see STAYS, and when the latest of any type came, in microseconds since 1970 UTC."""
+    """The latest feedback of a user on a track, see STAYS and remembered_type, and when the latest of any type came, in microseconds since
+    1970 UTC."""
 
     item_id: Key
     type: str
     at: int
+
+
+def remembered_type(type: str, played_share: float | None) -> str:
+    """The type with which feedback is remembered: a play of less than KEPT_SHARE is a skip.
+
+    >>> remembered_type(PLAY, 0.3), remembered_type(PLAY, None), remembered_type(LIKE, 0.3)
+    ('skip', 'play', 'like')
+    """
+    return SKIP if type == PLAY and played_share is not None and played_share < KEPT_SHARE else type
 
 
 def stays(earlier: str, later: str) -> bool:

@@ -21,6 +21,7 @@ from musicrec.events.protocol import (
     UserFeedback,
     coded,
     decoded,
+    remembered_type,
 )
 
 T = TypeVar("T")
@@ -34,8 +35,8 @@ _EXCLUDED = "musicrec:excluded"
 # Rows that are looked through for those of one user at a time.
 _ROWS_AT_ONCE = 1000
 # One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play. Ids of streams begin with
-# milliseconds. Arguments: item, time, per_user, log_rows, user, oldest row, type, types that stay, played share, context. What is
-# remembered of an item is its type and time.
+# milliseconds. Arguments: item, time, per_user, log_rows, user, oldest row, type, types that stay, played share, context,
+# type to remember. What is remembered of an item is its type and time.
 _PUT = f"""
 if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 1 then return 0 end
 local at, type = tonumber(ARGV[2]), ARGV[7]
@@ -45,6 +46,7 @@ if type == 'play' then
   redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -(tonumber(ARGV[3]) + 1))
 end
+type = ARGV[11]
 local earlier = string.match(redis.call('HGET', KEYS[4], ARGV[1]) or '', '^%S+')
 if earlier and string.find(ARGV[8], ' ' .. earlier .. ' ', 1, true) then type = earlier end
 redis.call('HSET', KEYS[4], ARGV[1], type .. ' ' .. string.format('%.0f', at))
@@ -202,9 +204,10 @@ class RedisStore:
         return []
 
     async def _run(self, script: Any, user_id: Key, item_id: Key, type: str, share: float | str, context: str) -> bool:
-        user, stays = coded(user_id), f" {' '.join(STAYS.get(type, ()))} "
+        said = remembered_type(type, None if share == "" else float(share))
+        user, stays = coded(user_id), f" {' '.join(STAYS.get(said, ()))} "
         arguments = [coded(item_id), int(self.clock() * 1e6), self.per_user, self.log_rows, user, self._oldest_row(), type, stays, share,
-                     context]
+                     context, said]
         keys = [f"musicrec:latest:{user}", _LOGS[0], _EXCLUDED, f"musicrec:remembered:{user}"]
         return bool(await self._answered(script(keys=keys, args=arguments)))
 

@@ -1,6 +1,6 @@
 """The SQL of the SQLite store."""
 
-from musicrec.events.protocol import LASTING, REMEMBERED, SLACK, STAYS
+from musicrec.events.protocol import KEPT_SHARE, LASTING, PLAY, REMEMBERED, SKIP, SLACK, STAYS
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
@@ -44,7 +44,9 @@ DELETE FROM latest WHERE (user_id, item_id) IN (
 """
 _KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
 REMEMBER = f"""
-INSERT INTO remembered SELECT user_id, item_id, type, rising FROM batch WHERE true ORDER BY place
+INSERT INTO remembered
+SELECT user_id, item_id, CASE WHEN type = '{PLAY}' AND played_share < {KEPT_SHARE} THEN '{SKIP}' ELSE type END, rising
+FROM batch WHERE true ORDER BY place
 ON CONFLICT DO UPDATE SET at = excluded.at,
   type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END
 """

@@ -28,7 +28,7 @@ class Listened(NamedTuple):
     played: list[Played]
 
 
-class Services:
+class Player:
     """The recommendations and the events service, as a player uses them. Raises ServiceError when one fails."""
 
     def __init__(self, recommendations: str, events: str, api_key: str = "") -> None:
@@ -57,7 +57,7 @@ class Services:
         return answer
 
 
-def listened(world: World, services: Services, arms: Sequence[ArmName], users: int, round_: int = 1, seed: int = 0) -> Iterator[Listened]:
+def listened(world: World, player: Player, arms: Sequence[ArmName], users: int, round_: int = 1, seed: int = 0) -> Iterator[Listened]:
     """One session of each of `users` users an arm; no user is in two arms.
 
     The sessions of all arms take turns, so that every arm sees the same state of the services. The same world, services, round and seed
@@ -71,17 +71,17 @@ def listened(world: World, services: Services, arms: Sequence[ArmName], users: i
         for at in range(users * len(arms)):
             arm, user = arms[at % len(arms)], int(people[at])
             own = np.random.default_rng((world.seed, 21, seed, round_, user))
-            yield Listened(arm, user, session(world, user, own, _policy(world, services, arm, user, own), round_))
+            yield Listened(arm, user, session(world, user, own, _policy(world, player, arm, user, own), round_))
             bar.update()
 
 
-def _policy(world: World, services: Services, arm: ArmName, user: int, rng: np.random.Generator) -> Policy:
+def _policy(world: World, player: Player, arm: ArmName, user: int, rng: np.random.Generator) -> Policy:
     chosen = random_policy(world, rng)
 
     def next_track(played: Sequence[Played]) -> int | None:
-        services.report(user, played[-1])
+        player.report(user, played[-1])
         if arm == "random":
             return chosen(played)
         earlier = {one.track for one in played}
-        return next((item for item in services.recommended(arm, user) if item not in earlier), None)
+        return next((item for item in player.recommended(arm, user) if item not in earlier), None)
     return next_track
