@@ -168,6 +168,18 @@ def test_the_same_content_is_read_once(kind: str, tmp_path: Path) -> None:
     assert any("the same content" in sentence for sentence in found.account.sentences())
 
 
+def test_what_is_wrong_in_a_copy_counts_once(tmp_path: Path) -> None:
+    """The bad rows of a log whose copy is passed over are counted as those of one file."""
+    path = first_log("columns", example("columns", tmp_path))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("a line that is none\n")
+    alone = read("columns", tmp_path / "logs", max_bad_share=1.0).account
+    path.with_name("z.csv").write_bytes(path.read_bytes())
+    both = read("columns", tmp_path / "logs", max_bad_share=1.0).account
+    assert (both.bad, both.rows, both.left_out) == (alone.bad, alone.rows, alone.left_out)
+    assert both.bad == 1
+
+
 @pytest.mark.parametrize("prepare", [Path.mkdir, lambda folder: None], ids=["empty", "missing"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_folders_without_logs_are_refused(kind: str, prepare: Callable[[Path], None], tmp_path: Path) -> None:

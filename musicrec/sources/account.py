@@ -1,5 +1,6 @@
 """The account of an import: what was found, what was read, and what was left out and why, with an example of each reason."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ class Account:
         """Count rows that are left out. example: file, line and value of the first one."""
         known = self.left_out.setdefault(reason, LeftOut(0, example, is_bad))
         known.rows += rows
+
+    def take_back(self, left_out: Mapping[str, int]) -> int:
+        """Count as left out only `left_out`, the rows by reason of an earlier moment; returns how many more there were."""
+        more = sum(one.rows for one in self.left_out.values()) - sum(left_out.values())
+        self.left_out = {reason: LeftOut(left_out[reason], one.example, one.is_bad) for reason, one in self.left_out.items()
+                         if reason in left_out}
+        return more
 
     def check(self, max_bad_share: float) -> None:
         """Raise SourceError when lines were lost or too many rows were left out, or when nothing was read at all."""

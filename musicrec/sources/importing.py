@@ -107,6 +107,7 @@ class Import:
         """
         file = FileCount(place(path, self.folder), path.stat().st_size)
         self.account.files.append(file)
+        left_out = {reason: one.rows for reason, one in self.account.left_out.items()}
         absent = {name: "null::varchar[]" if name == "genres" else "null::varchar" for name in FIELDS}
         columns = ", ".join(f'{value} as "{name}"' for name, value in {**absent, **fields}.items())
         query = f"select number, {columns} from {relation}"
@@ -125,7 +126,7 @@ class Import:
         file.lines = counted.lines
         # The path may say whose plays they are: the query has it.
         if (same := self._digests.setdefault(counted.digest + query, file.name)) != file.name:
-            self._forget(file, same)
+            self._forget(file, same, left_out)
 
     def tables(self, connection: Any) -> RawTables:
         """The raw tables of all added rows, bound to `connection`, with their keys and the account.
@@ -194,9 +195,9 @@ class Import:
         self.engine.execute(f"""insert into {table} select k, (select count(*) from {table}) + row_number() over () - 1
             from (select distinct {column} as k from parsed) anti join {table} using (k)""")
 
-    def _forget(self, file: FileCount, same: str) -> None:
+    def _forget(self, file: FileCount, same: str, left_out: Mapping[str, int]) -> None:
         self.engine.execute(f"delete from plays where file = {len(self.account.files)}")
-        self.account.no_rows += file.rows
+        self.account.no_rows += file.rows + self.account.take_back(left_out)
         file.rows = 0
         self.account.passed_over[file.name] = f"with the same content as {same}"
 
