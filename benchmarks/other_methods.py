@@ -21,7 +21,7 @@ from musicrec import pipeline, settings
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.evaluation import Evaluator, comparison, marginal_hits
 from musicrec.lists import Lists
-from musicrec.models.slim import SLIM, most_seen
+from musicrec.models.slim import most_seen
 from musicrec.models.top_k import rows_of, top_k
 
 K = 100
@@ -80,9 +80,10 @@ def main() -> None:
         environ = {"MUSICREC_DATA_FOLDER": str(options.data), "MUSICREC_DATA_INTERACTIONS": options.interactions,
                    "MUSICREC_DATA_WORK_FOLDER": folder, "MUSICREC_SPLIT_TEST_START": str(options.cutoff)}
         work = pipeline.workspace(settings.load(settings.CONFIG, environ))
-        tables = pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
-        past, future = pipeline.train_set(work, tables, options.cutoff), pipeline.labels(work, tables, options.cutoff, None)
-        made = pipeline.fitted(work, past)
+        raw = pipeline.raw_tables(work)
+        tables = pipeline.preprocessed_tables(work, raw)
+        past, future = tables.dataset.split(pipeline.plan(work, raw.interactions).cutoff)
+        made = pipeline.fitted(work, pipeline.recommender(work.settings), past)
     evaluator = Evaluator(past, future)
     warm = evaluator.members("warm")
     users, rows = evaluator.user_ids[warm], evaluator.train_rows[warm]
@@ -92,8 +93,8 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         others = {"EASE": lists_of(ease(seen), past, items, rows), "RP3beta": lists_of(rp3beta(seen), past, items, rows),
-                  "BPR": bpr(past, rows), "slim": SLIM().fit(past).recommend(rows, K)}
-    offered = {name: one.recommend(rows, K) for name, one in made.models.items()}
+                  "BPR": bpr(past, rows)}
+    offered = {name: one.recommend(rows, K) for name, one in made.fitted.models.items()}
     for name, found in {**offered, **others}.items():
         evaluator.add(name, Lists(users, *found))
     print(f"{len(users):,} users with a train set, {len(items):,} items for EASE and RP3beta")
