@@ -1,4 +1,4 @@
-"""Fixtures of several test files: storages of every kind, S3 with a local server."""
+"""Fixtures of several test files: storages of every kind, S3 with a local server, the three services."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from musicrec.storage import STORAGES, Storage, storage
 from tests.s3_server import S3Server, s3_server
+from tests.service_world import Services, published, running
 
 # On a busy machine an example may take long; no test is about its time.
 settings.register_profile("patient", deadline=None)
@@ -30,3 +31,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         running: S3Server = request.getfixturevalue("server")
         return storage(f"s3://music/{tmp_path.name}", running.environment())
     return storage(str(tmp_path / "published"), {})
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """All three services over the little world."""
+    root = tmp_path_factory.mktemp("services")
+    published(root)
+    with running(root) as found:
+        yield found

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ import pytest
 from tests.service_world import PROJECT, USER, Services, free_port, published, running, services
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """All three services over the little world."""
-    root = tmp_path_factory.mktemp("cli")
-    published(root)
-    with running(root) as found:
-        yield found
 
 
 def cli(found: Services, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

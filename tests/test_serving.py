@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,6 @@ from tests.service_world import COLD, HEARD, ITEMS, PERSONAL, POPULAR, USER, Ser
 
 pytestmark = pytest.mark.slow
 ROUTES = ("/recommendations", "/recommendations_offline", "/recommendations_online")
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """All three services over the little world."""
-    root = tmp_path_factory.mktemp("services")
-    published(root)
-    with running(root) as found:
-        yield found
 
 
 @pytest.fixture

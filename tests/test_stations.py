@@ -1,7 +1,6 @@
 """Recommendations for sessions, radio and playlists, with real services; pools in plain numbers."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,6 @@ from musicrec.serving.radio import Pool, in_turns, of_genre
 from tests.service_world import POPULAR, Services, published, running
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """All three services over the little world."""
-    root = tmp_path_factory.mktemp("services")
-    published(root)
-    with running(root) as found:
-        yield found
 
 
 def session(three: Services, *items: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events import statements
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import PLAY, Clock, Exposure, Impression, Key, Remembered, UserFeedback, coded, decoded
+from musicrec.events.protocol import PLAY, Clock, Exposure, Impression, Key, Remembered, UserFeedback, coded, decoded, remembered_type
 from musicrec.files import make_folder
 
 # Where the lists of an Exposure stand in it.
@@ -143,7 +143,8 @@ class SqliteStore:
             excluded = self._excluded[1]
             if excluded:
                 rows = [row for row in rows if row.user_id not in excluded]
-            feedback = [(*row, self._ascending_time(row.at)) for row in rows if isinstance(row, UserFeedback)]
+            feedback = [(*row, self._ascending_time(row.at), remembered_type(row.type, row.played_share)) for row in rows
+                        if isinstance(row, UserFeedback)]
             exposures = [row for row in rows if isinstance(row, Exposure)]
             self._writer.execute("DELETE FROM batch")
             self._writer.execute(statements.TAKE, (json.dumps(feedback),))

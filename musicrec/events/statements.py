@@ -1,6 +1,6 @@
 """The SQL of the SQLite store."""
 
-from musicrec.events.protocol import KEPT_SHARE, LASTING, PLAY, REMEMBERED, SKIP, SLACK, STAYS
+from musicrec.events.protocol import LASTING, REMEMBERED, SLACK, STAYS
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
@@ -16,14 +16,16 @@ CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, del
 # A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
 OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
 # Each statement takes a whole batch, so that the GIL is released and taken a few times per commit instead of per row, which would limit
-# the rate of puts. It comes as JSON rows of a UserFeedback with an order at the end, and is parsed once, into a table in memory.
+# the rate of puts. It comes as JSON rows of a UserFeedback with an order and the type to remember at the end, and is parsed once, into a
+# table in memory.
 BATCH = """
 PRAGMA temp_store = MEMORY;
 CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL,
-                         context TEXT, rising INTEGER);
+                         context TEXT, rising INTEGER, remembered_type TEXT);
 """
 TAKE = """
-INSERT INTO batch SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)
+INSERT INTO batch
+SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)
 """
 LOG_FEEDBACK = """
 INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
@@ -44,9 +46,7 @@ DELETE FROM latest WHERE (user_id, item_id) IN (
 """
 _KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
 REMEMBER = f"""
-INSERT INTO remembered
-SELECT user_id, item_id, CASE WHEN type = '{PLAY}' AND played_share < {KEPT_SHARE} THEN '{SKIP}' ELSE type END, rising
-FROM batch WHERE true ORDER BY place
+INSERT INTO remembered SELECT user_id, item_id, remembered_type, rising FROM batch WHERE true ORDER BY place
 ON CONFLICT DO UPDATE SET at = excluded.at,
   type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END
 """

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from musicrec.errors import DataError
+from musicrec.events.protocol import KEPT_SHARE
 
 WEEKS_BEFORE = 4
 METRICS = ("plays", "kept_plays", "skips", "likes", "listening")
@@ -29,7 +30,8 @@ def outcomes(name: str, impressions: Any, feedback: Any, lists: Any, hours: floa
 
     Both are pyarrow Tables or Datasets, as are `lists` (user_id, item_id), if any, that propensities shall judge. Feedback with a
     recommendation_id belongs to that answer, other feedback to the last answer of `hours` before that showed the item. Kept plays have a
-    share of at least 0.5, or an unknown one; listening is the sum of shares of all plays from the first exposure until `hours` after `end`.
+    share of at least KEPT_SHARE, or an unknown one; listening is the sum of shares of all plays from the first exposure until `hours`
+    after `end`.
     Raises DataError where no exposure is of the experiment.
     """
     has = set(feedback.schema.names)
@@ -41,7 +43,7 @@ def outcomes(name: str, impressions: Any, feedback: Any, lists: Any, hours: floa
         database.register("feedback", feedback)
         database.register("lists", pa.table({"user_id": [""], "item_id": [""]}).slice(1) if lists is None else lists)
         database.execute(_JOINED.format(name=name, seconds=round(hours * 3600), end=f"{end:%Y-%m-%d %H:%M:%S}" if end else "infinity",
-                                        weeks=WEEKS_BEFORE, **columns))
+                                        weeks=WEEKS_BEFORE, kept=KEPT_SHARE, **columns))
         users = database.sql("SELECT attributed.*, own.* EXCLUDE user FROM attributed LEFT JOIN own USING (user) ORDER BY user").df()
         if users.empty:
             raise DataError(f"no exposure is of experiment {name!r}; set [service] impressions = true, and see whether it runs: "
@@ -59,7 +61,7 @@ FROM impressions WHERE regexp_matches(variant, '(^| ){name}:');
 
 CREATE TEMP TABLE told AS
 SELECT row_number() OVER () AS id, user_id::VARCHAR AS user, {item}::VARCHAR AS item, started_at AS moment, {answer} AS answer,
-       ({kind} = 'play')::INT AS plays, (plays AND coalesce({share}, 1) >= 0.5)::INT AS kept_plays, ({kind} = 'skip')::INT AS skips,
+       ({kind} = 'play')::INT AS plays, (plays AND coalesce({share}, 1) >= {kept})::INT AS kept_plays, ({kind} = 'skip')::INT AS skips,
        ({kind} = 'like')::INT AS likes, if({kind} IN ('play', 'skip'), coalesce({share}, plays), 0) AS listening,
        coalesce(started_at - lag(started_at) OVER (PARTITION BY user_id ORDER BY started_at) > INTERVAL 30 MINUTE, true) AS begins
 FROM feedback WHERE user_id::VARCHAR IN (SELECT user FROM shown) AND started_at < '{end}'::TIMESTAMP + INTERVAL {seconds} SECOND;

@@ -1,13 +1,15 @@
 """The screen of a radio: a queue that begins with a track or an artist and goes on with what is similar to the plays."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from nicegui import ui
-from pydantic_core import to_json
 
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
 from musicrec.page.site import Asked, Site
+from musicrec.serving.playlists import PlaylistTrack, jspf, m3u
+from musicrec.serving.stations import playlist_tracks
 
 K, _QUEUE, _SEEDS = 20, 20, 5
 
@@ -44,8 +46,8 @@ class _Radio:
                     for kind in ("play", "skip"):
                         style.icon(kind, self.site.name(item_id), partial(self._act, kind, item_id))
         with style.box("m-row"):
-            ui.button(texts.M3U, on_click=lambda: ui.download.content(self._m3u(), "radio.m3u8")).props("flat dense no-caps")
-            ui.button(texts.JSPF, on_click=lambda: ui.download.content(self._jspf(), "radio.jspf")).props("flat dense no-caps")
+            for label, write, file in ((texts.M3U, m3u, "radio.m3u8"), (texts.JSPF, jspf, "radio.jspf")):
+                ui.button(label, on_click=partial(self._download, write, file)).props("flat dense no-caps")
 
     async def _fill(self) -> None:
         items = self.site.run.lookup.items
@@ -64,11 +66,6 @@ class _Radio:
             self.like, self.queue = [item_id], self.queue[:_QUEUE // 4]
         await self.show.refresh()
 
-    def _m3u(self) -> str:
-        return "\n".join(["#EXTM3U", *(f"#EXTINF:-1,{title}\n{title}" for title in self._titles())]) + "\n"
-
-    def _jspf(self) -> bytes:
-        return to_json({"playlist": {"title": texts.RADIO, "track": [{"title": title} for title in self._titles()]}}, indent=1)
-
-    def _titles(self) -> list[str]:
-        return [" ".join(self.site.title(item_id).split()) for item_id in self.queue]
+    def _download(self, write: Callable[[str, Sequence[PlaylistTrack]], bytes], file: str) -> None:
+        tracks = playlist_tracks(self.site.run.lookup, self.queue, True, f"{self.site.services.urls['recommendations']}/")
+        ui.download.content(write(texts.RADIO, tracks), file)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ _SIMILAR_PER_PLAY = 100
 _NUMBER = re.compile("0|[1-9][0-9]*")
 # Where poll_s is 0.
 _EXCLUDED_POLL_S = 10.0
-Strategy = Callable[[Answers, User, Any, int], Awaitable[Answer]]
+Strategy = Callable[[Answers, int, int, UserContext, Any], Answer]
 
 
 class Upstream:
@@ -169,18 +169,17 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
         mapped = store.mapped
         return await read(request, keyed(model) if mapped.has_keys else model), mapped
 
-    def operation(path: str, description: str, strategy: Strategy, model: type[FilteredUserRequest] = mode_model, **more: Any) -> Operation:
+    def operation(path: str, description: str, strategy: Strategy, model: type[FilteredUserRequest] = mode_model, needs_online: bool = True,
+                  **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
             asked, mapped = await asked_of(request, model)
             user = mapped.user(asked.user_id, asked)
-            assigned = upstream.assigned(user)
+            context = await upstream.context(user, mapped, needs_online)
+            # Only now: the events service may just have told that the user was deleted.
+            assigned, user_id = upstream.assigned(user), upstream.admitted(user).user_id
             answers = filtered(mapped, assigned.options, asked)
-            answer = await strategy(answers, user, asked, asked.k + asked.offset)
-            if assigned.variant and not upstream.assigned(user).variant:
-                # The events service has just told that the user was deleted.
-                assigned = upstream.experiments.plain
-                answer = await strategy(filtered(mapped, assigned.options, asked), user, asked, asked.k + asked.offset)
-            answer, recommendation_id = answer.after(asked.offset), new_recommendation_id()
+            answer = strategy(answers, user_id, asked.k + asked.offset, context, asked).after(asked.offset)
+            recommendation_id = new_recommendation_id()
             upstream.shown(user, answer, mapped, recommendation_id, assigned.variant, asked.offset)
             response = responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
             response.headers.update({VARIANT: assigned.variant} if assigned.variant else {})
@@ -188,17 +187,14 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, model, RecommendationsAnswer, **more)
 
-    async def offline(answers: Answers, user: User, asked: FilteredModeRequest, k: int) -> Answer:
-        context = await upstream.context(user, answers.lookup, online=False)
-        return answers.offline(upstream.admitted(user).user_id, k, context, asked.mode)
+    def offline(answers: Answers, user_id: int, k: int, context: UserContext, asked: FilteredModeRequest) -> Answer:
+        return answers.offline(user_id, k, context, asked.mode)
 
-    async def online(answers: Answers, user: User, _: FilteredUserRequest, k: int) -> Answer:
-        context = await upstream.context(user, answers.lookup)
-        return answers.online(upstream.admitted(user).user_id, k, context)
+    def online(answers: Answers, user_id: int, k: int, context: UserContext, _: FilteredUserRequest) -> Answer:
+        return answers.online(user_id, k, context)
 
-    async def blended(answers: Answers, user: User, asked: FilteredModeRequest, k: int) -> Answer:
-        context = await upstream.context(user, answers.lookup)
-        return answers.blended(upstream.admitted(user).user_id, k, context, asked.mode)
+    def blended(answers: Answers, user_id: int, k: int, context: UserContext, asked: FilteredModeRequest) -> Answer:
+        return answers.blended(user_id, k, context, asked.mode)
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
@@ -241,7 +237,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
     return [
         operation("/recommendations", "Offline and online lists blended.", blended, hot=True),
         operation("/recommendations_offline", "The personal list made from the listening history; popular tracks for an unknown user.",
-                  offline, hot=True),
+                  offline, needs_online=False, hot=True),
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, user_model, hot=True),
         Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import ServiceError
-from musicrec.serving.answers import Answer, AnswerOptions, Answers, UserContext, filtered
+from musicrec.serving.answers import AnswerOptions, Answers, UserContext, filtered
 from musicrec.serving.app import Operation
 from musicrec.serving.blending import SimilarItems
 from musicrec.serving.filters import FilteredDefaultRequest, Names, listed
@@ -94,7 +94,7 @@ def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: Similar
             return responded(answers, answer, asked.verbose, by_key, identified=True, seed=asked.seed)
         write, media = (jspf, JSPF) if asked.format == "jspf" else (m3u, M3U)
         names = [*(mapped.catalog.item(track).name for track in tracks), *asked.artist, *asked.genre]
-        playlist = write(f"Radio: {', '.join(names)}", _tracks(mapped, answer, by_key, str(request.base_url)))
+        playlist = write(f"Radio: {', '.join(names)}", playlist_tracks(mapped, answer.item_ids, by_key, str(request.base_url)))
         return Response(playlist, media_type=media, headers=headers_of(answers, answer))
 
     return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",), hot=True),
@@ -144,7 +144,8 @@ async def _pools(answers: Answers, asked: RadioRequest, tracks: Sequence[int], s
     return pools, missing
 
 
-def _tracks(mapped: Lookup, answer: Answer, by_key: bool, base: str) -> list[PlaylistTrack]:
-    shown = mapped.items.all_shown(answer.item_ids, by_key)
+def playlist_tracks(mapped: Lookup, item_ids: Sequence[int], by_key: bool, base: str) -> list[PlaylistTrack]:
+    """The items as tracks of a playlist; base: the address of the recommendations service, with a slash at its end."""
+    shown = mapped.items.all_shown(item_ids, by_key)
     return [PlaylistTrack(item.name or str(key), item.artists, f"{base}items/{quote(str(key), safe='')}")
-            for key, item in zip(shown, map(mapped.catalog.item, answer.item_ids))]
+            for key, item in zip(shown, map(mapped.catalog.item, item_ids))]

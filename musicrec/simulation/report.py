@@ -7,8 +7,8 @@ import pandas as pd
 
 from musicrec.evaluation.metrics import Float64
 from musicrec.evaluation.significance import bootstrap_means, interval
+from musicrec.events.protocol import KEPT_SHARE
 from musicrec.simulation.arms import ARMS, ArmName, Listened
-from musicrec.simulation.sessions import KEPT
 
 
 def listening(sessions: Iterable[Listened], samples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def _row(arm: ArmName, shares: list[Sequence[float]], sums: dict[ArmName, Float6
     low, high = interval(drawn[arm])
     tracks = [share for one in shares for share in one]
     row: dict[str, object] = {"arm": arm, "users": len(shares), "tracks": len(tracks) / len(shares),
-                              "kept": float(np.mean(np.array(tracks) >= KEPT)) if tracks else 0.0,
+                              "kept": float(np.mean(np.array(tracks) >= KEPT_SHARE)) if tracks else 0.0,
                               "listening": float(sums[arm].mean()), "low": float(low[0]), "high": float(high[0])}
     if "random" not in sums:
         return row | dict.fromkeys(("over_random", "over_random_low", "over_random_high"), np.nan)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from musicrec.events.protocol import KEPT_SHARE
 from musicrec.simulation.world import World
 
-# A track of which less is played counts as a loss; of which less is played as a skip.
-KEPT, SKIPPED = 0.5, 0.2
+# Of which less is played is reported as a skip.
+SKIPPED = 0.2
 MAX_LOSSES, MAX_TRACKS = 5, 50
 
 
@@ -42,7 +43,7 @@ def session(world: World, user: int, rng: np.random.Generator, next_track: Polic
         artist = int(artist_of[track])
         played.append(Played(track, world.share(rng, taste, track, artists[artist])))
         artists[artist] += 1
-        losses = sum(one.share < KEPT for one in played)
+        losses = sum(one.share < KEPT_SHARE for one in played)
         track = next_track(played) if losses < MAX_LOSSES and len(played) < MAX_TRACKS else None
     return played
 
