@@ -5,6 +5,8 @@ import contextlib
 import io
 import json
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -103,6 +105,28 @@ def test_requests_log_is_bounded_and_written_together(capsys: pytest.CaptureFixt
     assert [line["status"] for line in lines] == [202, 203, 204]
     assert lines[0] == {"time": "1970-01-01T00:00:01.500+00:00", "level": "INFO", "message": "answered", "request_id": "id",
                         "service": "events", "method": "POST", "route": "/put", "status": 202, "ms": 1.2}
+
+
+def test_the_last_write_waits_for_one_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that ends while a thread writes to a slow log has written every line before it ends."""
+    begun, written = threading.Event(), io.StringIO()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            time.sleep(0.3)
+            return written.write(text)
+
+    monkeypatch.setattr(sys, "stderr", Slow())
+    log_as_json(requests=True)
+    requests = RequestsLog()
+    requests.waiting.append((1.5, "id", "events", "POST", "/put", 200, 0.0012))
+    thread = threading.Thread(target=requests.write)
+    thread.start()
+    assert begun.wait(5)
+    requests.write()
+    assert '"status": 200' in written.getvalue()
+    thread.join()
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import sys
+import threading
 import time
 from collections import deque
 from contextvars import ContextVar
@@ -38,9 +39,14 @@ class RequestsLog:
 
     def __init__(self, most: int = 50_000) -> None:
         self.waiting: deque[tuple[float, str, str, str, str, int, float]] = deque(maxlen=most)
+        self._writing = threading.Lock()
 
     def write(self) -> None:
-        """Log what waits, one JSON object a line."""
+        """Log what waits, one JSON object a line; when this returns, what another thread was writing is written too."""
+        with self._writing:  # else the process could end between another thread's taking lines and its writing them
+            self._write()
+
+    def _write(self) -> None:
         lines = []
         for _ in range(len(self.waiting)):
             at, request_id, service, method, route, status, seconds = self.waiting.popleft()
