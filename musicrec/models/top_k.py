@@ -1,4 +1,4 @@
-"""Exact selection of the k best unseen items from dense or sparse rows of scores.
+"""Exact selection of the k best unseen items from rows of scores.
 
 All lists are ordered by descending score, then ascending item index. A bounded heap per row keeps the k best in one pass over the
 scores: one comparison per score, and O(log k) for the few that enter. Scores that are NaN or infinite are left out. The kernels release
@@ -37,24 +37,6 @@ def top_k(scores: Float32, seen_indptr: NDArray[np.integer], seen_indices: Int32
     scores, seen_indices = np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(seen_indices, np.int32)
     indptr = np.ascontiguousarray(seen_indptr, np.int64)
     parallel_for(n, lambda start, stop: _dense(scores, indptr, seen_indices, items, best, start, stop))
-    return items, best
-
-
-def top_k_sparse(scores: sparse.csr_matrix, seen_indptr: NDArray[np.integer], seen_indices: Int32, k: int) -> tuple[Int32, Float32]:
-    """As top_k for scores in CSR form: only stored scores above 0 are considered. Columns may be in any order within a row.
-
-    A column must not occur twice in a row. O(nnz).
-
-    >>> rows = sparse.csr_matrix(np.array([[0, 3, 0, 1]], np.float32))
-    >>> top_k_sparse(rows, np.array([0, 0]), np.empty(0, np.int32), 3)[0].tolist()
-    [[1, 3, -1]]
-    """
-    n = scores.shape[0]
-    items, best = empty(n, k)
-    row_indptr, columns = np.ascontiguousarray(scores.indptr, np.int64), np.ascontiguousarray(scores.indices, np.int32)
-    values, seen_indices = np.ascontiguousarray(scores.data, np.float32), np.ascontiguousarray(seen_indices, np.int32)
-    indptr = np.ascontiguousarray(seen_indptr, np.int64)
-    parallel_for(n, lambda start, stop: _sparse(row_indptr, columns, values, indptr, seen_indices, items, best, start, stop))
     return items, best
 
 
@@ -174,19 +156,5 @@ def _dense(scores: Float32, indptr: Int64, seen: Int32, items: Int32, best: Floa
         for item in range(scores.shape[1]):
             score = scores[row, item]
             if (size < k or score > best[row, 0]) and np.isfinite(score) and not contains(own, item):
-                size = heap_push(items[row], best[row], size, item, score)
-        sort_heap(items[row], best[row], size)
-
-
-@njit(cache=True, nogil=True)
-def _sparse(indptr: Int64, columns: Int32, values: Float32, seen_indptr: Int64, seen: Int32,
-            items: Int32, best: Float32, start: int, stop: int) -> None:
-    k = items.shape[1]
-    for row in range(start, stop):
-        own = seen[seen_indptr[row]:seen_indptr[row + 1]]
-        size = 0
-        for position in range(indptr[row], indptr[row + 1]):
-            item, score = columns[position], values[position]
-            if score > 0 and (size < k or score >= best[row, 0]) and np.isfinite(score) and not contains(own, item):
                 size = heap_push(items[row], best[row], size, item, score)
         sort_heap(items[row], best[row], size)

@@ -130,13 +130,6 @@ class TwoStageRecommender:
         """The same with another ranker."""
         return dataclasses.replace(self, ranker=ranker)
 
-    def with_features(self, features: Mapping[str, FeatureGroup]) -> "TwoStageRecommender":
-        """The same with further feature groups, fitted to the same train set; its models stay as they are."""
-        state = self.fitted
-        fitted = {name: group.fit(state.train) for name, group in features.items()}
-        return dataclasses.replace(self, features={**self.features, **features},
-                                   state=Fitted(state.train, state.models, {**state.features, **fitted}))
-
     def only(self, names: Collection[str]) -> "TwoStageRecommender":
         """The same with these fitted models alone, without features and ranker, so that the memory of the rest can be freed.
 
