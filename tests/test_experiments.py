@@ -93,7 +93,7 @@ TWO = "variants.control = {}\nvariants.new = "
     (f"[a]\n{TWO}{{}}\nshare = 2", "experiment 'a', key 'share', value '2': Input should be less than or equal to 1."),
     (f"[a]\n{TWO}{{}}\nshar = 0.2", "experiment 'a', key 'shar', value '0.2': "),
     (f"[a]\n{TWO}{{weight = 0}}", "experiment 'a', key 'variants.new.weight', value '0': "),
-    (f"[a]\n{TWO}{{frist = 'online'}}", "experiment 'a', key 'variants.new.frist': unknown; known are weight, first, method"),
+    (f"[a]\n{TWO}{{frist = 'online'}}", "experiment 'a', key 'variants.new.frist': unknown; known are weight, run, first, method"),
     (f"[a]\n{TWO}{{method = 'best'}}", "experiment 'a', key 'variants.new.method', value 'best': Input should be 'alternate'"),
     (f"[a]\n{TWO}{{}}\nstart = 2026-04-01\nend = 2026-03-01", "experiment 'a', key 'end': it is not after start."),
     (f'["a b"]\n{TWO}{{}}', "experiment 'a b', key 'name', value 'a b': "),

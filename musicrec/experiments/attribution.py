@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from musicrec.errors import DataError
-from musicrec.events.protocol import KEPT_SHARE
+from musicrec.events.protocol import KEPT_SHARE, SESSION_GAP_S
 
 WEEKS_BEFORE = 4
 METRICS = ("plays", "kept_plays", "skips", "likes", "listening")
@@ -43,7 +43,7 @@ def outcomes(name: str, impressions: Any, feedback: Any, lists: Any, hours: floa
         database.register("feedback", feedback)
         database.register("lists", pa.table({"user_id": [""], "item_id": [""]}).slice(1) if lists is None else lists)
         database.execute(_JOINED.format(name=name, seconds=round(hours * 3600), end=f"{end:%Y-%m-%d %H:%M:%S}" if end else "infinity",
-                                        weeks=WEEKS_BEFORE, kept=KEPT_SHARE, **columns))
+                                        weeks=WEEKS_BEFORE, kept=KEPT_SHARE, gap=SESSION_GAP_S, **columns))
         users = database.sql("SELECT attributed.*, own.* EXCLUDE user FROM attributed LEFT JOIN own USING (user) ORDER BY user").df()
         if users.empty:
             raise DataError(f"no exposure is of experiment {name!r}; set [service] impressions = true, and see whether it runs: "
@@ -63,7 +63,7 @@ CREATE TEMP TABLE told AS
 SELECT row_number() OVER () AS id, user_id::VARCHAR AS user, {item}::VARCHAR AS item, started_at AS moment, {answer} AS answer,
        ({kind} = 'play')::INT AS plays, (plays AND coalesce({share}, 1) >= {kept})::INT AS kept_plays, ({kind} = 'skip')::INT AS skips,
        ({kind} = 'like')::INT AS likes, if({kind} IN ('play', 'skip'), coalesce({share}, plays), 0) AS listening,
-       coalesce(started_at - lag(started_at) OVER (PARTITION BY user_id ORDER BY started_at) > INTERVAL 30 MINUTE, true) AS begins
+       coalesce(started_at - lag(started_at) OVER (PARTITION BY user_id ORDER BY started_at) > INTERVAL {gap} SECOND, true) AS begins
 FROM feedback WHERE user_id::VARCHAR IN (SELECT user FROM shown) AND started_at < '{end}'::TIMESTAMP + INTERVAL {seconds} SECOND;
 
 CREATE TEMP TABLE rewarded AS
