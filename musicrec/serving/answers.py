@@ -4,9 +4,11 @@ Always k items while the catalog has them (online: while there are similar ones)
 "familiar", which gives the user's own items alone, as many as there are, or "mixed", which gives both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress, islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from musicrec.events.protocol import BLOCK_ARTIST, LIKE, PLAY
 from musicrec.mixing import places
 from musicrec.serving.arrays import Float32, Int32
 from musicrec.serving.blending import BLENDS, LIKED, ScoredItem, backfill, combined, scored
-from musicrec.serving.fall_off import fallen, has_any, times_before, times_of
+from musicrec.serving.fall_off import LAST, fallen, times_before, times_of
 from musicrec.serving.filters import Filters, ItemMask
 from musicrec.serving.fold_in import SINCE_THE_RUN, fused
 from musicrec.serving.lookup import Lookup, without
@@ -51,13 +53,13 @@ class AnswerOptions:
 
 
 class Exclusions(NamedTuple):
-    """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last; tired: the artists
-    of the items of the current session, whose other items fall off."""
+    """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last; counts: of the
+    artists whose items fall off, how many items of the current session they have, LAST for a lowered one."""
 
     items: Int32
     artists: frozenset[int] = frozenset()
     lowered: frozenset[int] = frozenset()
-    tired: Int32 = _NONE
+    counts: Mapping[int, int] = MappingProxyType({})
 
 
 _NOTHING = Exclusions(_NONE)
@@ -115,7 +117,9 @@ class Answers:
         if mode == "familiar":
             found = backfill(self._familiar(user_id, context.memory), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
             return _columns(found, "familiar", context.missing)
-        out = self._left_out(user_id, context)
+        return self._offline(user_id, k, context, mode, self._left_out(user_id, context))
+
+    def _offline(self, user_id: int, k: int, context: UserContext, mode: str, out: Exclusions) -> Answer:
         items, scores = self._personal(user_id, k, out, context.memory)
         familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
         if len(items) >= k and not (self.options.max_per_artist or self.options.diversity or out.lowered or familiar):
@@ -136,13 +140,13 @@ class Answers:
         return _columns(found, "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext, mode: str = "new") -> Answer:
-        """Offline and online lists as one, filled to k with popular items."""
+        """Offline and online lists as one, in which artists of the current session fall off, filled to k with popular items."""
         if mode == "familiar":
             return self.offline(user_id, k, context, mode)
-        out = self._left_out(user_id, context)
+        out = self._left_out(user_id, context, tired=True)
         online, unknown = self._online(context, out)
         if not online:
-            return self.offline(user_id, k, context, mode)._replace(unknown=unknown)
+            return self._offline(user_id, k, context, mode, out)._replace(unknown=unknown)
         items, scores = self._personal(user_id, k, out, context.memory)
         familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
         offline = self._mixed(familiar, items, scores) if familiar or len(items) else islice(self._popular(out), _POOL)
@@ -151,7 +155,7 @@ class Answers:
 
     def session(self, k: int, context: UserContext) -> Answer:
         """Items similar to those of a session, filled up with popular ones; what stands in the session is left out."""
-        out = self._left_out(-1, context)
+        out = self._left_out(-1, context, tired=True)
         online, unknown = self._online(context, out)
         return self._answer((item for item in online if item.score > 0), k, out, "session", context.missing, unknown)
 
@@ -165,13 +169,16 @@ class Answers:
         found = backfill(self._diverse(passing()), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
         return _columns(found, "radio", missing)
 
-    def _left_out(self, user_id: int, context: UserContext) -> Exclusions:
+    def _left_out(self, user_id: int, context: UserContext, tired: bool = False) -> Exclusions:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory
-        tired = self.lookup.catalog.artists_of(np.array(memory.session, np.int32))[1] if self.options.artist_decay < 1 else _NONE
+        session = memory.session if tired and self.options.artist_decay < 1 else ()
+        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist()) if session else Counter[int]()
+        lowered = self._artists(memory.refused)
+        counts.update(dict.fromkeys(lowered, LAST))
         more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.
         items = np.sort(np.concatenate((seen, np.array(more, np.int32))), kind="stable") if more else seen
-        return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), self._artists(memory.refused), tired)
+        return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), lowered, counts)
 
     def _artists(self, items: Iterable[int]) -> frozenset[int]:
         return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
@@ -194,14 +201,14 @@ class Answers:
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
         passing = np.flatnonzero(self._passing(ids, out) & ~unknown)
-        order = passing[self._order(ids[passing], out)] if out.tired.size or out.lowered else passing
+        order = passing[self._order(ids[passing], out)] if out.counts else passing
         return [items[at] for at in order.tolist()], int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, k: int, out: Exclusions, memory: Memory) -> tuple[Int32, Float32]:
-        """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion. Artists of
-        the current session fall off."""
+        """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion;
+        in the order of _order."""
         items, scores = self._listed(user_id, k, out, memory)
-        if not (out.tired.size or out.lowered) or not len(items):
+        if not out.counts or not len(items):
             return items, scores
         order = self._order(items, out)
         return items[order], scores[order]
@@ -209,10 +216,7 @@ class Answers:
     def _order(self, items: Int32, out: Exclusions) -> NDArray[np.int64]:
         """The order of a list in which artists of the session fall off and lowered ones are last, so that the place of an item that is
         passed over goes to the next one of the same list."""
-        owners, artists = self.lookup.catalog.artists_of(items)
-        order = fallen(times_of(len(items), owners, artists, out.tired), self.options.artist_decay)
-        last = has_any(len(items), owners, artists, out.lowered)[order]
-        return np.concatenate((order[~last], order[last]))
+        return fallen(times_of(len(items), *self.lookup.catalog.artists_of(items), out.counts), self.options.artist_decay)
 
     def _listed(self, user_id: int, k: int, out: Exclusions, memory: Memory) -> tuple[Int32, Float32]:
         items, scores = self.lookup.personal.of(user_id)

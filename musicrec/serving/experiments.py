@@ -39,7 +39,7 @@ class RunningExperiments:
 
     def __init__(self, settings: Settings, store: ModelStore[Lookup]) -> None:
         self.path, self.blending, self.poll_s = settings.experiments.file, settings.blending, settings.service.poll_s or _POLL_S
-        self.store, self._lookups, self._retry_at = store, dict[str, Lookup](), dict[str, float]()
+        self.store, self._lookups, self._refused = store, dict[str, Lookup](), dict[str, tuple[float, str]]()
         self.plain, self.problem = Assigned("", answer_options(settings.blending)), ""
         self._known = self._running = tuple[Experiment, ...]()
         self._prepared: dict[str, Assigned] = {}
@@ -71,7 +71,8 @@ class RunningExperiments:
             problem = str(cause)
         due = tuple(one for one in self._known if one.state(datetime.now(UTC)) == "runs")
         wanted = frozenset[str]().union(*(one.runs for one in due))
-        problem = await self._load(wanted) or problem
+        lacking = await self._load(wanted)
+        problem = problem or lacking
         if problem and problem != self.problem:
             log.error("experiments stay as they were: %s", problem)
         self.problem, running = problem, tuple(one for one in due if one.runs <= self._lookups.keys())
@@ -82,16 +83,14 @@ class RunningExperiments:
 
     async def _load(self, wanted: frozenset[str]) -> str:
         """Load these runs; says what is wrong with one that cannot be loaded, which is tried again after a while."""
-        problem = ""
         for run in sorted(wanted - self._lookups.keys()):
-            if time.monotonic() < self._retry_at.get(run, 0.0):
-                problem = self.problem
-                continue
-            try:
-                self._lookups[run] = await self.store.named(run)
-            except Exception as cause:  # nothing may end the watch
-                self._retry_at[run], problem = time.monotonic() + _RETRY_S, str(cause) or type(cause).__name__
-        return problem
+            if time.monotonic() >= self._refused.get(run, (0.0, ""))[0]:
+                try:
+                    self._lookups[run] = await self.store.named(run)
+                    self._refused.pop(run, None)
+                except Exception as cause:  # nothing may end the watch
+                    self._refused[run] = time.monotonic() + _RETRY_S, str(cause) or type(cause).__name__
+        return next((sentence for run, (_, sentence) in self._refused.items() if run in wanted), "")
 
     def state(self) -> dict[str, Any]:
         """For /stats: the running experiments, with share and variants, and what is wrong with the file or a run."""

@@ -1,6 +1,6 @@
 """Soft fall-off of artists: the more tracks of its artist came before, the less a track is worth. Pure: arrays in, orders out."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,27 +9,29 @@ from musicrec.serving.arrays import Int32
 from musicrec.serving.blending import RANK_CONSTANT
 
 Int64 = NDArray[np.int64]
+# As many times that nothing is left.
+LAST = 1 << 20
 
 
 def fallen(times: Int64, decay: float) -> Int64:
-    """The order of a list whose tracks are worth decay ** times / (60 + rank), the best first; equal ones keep their order.
+    """The order of a list whose tracks are worth decay ** times / (60 + rank), nothing from LAST times on, the best first; equal ones keep
+    their order.
 
     >>> fallen(np.array([2, 0, 0]), decay=0.5).tolist(), fallen(np.array([2, 0, 0]), decay=1).tolist()
     ([1, 2, 0], [0, 1, 2])
     """
-    return np.argsort(-(decay**times.astype(np.float64)) / (RANK_CONSTANT + np.arange(1, len(times) + 1)), kind="stable")
+    worth = np.where(times < LAST, decay**times.astype(np.float64), 0) / (RANK_CONSTANT + np.arange(1, len(times) + 1))
+    return np.argsort(-worth, kind="stable")
 
 
-def times_of(n: int, owners: Int64, artists: Int32, of: Int32) -> Int64:
-    """For each of n items how often its artist stands in `of`, int64 (n,); owners, artists: which item has which artist, a row each.
-
-    Of several artists of an item the one that stands there most often counts.
+def times_of(n: int, owners: Int64, artists: Int32, counts: Mapping[int, int]) -> Int64:
+    """For each of n items the count of its artist, int64 (n,), of several artists the highest, 0 for one without a count; owners, artists:
+    which item has which artist, a row each.
     """
-    found, counts = np.unique(of, return_counts=True)
-    times = np.zeros(n, np.int64)
-    if len(found):
-        at = np.minimum(found.searchsorted(artists), len(found) - 1)
-        np.maximum.at(times, owners, np.where(found[at] == artists, counts[at], 0))
+    found, times = np.array(sorted(counts), np.int32), np.zeros(n, np.int64)
+    at = found.searchsorted(artists)
+    rows = np.flatnonzero(found.take(at, mode="clip") == artists)
+    np.maximum.at(times, owners[rows], np.array([counts[artist] for artist in artists[rows].tolist()], np.int64))
     return times
 
 
@@ -44,10 +46,3 @@ def times_before(n: int, owners: Int64, artists: Int32) -> Int64:
     first = np.searchsorted(ordered, ordered)
     np.maximum.at(times, owners[order], np.arange(len(order)) - first)
     return times
-
-
-def has_any(n: int, owners: Int64, artists: Int32, of: Collection[int]) -> NDArray[np.bool_]:
-    """Which of n items have an artist of `of`, bool (n,)."""
-    found = np.zeros(n, np.bool_)
-    found[owners[np.isin(artists, np.array(sorted(of), np.int32))]] = True
-    return found
