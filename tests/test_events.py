@@ -597,9 +597,9 @@ def test_a_file_without_the_newer_columns_gets_them(tmp_path: Path) -> None:
         file.execute("CREATE TABLE plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, "
                      "played_at INTEGER NOT NULL, type TEXT NOT NULL DEFAULT 'play', played_share REAL, context TEXT NOT NULL DEFAULT '')")
         file.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (1, 10, 5)")
-        file.execute("CREATE TABLE exposures (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, items TEXT NOT NULL, sources TEXT NOT NULL, "
-                     "shown_at INTEGER NOT NULL, first INTEGER NOT NULL, run TEXT NOT NULL, recommendation_id TEXT NOT NULL, "
-                     "variant TEXT NOT NULL, propensities TEXT NOT NULL)")
+        file.execute("CREATE TABLE exposures (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, items TEXT NOT NULL, "
+                     "sources TEXT NOT NULL, shown_at INTEGER NOT NULL, first INTEGER NOT NULL, run TEXT NOT NULL, "
+                     "recommendation_id TEXT NOT NULL, variant TEXT NOT NULL, propensities TEXT NOT NULL)")
         file.execute("INSERT INTO exposures VALUES (1, 1, '[10]', '[\"personal\"]', 5, 0, 'run', 'id', 'v', '[]')")
     store = event_store("sqlite", str(path))
 

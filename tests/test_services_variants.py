@@ -122,6 +122,20 @@ def test_a_variant_has_a_mode_of_its_own(shop: Shop) -> None:
     assert recs == [list(FAMILIAR), list(LATER[:3]), [FAMILIAR[0], LATER[0], FAMILIAR[1]]]
 
 
+def test_artists_of_the_session_fall_off(shop: Shop) -> None:
+    """Further tracks of an artist who was just played come later in blended lists and in those of sessions, by the decay of the variant;
+    personal lists stay as they are."""
+    shop.run("variants.a = {artist_decay = 0.5}\nvariants.b = {artist_decay = 0.5, weight = 0.001}\n")
+    assert shop.services.post("events", "/put", user_id=16, item_id=115).ok  # of the artist of 171, 178, 185 and 192
+    places = [shop.ask(16, path, k=40).json()["recs"].index(171) for path in ("/recommendations_offline", "/recommendations")]
+    assert places == [1, 30]
+    url = shop.services.url("recommendations") + "/session/recommendations"
+    session = {"items": [{"item_id": 115}, {"item_id": 121}], "user_id": 16, "k": 10}
+    assert requests.post(url, json=session, timeout=10).json()["recs"][-1] == 122
+    shop.run("variants.a = {artist_decay = 1}\nvariants.b = {artist_decay = 1, weight = 0.001}\n")
+    assert shop.ask(16, k=30).json()["recs"].index(171) == 2
+
+
 def test_exploration_is_recorded_with_its_propensities(shop: Shop) -> None:
     """Every impression of an explored list has one, drawn tracks a small one; pages have no track twice; other lists have none."""
     shop.run("variants.a = {exploration = 0.5}\nvariants.b = {exploration = 0.5, weight = 0.001}\n")
@@ -130,7 +144,7 @@ def test_exploration_is_recorded_with_its_propensities(shop: Shop) -> None:
     assert len(set(recs)) == 40
     rows = shop.impressions(answers[0])
     kept = {row.item_id for row in rows if row.propensity == 0.5}
-    assert kept == set(recs[:20]) & {*LATER, *POPULAR}  # the first 50 places are these
+    assert kept == set(recs[:20]) & {*LATER, *range(110, 130)}  # which have the first 50 places
     assert {row.propensity for row in rows if row.item_id not in kept} == {0.1}
     assert 0 < len(kept) < 20
     assert {row.propensity for row in shop.impressions(shop.ask(USER, "/recommendations_offline"))} == {None}
@@ -163,7 +177,7 @@ def test_feedback_may_name_its_answer(shop: Shop) -> None:
     assert shop.services.post("events", "/put", user_id=33, item_id=150, recommendation_id="x" * 101).status_code == 422
     store = event_store("sqlite", str(shop.services.root / "events.sqlite"))
     stored: list[UserFeedback] = list(store.feedback())
-    assert [(row.user_id, row.recommendation_id) for row in stored] == [(31, name), (32, name), (33, "")]
+    assert [(row.user_id, row.recommendation_id) for row in stored if 31 <= int(row.user_id) <= 33] == [(31, name), (32, name), (33, "")]
 
 
 def test_answers_that_lack_a_part_are_recorded_as_such(shop: Shop) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import time
 from collections import deque
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -21,6 +22,8 @@ _MOST_WAITING = 5_000
 # Items of one exposure, so that even with the longest keys it fits into a body, and bytes of exposures that are sent together.
 _ITEMS, _BYTES = 200, 60_000
 _PAUSE_S = 0.25
+# Of a request that failed.
+NO_ANSWER = Answer((), (), (), (), "failed", ("the answer itself",))
 
 
 def new_recommendation_id() -> str:
@@ -54,15 +57,14 @@ class ExposuresRequest(Parameters):
 
 
 class Shown(NamedTuple):
-    """What an exposure says beside the answer: the user, where one is known, the position of the first item, the milliseconds that it took
-    to answer, and "failed" where that failed."""
+    """What an exposure says beside the answer: the user, where one is known, the position of the first item, and when answering began, by
+    time.perf_counter(), where it is known how long that took."""
 
     user: Key | None
     recommendation_id: str
     variant: str = ""
     first: int = 0
-    ms: float | None = None
-    outcome: str = ""
+    began: float | None = None
 
 
 class Exposures:
@@ -77,7 +79,11 @@ class Exposures:
 
     def add(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
         """Note an answer. As JSON it is small enough to wait."""
-        outcome = {"outcome": shown.outcome or "degraded"} if answer.degraded or shown.outcome else {}
+        more: dict[str, Any] = {"outcome": "failed" if answer is NO_ANSWER else "degraded"} if answer.degraded else {}
+        if shown.user is not None:
+            more["user_id"] = shown.user
+        if shown.began is not None:
+            more["ms"] = round((time.perf_counter() - shown.began) * 1000, 2)
         for start in range(0, len(answer.item_ids) or 1, _ITEMS):
             part = slice(start, start + _ITEMS)
             ids, sources, propensities = answer.item_ids[part], answer.sources[part], answer.propensities[part]
@@ -87,8 +93,7 @@ class Exposures:
             sources = sources[:1] if len(set(sources)) == 1 else sources
             body = {"item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
                     "first": shown.first + start, "run": lookup.run_id, "recommendation_id": shown.recommendation_id,
-                    "variant": shown.variant, "ms": shown.ms, **outcome, **({"propensities": propensities} if propensities else {}),
-                    **({} if shown.user is None else {"user_id": shown.user})}
+                    "variant": shown.variant, "propensities": propensities, **more}
             self._waiting.append((to_json(body), len(ids)))
 
     async def send_for_ever(self) -> None:

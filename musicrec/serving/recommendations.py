@@ -17,7 +17,7 @@ from musicrec.serving.answers import Answer, Answers, filtered
 from musicrec.serving.app import Json, Operation, application, background
 from musicrec.serving.experiments import Assigned
 from musicrec.serving.exploration import EXPLORED, explored
-from musicrec.serving.exposures import RECOMMENDATION_ID, Shown, new_recommendation_id
+from musicrec.serving.exposures import NO_ANSWER, RECOMMENDATION_ID, Shown, new_recommendation_id
 from musicrec.serving.filters import FilteredModeRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
@@ -35,7 +35,6 @@ from musicrec.settings import Settings
 PARTS = ("recommendations", "familiar", "seen", "popular", "items", "filters", "factors", *KEY_PARTS)
 _NUMBER = re.compile("0|[1-9][0-9]*")
 Strategy = Callable[[Answers, User, UserContext, Any, int], Answer]
-NO_ANSWER = Answer((), (), (), (), "failed")
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
@@ -82,13 +81,13 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
             assigned, own = upstream.assigned(user.key), upstream.admitted(user)
             mapped, own = _in_run(assigned, mapped, own)
             answers = filtered(mapped, assigned.options, asked)
-            shown = Shown(user.key, new_recommendation_id(), assigned.variant, asked.offset)
+            shown = Shown(user.key, new_recommendation_id(), assigned.variant, asked.offset, began)
             try:
                 answer = strategy(answers, own, context, asked, asked.offset)
             except Exception:
-                upstream.told(NO_ANSWER, mapped, shown._replace(ms=_ms_since(began), outcome="failed"))
+                upstream.shown(NO_ANSWER, mapped, shown)
                 raise
-            upstream.shown(answer, mapped, shown._replace(ms=_ms_since(began)))
+            upstream.shown(answer, mapped, shown)
             headers = headers_of(answers, answer, shown.recommendation_id, assigned.variant)
             return responded(answers, answer, asked.verbose, user.by_key, headers)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
@@ -162,10 +161,6 @@ def _in_run(assigned: Assigned, mapped: Lookup, user: User) -> tuple[Lookup, Use
 
 def _mode(answers: Answers, asked: FilteredModeRequest | BatchRequest) -> str:
     return asked.mode if "mode" in asked.model_fields_set else answers.options.mode
-
-
-def _ms_since(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 2)
 
 
 def _keys(path: str, setting: str) -> list[Key]:

@@ -77,45 +77,44 @@ def stations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[
     default_model = limited(FilteredDefaultRequest, max_k)
     session_model, radio_model = limited(SessionRequest, max_k), limited(RadioRequest, max_k)
 
-    async def answers_of(request: Request, model: type[D]) -> tuple[D, Answers, Shown, float]:
-        """The parameters, what answers them, what there is to tell of the answer yet, and when this began."""
+    async def answers_of(request: Request, model: type[D]) -> tuple[D, Answers, Shown]:
+        """The parameters, what answers them, and what there is to tell of the answer."""
         began, mapped = time.perf_counter(), store.mapped
         asked = await read(request, keyed(model) if mapped.has_keys else model)
         user = _somebody(mapped, asked.user_id)
         assigned = upstream.assigned(user)
         answers = filtered(assigned.lookup or mapped, assigned.options, asked)
-        return asked, answers, Shown(user, new_recommendation_id(), assigned.variant, asked.offset), began
+        return asked, answers, Shown(user, new_recommendation_id(), assigned.variant, asked.offset, began)
 
-    def told(answers: Answers, answer: Answer, shown: Shown, began: float) -> dict[str, str]:
+    def told(answers: Answers, answer: Answer, shown: Shown) -> dict[str, str]:
         """The headers of an answer, of which the events service is told."""
-        upstream.shown(answer, answers.lookup, shown._replace(ms=round((time.perf_counter() - began) * 1000, 2)))
+        upstream.shown(answer, answers.lookup, shown)
         return headers_of(answers, answer, shown.recommendation_id, shown.variant)
 
     async def recommendations_default(request: Request) -> Response:
         """The most popular tracks."""
-        asked, answers, shown, began = await answers_of(request, default_model)
+        asked, answers, shown = await answers_of(request, default_model)
         answer = answers.default(asked.k + asked.offset).after(asked.offset)
-        headers = told(answers, answer, shown, began)
-        return responded(answers, answer, asked.verbose, getattr(asked, "keys", False), headers)
+        return responded(answers, answer, asked.verbose, getattr(asked, "keys", False), told(answers, answer, shown))
 
     async def session_recommendations(request: Request) -> Response:
         """Tracks similar to those of a session, filled up with popular ones."""
-        asked, answers, shown, began = await answers_of(request, session_model)
+        asked, answers, shown = await answers_of(request, session_model)
         context = await session_context(asked.items, answers.lookup, upstream.similar)
         answer = answers.session(asked.k + asked.offset, context).after(asked.offset)
         by_key = getattr(asked, "keys", False) or any(isinstance(item.item_id, str) for item in asked.items)
-        return responded(answers, answer, asked.verbose, by_key, told(answers, answer, shown, began), identified=True)
+        return responded(answers, answer, asked.verbose, by_key, told(answers, answer, shown), identified=True)
 
     async def radio(request: Request) -> Response:
         """Tracks around tracks, artists and genres, as JSON, JSPF or M3U."""
-        asked, answers, shown, began = await answers_of(request, radio_model)
+        asked, answers, shown = await answers_of(request, radio_model)
         mapped = answers.lookup
         tracks = [item for item in map(mapped.items.id_of, asked.track) if item >= 0]
         pools, missing = await _pools(answers, asked, tracks, upstream.similar)
         items = in_turns(pools, asked.difficulty, asked.seed)
         answer = answers.radio(items, asked.k + asked.offset, tracks, missing).after(asked.offset)
         by_key = getattr(asked, "keys", False) or any(isinstance(item, str) for item in asked.track)
-        headers = told(answers, answer, shown, began)
+        headers = told(answers, answer, shown)
         if asked.format == "json":
             return responded(answers, answer, asked.verbose, by_key, headers, identified=True, seed=asked.seed)
         write, media = (jspf, JSPF) if asked.format == "jspf" else (m3u, M3U)

@@ -90,12 +90,8 @@ class Upstream:
         return self.experiments.plain if user is None or user in self._excluded else self.experiments.of(user)
 
     def shown(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
-        """Count an answer, and tell the events service of it where impressions are on."""
+        """Count an answer, and tell the events service of it where impressions are on and the user was not deleted."""
         self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
-        self.told(answer, lookup, shown)
-
-    def told(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
-        """Tell the events service of an answer where impressions are on and the user was not deleted."""
         if self.settings.service.impressions and shown.user not in self._excluded:
             self._exposures.add(answer, lookup, shown)
 
