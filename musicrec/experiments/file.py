@@ -23,7 +23,7 @@ _Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UT
 class _VariantTable(BaseModel):
     model_config = ConfigDict(extra="allow")
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,100}$")] = ""
+    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = ""
 
 
 class _ExperimentTable(BaseModel):
