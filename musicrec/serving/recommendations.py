@@ -85,7 +85,7 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
             try:
                 answer = strategy(answers, own, context, asked, asked.offset)
             except Exception:
-                upstream.shown(NO_ANSWER, mapped, shown)
+                upstream.told(NO_ANSWER, mapped, shown)
                 raise
             upstream.shown(answer, mapped, shown)
             headers = headers_of(answers, answer, shown.recommendation_id, assigned.variant)

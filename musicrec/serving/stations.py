@@ -88,7 +88,7 @@ def stations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[
 
     def told(answers: Answers, answer: Answer, shown: Shown) -> dict[str, str]:
         """The headers of an answer, of which the events service is told."""
-        upstream.shown(answer, answers.lookup, shown)
+        upstream.told(answer, answers.lookup, shown)
         return headers_of(answers, answer, shown.recommendation_id, shown.variant)
 
     async def recommendations_default(request: Request) -> Response:

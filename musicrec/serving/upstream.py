@@ -26,6 +26,7 @@ _USERS_AT_ONCE = 20
 _SIMILAR_PER_PLAY = 100
 # Where poll_s is 0.
 _EXCLUDED_POLL_S = 10.0
+_FIRST_LOOK_S = 5.0
 
 
 class Upstream:
@@ -47,7 +48,9 @@ class Upstream:
             events = EventsClient(http, urls.events_store_url, service, metrics)
             self._exposures = Exposures(events, metrics, service.batch_timeout_ms / 1000)
             await self._look_at_excluded(events)
-            await self.experiments.look()
+            with contextlib.suppress(TimeoutError):  # a run that an experiment names may take long, and follow looks again
+                async with asyncio.timeout(_FIRST_LOOK_S):
+                    await self.experiments.look()
             async with (background(self._exposures.send_for_ever()), background(self._follow_excluded(events)),
                         background(self.experiments.follow())):
                 yield
@@ -90,8 +93,12 @@ class Upstream:
         return self.experiments.plain if user is None or user in self._excluded else self.experiments.of(user)
 
     def shown(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
-        """Count an answer, and tell the events service of it where impressions are on and the user was not deleted."""
+        """Count an answer for a user, and tell of it."""
         self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
+        self.told(answer, lookup, shown)
+
+    def told(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
+        """Tell the events service of an answer where impressions are on and the user was not deleted."""
         if self.settings.service.impressions and shown.user not in self._excluded:
             self._exposures.add(answer, lookup, shown)
 
