@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python test_service.py --add_online --user_id 617032 --item_id 99262  tell that the track was played just now
   python test_service.py --online --user_id 617032 --k 10               from the latest plays
   python test_service.py --blended --user_id 617032 --k 10              both in turns
+  python test_service.py --blended --user_id 617032 --mode familiar     tracks that the user has played before
 
 Addresses are read from config.ini, section [urls]. What is printed is also appended to test_service.log.
 exit codes: 0 answered, 1 a service failed or does not run, 2 the command or config.ini is wrong"""
@@ -39,20 +40,26 @@ def asked(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed command line; a wrong one ends the program with exit code 2."""
     parser = argparse.ArgumentParser(description="Ask the recommendations service, or tell the events service what was played.",
                                      epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--offline", dest="mode", action="store_const", const="offline", help="recommendations from the listening history")
-    mode.add_argument("--online", dest="mode", action="store_const", const="online", help="tracks similar to the latest plays")
-    mode.add_argument("--blended", dest="mode", action="store_const", const="blended", help="offline and online in turns")
-    mode.add_argument("--add_online", dest="mode", action="store_const", const="add_online", help="store that the user played the item")
+    one_of = parser.add_mutually_exclusive_group()
+    one_of.add_argument("--offline", dest="command", action="store_const", const="offline",
+                        help="recommendations from the listening history")
+    one_of.add_argument("--online", dest="command", action="store_const", const="online", help="tracks similar to the latest plays")
+    one_of.add_argument("--blended", dest="command", action="store_const", const="blended", help="offline and online in turns")
+    one_of.add_argument("--add_online", dest="command", action="store_const", const="add_online",
+                        help="store that the user played the item")
     parser.add_argument("--user_id", help="the listener, by number or key")
     parser.add_argument("--item_id", help="the track, by number or key, with --add_online")
     parser.add_argument("--k", type=int, default=10, help="how many tracks (default: 10)")
+    parser.add_argument("--mode", choices=("new", "familiar", "mixed"), help="with --offline or --blended: tracks that the user has not "
+                        "played, has played, or both")
     found = parser.parse_args(arguments)
-    if found.mode is None and (found.user_id is not None or found.item_id is not None):
+    if found.command is None and (found.user_id is not None or found.item_id is not None):
         parser.error("choose --offline, --online, --blended or --add_online for a user or an item")
-    if found.mode and found.user_id is None:
-        parser.error(f"--{found.mode} needs --user_id")
-    if (found.mode == "add_online") != (found.item_id is not None):
+    if found.command and found.user_id is None:
+        parser.error(f"--{found.command} needs --user_id")
+    if found.mode and found.command not in ("offline", "blended"):
+        parser.error("--mode needs --offline or --blended")
+    if (found.command == "add_online") != (found.item_id is not None):
         parser.error("--add_online needs --item_id, the other commands do not take it")
     return found
 
@@ -96,14 +103,15 @@ def text(item: dict[str, Any]) -> str:
     return "".join(one if one.isprintable() else " " for one in told)
 
 
-def listed(urls: settings.UrlSettings, key: str, mode: str | None, user_id: str | None, k: int) -> list[str]:
+def listed(urls: settings.UrlSettings, key: str, command: str | None, user_id: str | None, k: int, mode: str | None) -> list[str]:
     """The heading and the recommendations."""
     base = urls.recommendations_url.rstrip("/")
-    if mode is None:
+    if command is None:
         heading, found = f"Top {k} tracks:", answer("recommendations", "POST", f"{base}/recommendations_default", key, k=k, verbose="true")
     else:
-        heading = f"{mode.capitalize()} recommendations for user {user_id}:"
-        found = answer("recommendations", "POST", base + ROUTES[mode], key, user_id=user_id, k=k, verbose="true")
+        heading = f"{command.capitalize()} recommendations for user {user_id}:"
+        more = {"mode": mode} if mode else {}
+        found = answer("recommendations", "POST", base + ROUTES[command], key, user_id=user_id, k=k, verbose="true", **more)
     if "recs" not in found:
         raise ServiceError(f"The recommendations service at {base} answered without 'recs'.")
     return [heading, *lines(found), *(f"Not complete: {missing}." for missing in found.get("degraded", ()))]
@@ -132,10 +140,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config = settings.load()
         key = next(iter(keys_in(config.service.api_key)), "")
-        if command.mode == "add_online":
+        if command.command == "add_online":
             found = added(config.urls, key, command.user_id, command.item_id)
         else:
-            found = listed(config.urls, key, command.mode, command.user_id, command.k)
+            found = listed(config.urls, key, command.command, command.user_id, command.k, command.mode)
     except (ServiceError, SettingsError, WrongRequest) as cause:
         log.error("%s", cause)
         print(cause, file=sys.stderr)

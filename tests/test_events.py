@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import EventStoreError, ExcludedUserError
-from musicrec.events import EVENT_STORES, TYPES, EventStore, Exposure, Impression, UserFeedback, event_store
+from musicrec.events import EVENT_STORES, TYPES, EventStore, Exposure, Impression, UserFeedback, event_store, export
 from musicrec.events.export import of_user
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import Key
+from musicrec.events.protocol import NOBODY, Key
 from tests.redis_server import redis_server
 from tests.service_world import free_port
 
@@ -146,7 +147,8 @@ def test_log_holds_every_play(make: Make) -> None:
 def test_exposures(make: Make) -> None:
     """The impressions of exposures come back one by one, with all that was said of them, numbers and text alike."""
     rows = [Exposure(1, (10, "007", "ü"), ("personal", "online", "popular"), 5, 20, "run", "abc", "b", (0.5, None, 0.25)),
-            Exposure("1", (10, 20), ("personal",), 6)]
+            Exposure("1", (10, 20), ("personal",), 6), Exposure(NOBODY, (10,), ("track",), 7, ms=1.5, outcome="degraded"),
+            Exposure(2, (), (), 8, variant="b", ms=2.0, outcome="failed")]
     store = make()
 
     async def steps() -> list[Impression]:
@@ -157,7 +159,8 @@ def test_exposures(make: Make) -> None:
     assert asyncio.run(steps()) == [
         Impression(1, 10, "personal", 20, 5, "run", "abc", "b", 0.5), Impression(1, "007", "online", 21, 5, "run", "abc", "b", None),
         Impression(1, "ü", "popular", 22, 5, "run", "abc", "b", 0.25), Impression("1", 10, "personal", 0, 6),
-        Impression("1", 20, "personal", 1, 6)]
+        Impression("1", 20, "personal", 1, 6), Impression(NOBODY, 10, "track", 0, 7, ms=1.5, outcome="degraded"),
+        Impression(2, None, "", 0, 8, variant="b", ms=2.0, outcome="failed")]
 
 
 def test_a_file_of_an_earlier_version_keeps_its_impressions(tmp_path: Path) -> None:
@@ -188,7 +191,7 @@ def test_what_a_user_said_is_remembered(make: Make) -> None:
             clock.now += 1
             await store.put(1, item, kind)
         clock.now += 1
-        await store.put("alice", "x", "skip", 0.25, "queue: car")
+        await store.put("alice", "x", "skip", 0.25, "queue: car", "5f0c6a1de2b34978")
         found = await store.remembered(1)
         assert [row[:2] for row in found] == [(20, "play"), (50, "like"), (40, "block_artist"), (30, "like"), (10, "skip")]
         assert [row.at // 1_000_000 - 1_600_000_000 for row in found] == [10, 9, 7, 5, 3]
@@ -196,7 +199,7 @@ def test_what_a_user_said_is_remembered(make: Make) -> None:
         logged = [(row.item_id, row.type) for row in store.feedback() if row.user_id == 1]
         assert logged == FEEDBACK
         assert [row for row in store.feedback() if row.user_id == "alice"] == [
-            UserFeedback("alice", "x", 1_600_000_011_000_000, "skip", 0.25, "queue: car")]
+            UserFeedback("alice", "x", 1_600_000_011_000_000, "skip", 0.25, "queue: car", "5f0c6a1de2b34978")]
         assert await store.remembered(3) == []
         await store.delete(1)
         with pytest.raises(ExcludedUserError):
@@ -567,3 +570,43 @@ def test_no_redis() -> None:
     """A Redis that does not answer is refused with its address."""
     with pytest.raises(EventStoreError, match=r"no Redis answers at redis://127"):
         event_store("redis", f"redis://127.0.0.1:{free_port()}/0")
+
+
+def test_an_export_holds_nobody_and_the_answers_that_feedback_names() -> None:
+    """Impressions of nobody and empty lists have nulls, and ids stay numbers; recommendation_id is there only where feedback has one."""
+    store = event_store("memory", "")
+
+    async def steps() -> None:
+        await store.put_exposures([Exposure(1, (10,), ("personal",), 5, ms=2.5), Exposure(NOBODY, (10,), ("track",), 6, outcome="degraded"),
+                                   Exposure(2, (), (), 7, outcome="failed")])
+        await store.put(1, 10)
+        assert "recommendation_id" not in export.interactions(store).schema.names
+        await store.put(1, 20, "like", None, "", "5f0c6a1de2b34978")
+    asyncio.run(steps())
+    shown = export.impressions(store)
+    assert shown.schema.field("user_id").type == shown.schema.field("item_id").type == pa.int32()
+    assert [(row["user_id"], row["item_id"], row["ms"], row["outcome"]) for row in shown.to_pylist()] == [
+        (1, 10, 2.5, ""), (None, 10, None, "degraded"), (2, None, None, "failed")]
+    assert export.interactions(store)["recommendation_id"].to_pylist() == ["", "5f0c6a1de2b34978"]
+
+
+def test_a_file_without_the_newer_columns_gets_them(tmp_path: Path) -> None:
+    """Feedback and exposures that an earlier version stored stay, and further ones come after them."""
+    path = tmp_path / "events.sqlite"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, "
+                     "played_at INTEGER NOT NULL, type TEXT NOT NULL DEFAULT 'play', played_share REAL, context TEXT NOT NULL DEFAULT '')")
+        file.execute("INSERT INTO plays (user_id, item_id, played_at) VALUES (1, 10, 5)")
+        file.execute("CREATE TABLE exposures (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, items TEXT NOT NULL, "
+                     "sources TEXT NOT NULL, shown_at INTEGER NOT NULL, first INTEGER NOT NULL, run TEXT NOT NULL, "
+                     "recommendation_id TEXT NOT NULL, variant TEXT NOT NULL, propensities TEXT NOT NULL)")
+        file.execute("INSERT INTO exposures VALUES (1, 1, '[10]', '[\"personal\"]', 5, 0, 'run', 'id', 'v', '[]')")
+    store = event_store("sqlite", str(path))
+
+    async def steps() -> None:
+        await store.put(1, 20, recommendation_id="id")
+        await store.put_exposures([Exposure(1, (20,), ("online",), 6, ms=1.5)])
+        assert [(row.item_id, row.recommendation_id) for row in store.feedback()] == [(10, ""), (20, "id")]
+        assert [(row.item_id, row.ms) for row in store.impressions()] == [(10, None), (20, 1.5)]
+        await store.close()
+    asyncio.run(steps())

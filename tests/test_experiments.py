@@ -93,7 +93,7 @@ TWO = "variants.control = {}\nvariants.new = "
     (f"[a]\n{TWO}{{}}\nshare = 2", "experiment 'a', key 'share', value '2': Input should be less than or equal to 1."),
     (f"[a]\n{TWO}{{}}\nshar = 0.2", "experiment 'a', key 'shar', value '0.2': "),
     (f"[a]\n{TWO}{{weight = 0}}", "experiment 'a', key 'variants.new.weight', value '0': "),
-    (f"[a]\n{TWO}{{frist = 'online'}}", "experiment 'a', key 'variants.new.frist': unknown; known are weight, first, method"),
+    (f"[a]\n{TWO}{{frist = 'online'}}", "experiment 'a', key 'variants.new.frist': unknown; known are weight, run, first, method"),
     (f"[a]\n{TWO}{{method = 'best'}}", "experiment 'a', key 'variants.new.method', value 'best': Input should be 'alternate'"),
     (f"[a]\n{TWO}{{}}\nstart = 2026-04-01\nend = 2026-03-01", "experiment 'a', key 'end': it is not after start."),
     (f'["a b"]\n{TWO}{{}}', "experiment 'a b', key 'name', value 'a b': "),
@@ -229,6 +229,38 @@ def test_p_values_are_corrected_over_all_metrics_and_variants() -> None:
     assert len(table) == 10
 
 
+def answered(users: int = 0, **more: Any) -> pd.DataFrame:
+    """Outcomes.answers of so many users of each variant, whose answers take 5 ms and all went well; further columns."""
+    plain = {"latency_ms": 5.0, "failed": 0.0, "degraded": 0.0, "empty": 0.0}
+    return pd.DataFrame({"user": range(2 * users), "variant": ["control", "new"] * users, **plain, **more})
+
+
+def test_answers_are_watched_a_user_at_a_time() -> None:
+    """Milliseconds are those of the lists of a user, however long they are; a list without items is empty, or failed."""
+    rows = [(1, 5, 0, "a", "x:control"), (1, 6, 0, "a", "x:control"), (1, None, 1, "b", "x:control"), (2, None, 0, "c", "x:new"),
+            (2, 7, 1, "d", "y:new x:new"), (3, 7, 0, "e", "y:new")]
+    impressions = shown(*rows).append_column("ms", pa.array([4.0, 4.0, 8.0, 1.0, 3.0, 1.0], pa.float32())).append_column(
+        "outcome", pa.array(["", "", "", "failed", "degraded", ""]))
+    found = outcomes("x", impressions, told((1, 5, 1)), None, hours=2)
+    assert found.answers.values.tolist() == [["1", "control", 6.0, 0.0, 0.0, 0.5], ["2", "new", 2.0, 0.5, 0.5, 0.0]]
+    assert found.users[["user", "lists", "impressions"]].values.tolist() == [["1", 1, 2], ["2", 1, 1]]
+    assert not len(outcomes("x", shown(*rows[:2]), told((1, 5, 1)), None, hours=2).answers)
+
+
+def test_a_slower_or_failing_variant_is_noticed() -> None:
+    """By the test that may be looked at any day; of variants that are alike nothing is."""
+    rng = np.random.default_rng(5)
+    users = pd.DataFrame({"variant": ["control", "new"] * 500} | dict.fromkeys(("days", "several", "lists", "impressions", "sessions"), 1)
+                         | dict.fromkeys((prefix + name for name in METRICS for prefix in ("", "before_")), 1))
+    is_new, latency = np.tile([False, True], 500), rng.gamma(4, 2, 1000)
+    for slower, failing, noticed in ((0, 0, []), (2, 0, ["latency_ms"]), (0, 0.1, ["failed"])):
+        answers = answered(500, latency_ms=latency + slower * is_new, failed=(rng.random(1000) < failing * is_new) * 0.5)
+        result = report(Outcomes(users, {}, pd.DataFrame({"chosen": [False]}), answers), {"control": 1, "new": 1}, 50)
+        table = result["guardrails"]
+        assert table["metric"].tolist() == ["latency_ms", "failed", "degraded", "empty"]
+        assert table.loc[(table["p_holm"] < 0.05) & (table["difference"] > 0), "metric"].tolist() == noticed
+
+
 def test_a_split_that_is_not_what_the_weights_say_is_noticed() -> None:
     """5,000 to 5,400 is a mismatch, 5,000 to 5,100 chance; as scipy says."""
     assert sample_ratio_p({"a": 5000, "b": 5400}, {"a": 1, "b": 1}) < 0.001
@@ -237,7 +269,7 @@ def test_a_split_that_is_not_what_the_weights_say_is_noticed() -> None:
     ones = dict.fromkeys(("days", "several", "lists", "impressions", "sessions"), 1)
     ones |= dict.fromkeys((prefix + name for name in METRICS for prefix in ("", "before_")), 1)
     users = pd.DataFrame({"variant": ["control"] * 60 + ["new"] * 140} | ones)
-    result = report(Outcomes(users, {}, pd.DataFrame({"chosen": [False]})), {"control": 1, "new": 1}, 10)
+    result = report(Outcomes(users, {}, pd.DataFrame({"chosen": [False]}), answered()), {"control": 1, "new": 1}, 10)
     assert result["sample_ratio"]["mismatch"]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from musicrec.mixing import mixed
 from tests.service_world import COLD, HEARD, PERSONAL, POPULAR, USER, Services, published, running
+from tests.test_cli import cli, shown
 
 FAMILIAR = [105, 101, 108, 100]
 
@@ -93,3 +94,13 @@ def test_a_run_without_familiar_lists(tmp_path: Path) -> None:
     with running(tmp_path, "recommendations") as found:
         assert found.recs("/recommendations_offline", user_id=USER, k=3, mode="familiar") == []
         assert found.recs("/recommendations_offline", user_id=USER, k=3, mode="mixed") == list(PERSONAL[:3])
+
+
+@pytest.mark.slow
+def test_the_client_of_the_command_line_asks_for_a_mode(two: Services, tmp_path: Path) -> None:
+    """--mode goes with --offline and --blended alone."""
+    found = cli(two, tmp_path, "--offline", "--user_id", str(USER), "--k", "3", "--mode", "familiar")
+    assert shown(found) == FAMILIAR[:3]
+    assert "played by you before" in found.stdout
+    refused = cli(two, tmp_path, "--online", "--user_id", str(USER), "--mode", "familiar")
+    assert (refused.returncode, "--mode needs --offline or --blended" in refused.stderr) == (2, True)

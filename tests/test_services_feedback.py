@@ -53,7 +53,7 @@ def test_an_unknown_parameter_is_refused_by_name(three: Services, route: str) ->
     answer = three.post("events", route, user_id=user, item_id=150, skipped="true")
     assert answer.status_code == 422
     assert answer.json()["detail"] == [{"loc": ["query", "skipped"], "input": "true", "msg": (
-        "skipped is not known; send user_id, item_id, type, played_share, context")}]
+        "skipped is not known; send user_id, item_id, type, played_share, context, recommendation_id")}]
     assert three.post("events", "/get", user_id=user).json() == {"events": []}
 
 
@@ -69,11 +69,11 @@ def test_bad_feedback_is_refused(three: Services, name: str, value: str, message
 
 
 def test_openapi_shows_the_parameters_of_feedback(three: Services) -> None:
-    """/put and /feedback are documented with their five parameters, the types among them."""
+    """/put and /feedback are documented with their six parameters, the types among them."""
     paths = requests.get(three.url("events") + "/openapi.json", timeout=10).json()["paths"]
     for route in ("/put", "/feedback"):
         found = {one["name"]: one["schema"] for one in paths[route]["post"]["parameters"]}
-        assert found.keys() == {"user_id", "item_id", "type", "played_share", "context"}
+        assert found.keys() == {"user_id", "item_id", "type", "played_share", "context", "recommendation_id"}
         assert found["type"]["enum"] == ["play", "skip", "like", "dislike", "block_item", "block_artist"]
         assert found["played_share"] == {"type": "number", "minimum": 0, "maximum": 1}
 

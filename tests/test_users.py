@@ -52,9 +52,10 @@ def test_export_writes_what_is_stored_of_one_user(here: Path) -> None:
     assert exit_code("users", "export", str(USER), "--out", "user.json") == 0
     found = json.loads((here / "user.json").read_text())
     assert (found["user"], found["deleted_at"]) == (USER, None)
-    assert found["feedback"] == [{"user_id": USER, "item_id": 200, "at": MOMENT, "type": "play", "played_share": None, "context": ""}]
+    assert found["feedback"] == [{"user_id": USER, "item_id": 200, "at": MOMENT, "type": "play", "played_share": None, "context": "",
+                                  "recommendation_id": ""}]
     assert found["impressions"] == [{"user_id": USER, "item_id": 200, "source": "personal", "position": 0, "shown_at": MOMENT,
-                                     "run": "", "recommendation_id": "", "variant": "", "propensity": None}]
+                                     "run": "", "recommendation_id": "", "variant": "", "propensity": None, "ms": None, "outcome": ""}]
     assert [row["item_id"] for row in found["recommendations"]] == list(PERSONAL)
     assert [row["item_id"] for row in found["familiar"]] == [105, 101]
     assert stat.S_IMODE((here / "user.json").stat().st_mode) == 0o600

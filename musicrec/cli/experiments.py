@@ -97,6 +97,11 @@ def _tell(result: dict[str, Any]) -> None:
     print(result["variants"].to_string(index=False, float_format="{:.1f}".format))
     print("\nDifference to the control per user, after CUPED: 95 % interval for one look, and sequence for any number of looks")
     print(result["differences"].drop(columns=["difference", "low", "high"]).to_string(index=False, float_format="{:.4f}".format))
+    if len(guardrails := result["guardrails"]):
+        print("\nGuardrails: mean per user of the answers' milliseconds, and of the shares that failed, lacked a part, or were empty")
+        print(guardrails.to_string(index=False, float_format="{:.4f}".format))
+        worse = guardrails[(guardrails["p_holm"] < 0.05) & (guardrails["difference"] > 0)]
+        print("".join(f"{row.variant} is worse than the control in {row.metric}.\n" for row in worse.itertuples()), end="")
     warning = "; users are not split as the weights say: find out why before you trust anything above"
     print(f"\nSample ratio: p = {result['sample_ratio']['p']:.4g}{warning if result['sample_ratio']['mismatch'] else ''}")
     if found := result.get("off_policy"):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, PLAY, EventStore, Impression, Key, UserFeedback
+from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, NOBODY, PLAY, EventStore, Impression, Key, UserFeedback
 from musicrec.files import make_folder, writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
@@ -31,19 +31,23 @@ def events(store: EventStore) -> pa.Table:
 
 
 def interactions(store: EventStore) -> pa.Table:
-    """The same with the columns of raw interactions, which the pipeline can read in addition to the logs."""
+    """The same with the columns of raw interactions, which the pipeline can read in addition to the logs; and recommendation_id where
+    feedback names answers.
+    """
     rows = _sorted_feedback(store)
-    return pa.table(dict(zip(RAW_INTERACTIONS.required.names, rows.columns)) | _told(rows))
+    answers = {} if pc.max(rows["recommendation_id"]).as_py() in (None, "") else {"recommendation_id": rows["recommendation_id"]}
+    return pa.table(dict(zip(RAW_INTERACTIONS.required.names, rows.columns)) | _told(rows) | answers)
 
 
 def impressions(store: EventStore) -> pa.Table:
     """All impressions in the order in which they were stored: user_id, item_id, source, position (from 0), shown_at, run,
-    recommendation_id, variant, propensity.
+    recommendation_id, variant, propensity, ms, outcome. user_id is null where it was nobody known, item_id for an empty list.
     """
     rows = [row for chunk in _chunks(store.impressions()) for row in chunk]
     users, items, *others = zip(*rows) if rows else ((),) * len(Impression._fields)
-    kinds = (pa.string(), pa.int32(), pa.timestamp("us"), pa.string(), pa.string(), pa.string(), pa.float32())
-    columns = [_keys([users]), _keys([items]), *map(pa.array, others, kinds)]
+    kinds = (pa.string(), pa.int32(), pa.timestamp("us"), pa.string(), pa.string(), pa.string(), pa.float32(), pa.float32(),
+             pa.string())
+    columns = [_keys([[None if user == NOBODY else user for user in users]]), _keys([items]), *map(pa.array, others, kinds)]
     return pa.table(dict(zip(Impression._fields, columns)))
 
 
@@ -63,14 +67,15 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def _sorted_feedback(store: EventStore) -> pa.Table:
-    """user_id, item_id, started_at, played_share, feedback by user and moment; rows of the same time keep their order."""
+    """user_id, item_id, started_at, played_share, feedback, recommendation_id, by user and moment; rows of one time keep their
+    order."""
     chunks = [tuple(zip(*rows)) for rows in _chunks(store.feedback())]
     users, items = (_keys([chunk[at] for chunk in chunks]) for at in range(2))
-    moments, types, shares = (pa.concat_arrays([pa.array([], kind), *(pa.array(chunk[at], kind) for chunk in chunks)])
-                              for at, kind in ((2, pa.int64()), (3, pa.string()), (4, pa.float32())))
+    moments, types, shares, answers = (pa.concat_arrays([pa.array([], kind), *(pa.array(chunk[at], kind) for chunk in chunks)])
+                                       for at, kind in ((2, pa.int64()), (3, pa.string()), (4, pa.float32()), (6, pa.string())))
     feedback = pc.if_else(pc.is_in(types, pa.array([BLOCK_ITEM, BLOCK_ARTIST])), DISLIKE, types)
     rows = pa.table({"user_id": users, "item_id": items, "started_at": moments.cast(pa.timestamp("us")), "played_share": shares,
-                     "feedback": feedback})
+                     "feedback": feedback, "recommendation_id": answers})
     return rows.take(pc.sort_indices(rows, [("user_id", "ascending"), ("started_at", "ascending")])).combine_chunks()
 
 
@@ -80,10 +85,11 @@ def _told(rows: pa.Table) -> dict[str, Any]:
     return {} if plain else {"played_share": rows["played_share"], "feedback": rows["feedback"]}
 
 
-def _keys(chunks: Sequence[Sequence[Key]]) -> pa.Array:
+def _keys(chunks: Sequence[Sequence[Key | None]]) -> pa.Array:
     """Whole numbers as int32, as int64 where one is larger; all as text where one is."""
     are_text = any(isinstance(key, str) for chunk in chunks for key in chunk)
-    arrays = [pa.array(map(str, chunk) if are_text else chunk, pa.string() if are_text else pa.int64()) for chunk in chunks]
+    arrays = [pa.array(chunk, pa.int64()) if not are_text else pa.array([key if key is None else str(key) for key in chunk], pa.string())
+              for chunk in chunks]
     found = pa.concat_arrays(arrays) if arrays else pa.array([], pa.int64())
     return found if are_text or (pc.max(found).as_py() or 0) > LARGEST_ID else found.cast(pa.int32())
 

@@ -32,7 +32,8 @@ class MemoryStore:
         self._feedback: deque[UserFeedback] = deque(maxlen=log_rows)
         self._exposures: deque[Exposure] = deque(maxlen=log_rows)
 
-    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "",
+                  recommendation_id: str = "") -> None:
         """Store it as the user's latest."""
         self._refuse_excluded(user_id)
         now = int(self.clock() * 1e6)
@@ -43,7 +44,7 @@ class MemoryStore:
             if len(latest) > self.per_user:
                 latest.popitem(last=False)
         self._remember(user_id, Remembered(item_id, remembered_type(type, played_share), now))
-        self._feedback.append(UserFeedback(user_id, item_id, now, type, played_share, context))
+        self._feedback.append(UserFeedback(user_id, item_id, now, type, played_share, context, recommendation_id))
         self._remove_old()
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:

@@ -40,13 +40,17 @@ STAYS: dict[str, tuple[str, ...]] = {PLAY: (LIKE, *LASTING), SKIP: LASTING, DISL
                                      BLOCK_ITEM: (BLOCK_ARTIST,)}
 # Of a track that is worth recommending more like it, at least this share was played.
 KEPT_SHARE = 0.5
+# A session of a user ends where so much time passes without feedback.
+SESSION_GAP_S = 1800
 # Different items of a user that are remembered at least, and how many more before the oldest are removed.
 REMEMBERED, SLACK = 1000, 100
+# The user of what was shown to somebody unknown; no key is empty.
+NOBODY = ""
 
 
 class UserFeedback(NamedTuple):
     """What a user did with a track: time in microseconds since 1970 UTC, one of TYPES, the share of the track that was played (None where
-    it is not known), and a short text of the client's about where this was."""
+    it is not known), a short text of the client's about where this was, and the id of the answer that showed it, where the client tells."""
 
     user_id: Key
     item_id: Key
@@ -54,6 +58,7 @@ class UserFeedback(NamedTuple):
     type: str = PLAY
     played_share: float | None = None
     context: str = ""
+    recommendation_id: str = ""
 
 
 class Remembered(NamedTuple):
@@ -85,10 +90,11 @@ def stays(earlier: str, later: str) -> bool:
 
 class Impression(NamedTuple):
     """One track shown to one user: source of the list, position (from 0), and time in microseconds since 1970 UTC; the run and the id of
-    the answer, the variant of an experiment, and the probability with which the track was chosen (None where it was not by chance)."""
+    the answer, the variant of an experiment, and the probability with which the track was in the list (None where it was not by chance);
+    the milliseconds that the answer took, and its outcome. No item: a list that was empty, or failed. The user may be NOBODY."""
 
     user_id: Key
-    item_id: Key
+    item_id: Key | None
     source: str
     position: int
     shown_at: int
@@ -96,11 +102,14 @@ class Impression(NamedTuple):
     recommendation_id: str = ""
     variant: str = ""
     propensity: float | None = None
+    ms: float | None = None
+    outcome: str = ""
 
 
 class Exposure(NamedTuple):
     """The impressions of one answer, in which everything but item, source and propensity is the same: tracks from position `first` on, the
-    source of each, or one for all, and the propensity of each where there are any."""
+    source of each, or one for all, and the propensity of each where there are any. outcome: of an answer that lacked something "degraded",
+    of one that failed "failed"."""
 
     user_id: Key
     items: tuple[Key, ...]
@@ -111,14 +120,16 @@ class Exposure(NamedTuple):
     recommendation_id: str = ""
     variant: str = ""
     propensities: tuple[float | None, ...] = ()
+    ms: float | None = None
+    outcome: str = ""
 
     def impressions(self) -> Iterator[Impression]:
-        """One by one."""
+        """One by one; one without an item for an empty list."""
         sources = self.sources if len(self.sources) > 1 else self.sources * len(self.items)
-        rows = zip_longest(self.items, sources, self.propensities)
+        rows = zip_longest(self.items, sources, self.propensities) if self.items else [(None, "", None)]
         for position, (item, source, propensity) in enumerate(rows, self.first):
             yield Impression(self.user_id, item, source, position, self.shown_at, self.run, self.recommendation_id, self.variant,
-                             propensity)
+                             propensity, self.ms, self.outcome)
 
     def coded(self) -> "Exposure":
         """With user and items as a store keeps them."""
@@ -140,7 +151,8 @@ class EventStore(Protocol):
 
     def __init__(self, path: str, per_user: int, max_age_s: float | None, log_rows: int, clock: Clock, log_age_s: float | None) -> None: ...
 
-    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "",
+                  recommendation_id: str = "") -> None:
         """Return when the feedback is stored durably; a play makes its item the latest. Raises ExcludedUserError for an excluded user."""
         ...
 

@@ -36,7 +36,7 @@ _EXCLUDED = "musicrec:excluded"
 _ROWS_AT_ONCE = 1000
 # One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play. Ids of streams begin with
 # milliseconds. Arguments: item, time, per_user, log_rows, user, oldest row, type, types that stay, played share, context,
-# type to remember. What is remembered of an item is its type and time.
+# type to remember, id of the answer. What is remembered of an item is its type and time.
 _PUT = f"""
 if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 1 then return 0 end
 local at, type = tonumber(ARGV[2]), ARGV[7]
@@ -60,7 +60,7 @@ if redis.call('HLEN', KEYS[4]) > {REMEMBERED + SLACK} then
   for i = {REMEMBERED} + 1, #passing do redis.call('HDEL', KEYS[4], passing[i][1]) end
 end
 local row = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'user_id', ARGV[5], 'item_id', ARGV[1], 'at', ARGV[2],
-                       'type', ARGV[7], 'played_share', ARGV[9], 'context', ARGV[10])
+                       'type', ARGV[7], 'played_share', ARGV[9], 'context', ARGV[10], 'recommendation_id', ARGV[12])
 if ARGV[6] ~= '0' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[6]) end
 """
 # A put for a user that does not exist, undone at once.
@@ -109,9 +109,11 @@ class RedisStore:
             raise EventStoreError(f"{self.address} {_UNSUPPORTED_MODES[mode]} in [events] path.")
         self._put, self._check = self._client.register_script(_PUT + "return 1"), self._client.register_script(_CHECK)
 
-    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "",
+                  recommendation_id: str = "") -> None:
         """Return when Redis has acknowledged the feedback."""
-        if not await self._run(self._put, user_id, item_id, type, "" if played_share is None else played_share, context):
+        if not await self._run(self._put, user_id, item_id, type, "" if played_share is None else played_share, context,
+                               recommendation_id):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -139,7 +141,7 @@ class RedisStore:
         for row in self._logged(_LOGS[0]):
             share = row.get(b"played_share")
             yield UserFeedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
-                           float(share) if share else None, row.get(b"context", b"").decode())
+                           float(share) if share else None, row.get(b"context", b"").decode(), row.get(b"recommendation_id", b"").decode())
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks; earlier versions stored one a row."""
@@ -176,7 +178,7 @@ class RedisStore:
 
     async def check(self) -> None:
         """Put and remove a play of a test user, remove old impressions, and read as `latest` does."""
-        await self._run(self._check, _TEST_USER, 0, PLAY, "", "")
+        await self._run(self._check, _TEST_USER, 0, PLAY, "", "", "")
         if self.log_age_s is not None:
             await self._answered(self._client.xtrim(_LOGS[1], minid=self._oldest_row(), approximate=False))
         await self.latest(_TEST_USER, 1)
@@ -203,11 +205,11 @@ class RedisStore:
             raise ExcludedUserError
         return []
 
-    async def _run(self, script: Any, user_id: Key, item_id: Key, type: str, share: float | str, context: str) -> bool:
+    async def _run(self, script: Any, user_id: Key, item_id: Key, type: str, share: float | str, context: str, answer: str) -> bool:
         said = remembered_type(type, None if share == "" else float(share))
         user, stays = coded(user_id), f" {' '.join(STAYS.get(said, ()))} "
         arguments = [coded(item_id), int(self.clock() * 1e6), self.per_user, self.log_rows, user, self._oldest_row(), type, stays, share,
-                     context, said]
+                     context, said, answer]
         keys = [f"musicrec:latest:{user}", _LOGS[0], _EXCLUDED, f"musicrec:remembered:{user}"]
         return bool(await self._answered(script(keys=keys, args=arguments)))
 

@@ -44,18 +44,20 @@ class SqliteStore:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
             self._writer.executescript(statements.TABLES + statements.BATCH)
-            self._take_over()
             self._add_columns()
+            self._take_over()
             opened.pop_all()
         self._latest_time = 0
         # As the table held them when user_version, which every change of the table raises, was this.
         self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
         self._commits: GroupCommit[UserFeedback | Exposure, frozenset[Key]] = GroupCommit(self._write)
 
-    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
+    async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "",
+                  recommendation_id: str = "") -> None:
         """Return after the commit that holds the feedback."""
         user = coded(user_id)
-        if user in await self._commits.add([UserFeedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context)]):
+        row = UserFeedback(user, coded(item_id), int(self.clock() * 1e6), type, played_share, context, recommendation_id)
+        if user in await self._commits.add([row]):
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
@@ -77,7 +79,7 @@ class SqliteStore:
 
     def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback, read in chunks, so that an export does not block writers and needs little memory."""
-        for user, item, *others in self._logged("plays", "user_id, item_id, played_at, type, played_share, context"):
+        for user, item, *others in self._logged("plays", "user_id, item_id, played_at, type, played_share, context, recommendation_id"):
             yield UserFeedback(decoded(user), decoded(item), *others)
 
     def impressions(self) -> Iterator[Impression]:
@@ -121,10 +123,11 @@ class SqliteStore:
         self._reader.close()
 
     def _add_columns(self) -> None:
-        there = {name for _, name, *_ in self._writer.execute("PRAGMA table_info(plays)")}
-        for column in statements.OF_FEEDBACK:
-            if column.split()[0] not in there:
-                self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
+        for table, columns in statements.ADDED.items():
+            there = {name for _, name, *_ in self._writer.execute(f"PRAGMA table_info({table})")}
+            for column in columns:
+                if column.split()[0] not in there:
+                    self._writer.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     def _nothing_of(self, user_id: Key) -> list[Any]:
         with self._store_errors("read"):

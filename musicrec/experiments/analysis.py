@@ -10,7 +10,7 @@ from scipy.special import chdtrc
 from musicrec.errors import DataError
 from musicrec.evaluation.metrics import Float64
 from musicrec.evaluation.significance import bootstrap_means, holm, interval
-from musicrec.experiments.attribution import METRICS, Outcomes
+from musicrec.experiments.attribution import GUARDRAILS, METRICS, Outcomes
 
 TIGHTEST_AT = 5000  # user-days at which the confidence sequence is tightest; fixed, as it must not depend on the data
 MISMATCH_P = 0.001  # below it the split of users is a fault of assignment or logging (Fabijan et al., KDD 2019)
@@ -49,13 +49,13 @@ def sample_ratio_p(users: Mapping[str, int], weights: Mapping[str, float]) -> fl
 
 
 def differences(values: Float64, before: Float64, variants: Any, control: str, others: Sequence[str], clock: float,
-                samples: int = 1000) -> pd.DataFrame:
+                samples: int = 1000, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     """One row for each of `others` and each metric, compared with the control.
 
-    values, before: (n_users, 5), by METRICS; variants: of each user, at least two a variant. difference, low, high: of means, with a 95 %
+    values, before: (n_users, n_metrics); variants: of each user, at least two a variant. difference, low, high: of means, with a 95 %
     bootstrap interval by user, for one look; cuped_...: the same with less noise; sequence_..., p: of the latter, see always_valid.
     """
-    both, m, rows = np.hstack([values, cuped(values, before)]), len(METRICS), []
+    both, m, rows = np.hstack([values, cuped(values, before)]), len(metrics), []
     drawn = {name: bootstrap_means(both[variants == name], samples, seed) for seed, name in enumerate((control, *others))}
     for name in others:
         ours, theirs = both[variants == name], both[variants == control]
@@ -64,7 +64,7 @@ def differences(values: Float64, before: Float64, variants: Any, control: str, o
         error = ours.var(axis=0, ddof=1) / len(ours) + theirs.var(axis=0, ddof=1) / len(theirs)
         sequence_low, sequence_high, p = always_valid(difference[m:], np.sqrt(error[m:]), clock)
         rows.append(pd.DataFrame({
-            "variant": name, "metric": METRICS, "control": base, "difference": difference[:m], "low": low[:m], "high": high[:m],
+            "variant": name, "metric": metrics, "control": base, "difference": difference[:m], "low": low[:m], "high": high[:m],
             "cuped_difference": difference[m:], "cuped_low": low[m:], "cuped_high": high[m:],
             "variance_left": error[m:] / np.where(error[:m] > 0, error[:m], np.nan),
             "sequence_low": sequence_low, "sequence_high": sequence_high, "p": p}))
@@ -86,7 +86,7 @@ def snips(drawn: pd.DataFrame, samples: int = 1000) -> dict[str, float]:
 
 
 def report(found: Outcomes, weights: Mapping[str, float], samples: int = 1000) -> dict[str, Any]:
-    """All that is known of an experiment: tables `variants`, `differences`, `by_day`, `by_source`, `by_position`, and checks.
+    """All that is known of an experiment: tables `variants`, `differences`, `guardrails`, `by_day`, `by_source`, `by_position`, and checks.
 
     weights: of all variants, the control first. Raises DataError unless the control and another one have two users each."""
     users, control = found.users, next(iter(weights))
@@ -100,6 +100,12 @@ def report(found: Outcomes, weights: Mapping[str, float], samples: int = 1000) -
     p, days = sample_ratio_p(counts, weights), int(users["days"].sum())
     values, before = (users[[f"{when}{name}" for name in METRICS]].to_numpy(np.float64) for when in ("", "before_"))
     compared = differences(values, before, users["variant"].to_numpy(), control, others, days, samples)
+    answers = found.answers[found.answers.groupby("variant")["variant"].transform("size") > 1]
+    timed = [name for name in others if name in set(answers["variant"])] if control in set(answers["variant"]) else []
+    watched = answers[list(GUARDRAILS)].to_numpy(np.float64)
+    guardrails = pd.DataFrame() if not timed else differences(
+        watched, np.zeros_like(watched), answers["variant"].to_numpy(), control, timed, days, samples, GUARDRAILS)
+    guardrails = guardrails.drop(columns=["cuped_difference", "cuped_low", "cuped_high", "variance_left"], errors="ignore")
     return {"sample_ratio": {"users": counts, "weights": dict(weights), "p": p, "mismatch": p < MISMATCH_P}, "user_days": days,
-            "users_in_several_variants": int(users["several"].sum()), "variants": table, "differences": compared,
+            "users_in_several_variants": int(users["several"].sum()), "variants": table, "differences": compared, "guardrails": guardrails,
             "off_policy": snips(found.drawn, samples), **{f"by_{key}": one for key, one in found.by.items()}}

@@ -9,11 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of answering: its weight in the split of users, and the [blending] settings that it changes."""
+    """One way of answering: its weight in the split of users, the [blending] settings that it changes, and the run that it answers from
+    ("": the current one)."""
 
     name: str
     weight: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """What is not as for everybody else."""
+        return frozenset((*self.settings, *(("run",) if self.run else ())))
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,16 @@ class Experiment:
     start: datetime | None = None
     end: datetime | None = None
     paused: bool = False
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """What its variants change."""
+        return frozenset[str]().union(*(variant.changes for variant in self.variants))
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """The runs that variants name."""
+        return frozenset(variant.run for variant in self.variants if variant.run)
 
     def state(self, now: datetime) -> str:
         """runs, paused, has not begun or has ended; users are assigned in one that runs."""

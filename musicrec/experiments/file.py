@@ -13,7 +13,8 @@ from musicrec.experiments.assignment import Experiment, Variant
 from musicrec.settings.sections import BlendingSettings, Share
 
 # What a variant may change: settings of [blending] that hold for one answer.
-VARIED = ("first", "method", "decay", "max_per_artist")
+VARIED = ("first", "method", "mode", "familiar_share", "recent_items", "decay", "skip_minutes", "max_per_artist", "artist_decay",
+          "exploration")
 # Short, because exposures carry the names of all experiments of a user and their variants.
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,24}$")]
 _Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))]
@@ -22,6 +23,7 @@ _Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UT
 class _VariantTable(BaseModel):
     model_config = ConfigDict(extra="allow")
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = ""
 
 
 class _ExperimentTable(BaseModel):
@@ -45,7 +47,7 @@ def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment
         raise SettingsError(f"{path} cannot be read as TOML: {cause}.") from None
     found = tuple(_experiment(f"{path}: experiment {name!r}", name, table, blending) for name, table in tables.items())
     for one, other in combinations(found, 2):
-        both = set[str].intersection(*({key for variant in each.variants for key in variant.settings} for each in (one, other)))
+        both = one.changes & other.changes
         apart = any(first.end and second.start and first.end <= second.start for first, second in ((one, other), (other, one)))
         if both and not apart:
             raise SettingsError(f"{path}: experiment {other.name!r}, key {min(both)!r}: {one.name!r} changes it at the same time.")
@@ -59,9 +61,9 @@ def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -
         for variant, given in checked.variants.items():
             at, changed = f"variants.{variant}.", given.model_extra or {}
             if unknown := sorted(changed.keys() - set(VARIED)):
-                raise SettingsError(f"{where}, key '{at}{unknown[0]}': unknown; known are weight, {', '.join(VARIED)}.")
+                raise SettingsError(f"{where}, key '{at}{unknown[0]}': unknown; known are weight, run, {', '.join(VARIED)}.")
             taken = BlendingSettings.model_validate(blending.model_dump() | changed)
-            variants.append(Variant(variant, given.weight, {key: getattr(taken, key) for key in changed}))
+            variants.append(Variant(variant, given.weight, {key: getattr(taken, key) for key in changed}, given.run))
     except ValidationError as cause:
         first = cause.errors()[0]
         key = at + ".".join(str(part) for part in first["loc"] if part != "[key]")

@@ -4,20 +4,25 @@ Always k items while the catalog has them (online: while there are similar ones)
 "familiar", which gives the user's own items alone, as many as there are, or "mixed", which gives both.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, compress, islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicrec.events.protocol import BLOCK_ARTIST, LIKE, PLAY
 from musicrec.mixing import places
 from musicrec.serving.arrays import Float32, Int32
-from musicrec.serving.blending import BLENDS, LIKED, ScoredItem, SimilarItems, backfill, combined, scored
+from musicrec.serving.blending import BLENDS, LIKED, ScoredItem, backfill, combined, scored
+from musicrec.serving.fall_off import LAST, fallen, times_before, times_of
 from musicrec.serving.filters import Filters, ItemMask
 from musicrec.serving.fold_in import SINCE_THE_RUN, fused
 from musicrec.serving.lookup import Lookup, without
+from musicrec.serving.user_context import NO_CONTEXT, Memory, UserContext
 
 _CHUNK = 256
 # Popular items that stand for the personal list of a user without one when lists are blended; the number must not depend on k, or the
@@ -39,54 +44,22 @@ class AnswerOptions:
     decay: float = 0.8
     max_per_artist: int = 0
     familiar_share: float = 0.5
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered of a user's items, the latest feedback first; the types of those that were not only played; those that were
-    skipped or disliked in the last minutes, the latest first."""
-
-    items: Sequence[int] = ()
-    types: Mapping[int, str] = field(default_factory=dict)
-    refused: Sequence[int] = ()
-
-    @property
-    def welcome(self) -> list[int]:
-        """The items that were played or liked."""
-        return [item for item in self.items if self.types.get(item, PLAY) in (PLAY, LIKE)]
-
-    def of_type(self, kind: str) -> list[int]:
-        """The items of one type."""
-        return [item for item, own in self.types.items() if own == kind]
-
-
-@dataclass(frozen=True)
-class UserContext:
-    """A user's latest plays, newest first; items similar to the newest plays and likes; one sentence for each service that did not answer;
-    how many plays were left out because this run does not know their tracks; whether the user was deleted; what is remembered, and items
-    similar to what was refused."""
-
-    plays: Sequence[int] = ()
-    similar: Sequence[SimilarItems] = ()
-    missing: tuple[str, ...] = ()
-    unknown: int = 0
-    blocked: bool = False
-    memory: Memory = Memory()
-    near_refused: Sequence[SimilarItems] = ()
-
-
-NO_CONTEXT = UserContext()
-# By the source of an item; one that was brought by a track names the track, a popular one its genre.
-_REASONS = {"personal": "chosen for you from your listening history", "familiar": "played by you before",
-            "artist": "by an artist that you asked for", "genre": "of a genre that you asked for"}
+    mode: str = "new"
+    artist_decay: float = 1.0
+    diversity: float = 0.0
+    exploration: float = 0.0
+    recent_items: int = 3
+    skip_minutes: float = 60.0
 
 
 class Exclusions(NamedTuple):
-    """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last."""
+    """What is not recommended: items, ascending, and the items of some artists; lowered: artists whose items come last; counts: of the
+    artists whose items fall off, how many items of the current session they have, LAST for a lowered one."""
 
     items: Int32
     artists: frozenset[int] = frozenset()
     lowered: frozenset[int] = frozenset()
+    counts: Mapping[int, int] = MappingProxyType({})
 
 
 _NOTHING = Exclusions(_NONE)
@@ -94,8 +67,8 @@ _NOTHING = Exclusions(_NONE)
 
 class Answer(NamedTuple):
     """Items, best first, by column: ids, which list each came from, its score there, the play that brought it. How they were found; one
-    sentence for each service whose part is missing; and how many items the other services named that this run does not know, which are
-    left out."""
+    sentence for each service whose part is missing; how many items the other services named that this run does not know, which are
+    left out; and where items were drawn at random, the probability with which each is in the list."""
 
     item_ids: Sequence[int]
     sources: Sequence[str]
@@ -104,6 +77,7 @@ class Answer(NamedTuple):
     strategy: str
     degraded: tuple[str, ...] = ()
     unknown: int = 0
+    propensities: Sequence[float] = ()
 
     @property
     def items(self) -> list[ScoredItem]:
@@ -120,10 +94,10 @@ class Answer(NamedTuple):
 
 def filtered(lookup: Lookup, options: AnswerOptions, asked: Filters) -> "Answers":
     """Answers over one run, of the items that pass what was asked for. Raises RequestValidationError for what cannot be filtered by."""
-    if not asked.restricts:
-        return Answers(lookup, options)
-    mask = lookup.columns.mask(asked, map(lookup.items.id_of, asked.exclude))
-    return Answers(lookup, replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist), mask)
+    if asked.max_per_artist or asked.diversity:
+        options = replace(options, max_per_artist=asked.max_per_artist or options.max_per_artist, diversity=asked.diversity)
+    mask = lookup.columns.mask(asked, map(lookup.items.id_of, asked.exclude)) if asked.restricts else None
+    return Answers(lookup, options, mask)
 
 
 class Answers:
@@ -143,10 +117,12 @@ class Answers:
         if mode == "familiar":
             found = backfill(self._familiar(user_id, context.memory), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
             return _columns(found, "familiar", context.missing)
-        out = self._left_out(user_id, context)
+        return self._offline(user_id, k, context, mode, self._left_out(user_id, context))
+
+    def _offline(self, user_id: int, k: int, context: UserContext, mode: str, out: Exclusions) -> Answer:
         items, scores = self._personal(user_id, k, out, context.memory)
         familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
-        if len(items) >= k and not self.options.max_per_artist and not out.lowered and not familiar:
+        if len(items) >= k and not (self.options.max_per_artist or self.options.diversity or out.lowered or familiar):
             return Answer(items[:k].tolist(), ["personal"] * k, scores[:k].tolist(), [None] * k, "personal", context.missing)
         strategy = "mixed" if familiar else "personal" if len(items) else "popular"
         return self._answer(self._mixed(familiar, items, scores), k, out, strategy, context.missing)
@@ -160,17 +136,17 @@ class Answers:
             return self.offline(user_id, k, context)
         out = self._left_out(user_id, context)
         online, unknown = self._online(context, out)
-        found = backfill(online, k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
+        found = backfill(self._diverse(online), k, self.lookup.catalog.artist_ids, self.options.max_per_artist, out.lowered)
         return _columns(found, "online", unknown=unknown)
 
     def blended(self, user_id: int, k: int, context: UserContext, mode: str = "new") -> Answer:
-        """Offline and online lists as one, filled to k with popular items."""
+        """Offline and online lists as one, in which artists of the current session fall off, filled to k with popular items."""
         if mode == "familiar":
             return self.offline(user_id, k, context, mode)
-        out = self._left_out(user_id, context)
+        out = self._left_out(user_id, context, tired=True)
         online, unknown = self._online(context, out)
         if not online:
-            return self.offline(user_id, k, context, mode)._replace(unknown=unknown)
+            return self._offline(user_id, k, context, mode, out)._replace(unknown=unknown)
         items, scores = self._personal(user_id, k, out, context.memory)
         familiar = self._familiar(user_id, context.memory) if mode == "mixed" else []
         offline = self._mixed(familiar, items, scores) if familiar or len(items) else islice(self._popular(out), _POOL)
@@ -179,7 +155,7 @@ class Answers:
 
     def session(self, k: int, context: UserContext) -> Answer:
         """Items similar to those of a session, filled up with popular ones; what stands in the session is left out."""
-        out = self._left_out(-1, context)
+        out = self._left_out(-1, context, tired=True)
         online, unknown = self._online(context, out)
         return self._answer((item for item in online if item.score > 0), k, out, "session", context.missing, unknown)
 
@@ -190,27 +166,19 @@ class Answers:
         def passing() -> Iterator[ScoredItem]:
             while part := list(islice(items, _CHUNK)):
                 yield from compress(part, self._passing(np.array([item.item_id for item in part], np.int32), out).tolist())
-        return _columns(backfill(passing(), k, self.lookup.catalog.artist_ids, self.options.max_per_artist), "radio", missing)
+        found = backfill(self._diverse(passing()), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
+        return _columns(found, "radio", missing)
 
-    def described(self, answer: Answer, by_key: bool = False) -> list[dict[str, Any]]:
-        """Each item of an answer with its name, artists, source, score and reason; item_id is the key where `by_key`."""
-        catalog, found = self.lookup.catalog, []
-        for scored_item in answer.items:
-            item = catalog.item(scored_item.item_id)
-            reason = _REASONS.get(scored_item.source) or (f"popular in {item.genres[0]}" if item.genres else "popular")
-            if scored_item.because is not None:
-                reason = f"similar to {catalog.item(scored_item.because).name or scored_item.because}"
-                reason += " which you played" if scored_item.source == "online" else ""
-            found.append({"item_id": self.lookup.items.shown(item.item_id, by_key), "name": item.name, "artists": item.artists,
-                          "source": scored_item.source, "score": scored_item.score, "reason": reason})
-        return found
-
-    def _left_out(self, user_id: int, context: UserContext) -> Exclusions:
+    def _left_out(self, user_id: int, context: UserContext, tired: bool = False) -> Exclusions:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory
+        session = memory.session if tired and self.options.artist_decay < 1 else ()
+        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist()) if session else Counter[int]()
+        lowered = self._artists(memory.refused)
+        counts.update(dict.fromkeys(lowered, LAST))
         more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.
         items = np.sort(np.concatenate((seen, np.array(more, np.int32))), kind="stable") if more else seen
-        return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), self._artists(memory.refused))
+        return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), lowered, counts)
 
     def _artists(self, items: Iterable[int]) -> frozenset[int]:
         return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
@@ -232,10 +200,25 @@ class Answers:
         items = combined(context.similar, self.options.decay, context.memory.of_type(LIKE))
         ids = np.array([item.item_id for item in items], np.int32)
         unknown = without(ids, self.lookup.catalog.item_ids)
-        return list(compress(items, (self._passing(ids, out) & ~unknown).tolist())), int(unknown.sum()) + context.unknown
+        passing = np.flatnonzero(self._passing(ids, out) & ~unknown)
+        order = passing[self._order(ids[passing], out)] if out.counts else passing
+        return [items[at] for at in order.tolist()], int(unknown.sum()) + context.unknown
 
     def _personal(self, user_id: int, k: int, out: Exclusions, memory: Memory) -> tuple[Int32, Float32]:
-        """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion."""
+        """The list of the run; for a user who has played something since, that and what is folded in, by reciprocal rank fusion;
+        in the order of _order."""
+        items, scores = self._listed(user_id, k, out, memory)
+        if not out.counts or not len(items):
+            return items, scores
+        order = self._order(items, out)
+        return items[order], scores[order]
+
+    def _order(self, items: Int32, out: Exclusions) -> NDArray[np.int64]:
+        """The order of a list in which artists of the session fall off and lowered ones are last, so that the place of an item that is
+        passed over goes to the next one of the same list."""
+        return fallen(times_of(len(items), *self.lookup.catalog.artists_of(items), out.counts), self.options.artist_decay)
+
+    def _listed(self, user_id: int, k: int, out: Exclusions, memory: Memory) -> tuple[Int32, Float32]:
         items, scores = self.lookup.personal.of(user_id)
         free = self._passing(items, out)
         items, scores = items[free], scores[free]
@@ -269,10 +252,20 @@ class Answers:
                 unknown: int = 0) -> Answer:
         """The first k of these items, filled up with popular ones, before which come those that the limit on artists has passed over."""
         artists_of, most = self.lookup.catalog.artist_ids, self.options.max_per_artist
+        if self.options.diversity:
+            items = self._diverse(chain(items, islice(self._popular(out), _POOL)))
         found = backfill(items, k, artists_of, most, out.lowered)
         if len(found) < k:
             found = backfill(chain(found, self._popular(out)), k, artists_of, 0, out.lowered)
         return _columns(found, strategy, missing, unknown)
+
+    def _diverse(self, items: Iterable[ScoredItem]) -> Iterable[ScoredItem]:
+        """The same, in an order in which items of artists with better ones fall off; the first thousand where there are more."""
+        if not self.options.diversity:
+            return items
+        first = list({item[0]: item for item in islice(items, _POOL)}.values())
+        times = times_before(len(first), *self.lookup.catalog.artists_of(np.array([item[0] for item in first], np.int32)))
+        return [first[at] for at in fallen(times, 1 - self.options.diversity).tolist()]
 
     def _popular(self, out: Exclusions) -> Iterator[ScoredItem]:
         items, scores = self.lookup.popular, self.lookup.popular_scores

@@ -35,13 +35,17 @@ class FeedbackRequest(Parameters):
     played_share: Annotated[float | None, Field(ge=0, le=1, description="The share of the track that was played.", examples=[0.9]),
                             WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})] = None
     context: Annotated[str, Field(max_length=100, description="Where this was, for those who read the log.", examples=["queue"])] = ""
+    recommendation_id: Annotated[str, Field(max_length=100, description="The id of the answer that showed the track.",
+                                            examples=["5f0c6a1de2b34978"])] = ""
 
 
 class RememberedItems(BaseModel):
-    """Items of a user, the latest feedback first, and for those that were more or less than played: item, type, seconds since then."""
+    """Items of a user, the latest feedback first, and for those that were more or less than played: item, type, seconds since then; how
+    many of the items are of the current session."""
 
     items: list[int | str]
     feedback: list[tuple[int | str, str, float]]
+    session: int = 0
 
 
 class LatestPlays(BaseModel):

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
 from musicrec.events import EventStore, Exposure, Remembered, configured_store
-from musicrec.events.protocol import PLAY
+from musicrec.events.protocol import NOBODY, PLAY, SESSION_GAP_S
 from musicrec.serving.access_control import charge, not_administrator
 from musicrec.serving.app import Json, Operation, Readiness, application, background
 from musicrec.serving.event_schemas import FeedbackRequest, LatestPlays, LatestPlaysBatch, LatestPlaysBatchRequest, LatestPlaysRequest
@@ -27,7 +28,7 @@ from musicrec.settings import Settings
 from musicrec.settings.sections import keys_in
 
 T = TypeVar("T")
-Told = dict[str, list[Any]]
+Told = dict[str, Any]
 _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
 # Longer than a folder or a healthy S3 takes, and short enough for a start.
@@ -124,7 +125,9 @@ class KeysOfRun:
 def told(rows: Sequence[Remembered]) -> Told:
     """The items as RememberedItems: what was only played is named once."""
     now = time.time()
-    return {"items": [row.item_id for row in rows],
+    moments = chain((now * 1e6,), (row.at for row in rows))
+    session = next((at for at, (later, row) in enumerate(zip(moments, rows)) if later - row.at > SESSION_GAP_S * 1e6), len(rows))
+    return {"items": [row.item_id for row in rows], "session": session,
             "feedback": [(row.item_id, row.type, max(0.0, round(now - row.at / 1e6, 1))) for row in rows if row.type != PLAY]}
 
 
@@ -166,7 +169,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         """Store a play or other feedback; answers when it is on disk."""
         said, (users, items) = await asked_of(request, FeedbackRequest), keys.indexes
         await health.watch("put", store().put(users.canonical(said.user_id), items.canonical(said.item_id), said.type, said.played_share,
-                                              said.context))
+                                              said.context, said.recommendation_id))
         return Json({"result": "ok"})
 
     async def feedback(request: Request) -> Response:
@@ -240,8 +243,9 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         users, items = keys.indexes
         if not all(one.is_even for one in shown):
             raise refusal("exposures", "exposures must have as many sources, or one, and as many propensities, or none, as item_ids", None)
-        rows = [Exposure(users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)), tuple(one.sources), now, one.first,
-                         one.run, one.recommendation_id, one.variant, one.propensities) for one in shown]
+        rows = [Exposure(NOBODY if one.user_id is None else users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)),
+                         tuple(one.sources), now, one.first, one.run, one.recommendation_id, one.variant, one.propensities, one.ms,
+                         one.outcome) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
         return Json({"result": "ok"})
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import time
 from collections import deque
-from typing import Annotated
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from pydantic_core import to_json
@@ -21,6 +22,8 @@ _MOST_WAITING = 5_000
 # Items of one exposure, so that even with the longest keys it fits into a body, and bytes of exposures that are sent together.
 _ITEMS, _BYTES = 200, 60_000
 _PAUSE_S = 0.25
+# Of a request that failed.
+NO_ANSWER = Answer((), (), (), (), "failed", ("the answer itself",))
 
 
 def new_recommendation_id() -> str:
@@ -29,19 +32,21 @@ def new_recommendation_id() -> str:
 
 
 class ShownList(ShownBy):
-    """Items that were shown to a user below each other: the first at position `first`, each from the source that stands at its place in
-    `sources`, or all from the only one; their propensities where there are some."""
+    """Items that were shown to a user, if one is known, below each other: the first at position `first`, each from the source that stands
+    at its place in `sources`, or all from the only one; their propensities where there are some; the milliseconds that the answer took."""
 
-    user_id: Id
-    item_ids: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]], Field(min_length=1, max_length=_ITEMS)]
-    sources: Annotated[list[Annotated[str, Field(max_length=50)]], Field(min_length=1, max_length=_ITEMS)]
+    user_id: Id | None = None
+    item_ids: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]], Field(max_length=_ITEMS)]
+    sources: Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=_ITEMS)]
     first: Id = 0
     propensities: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=_ITEMS)] = ()
+    ms: Annotated[float, Field(ge=0)] | None = None
+    outcome: Literal["", "degraded", "failed"] = ""
 
     @property
     def is_even(self) -> bool:
         """Whether there are as many sources, unless there is one, and propensities, unless there are none, as items."""
-        return len(self.sources) in (1, len(self.item_ids)) and len(self.propensities) in (0, len(self.item_ids))
+        return (len(self.sources) == 1 or len(self.sources) == len(self.item_ids)) and len(self.propensities) in (0, len(self.item_ids))
 
 
 class ExposuresRequest(Parameters):
@@ -49,6 +54,17 @@ class ExposuresRequest(Parameters):
 
     exposures: Annotated[list[ShownList], Field(min_length=1, max_length=MAX_BATCH, description="Lists that were shown.", examples=[
         [{"user_id": 617032, "item_ids": [99262, 590303], "sources": ["personal", "online"], "recommendation_id": "5f0c6a1de2b34978"}]])]
+
+
+class Shown(NamedTuple):
+    """What an exposure says beside the answer: the user, where one is known, the position of the first item, and when answering began, by
+    time.perf_counter(), where it is known how long that took."""
+
+    user: Key | None
+    recommendation_id: str
+    variant: str = ""
+    first: int = 0
+    began: float | None = None
 
 
 class Exposures:
@@ -61,16 +77,23 @@ class Exposures:
         self.events, self.metrics, self.timeout_s = events, metrics, timeout_s
         self._waiting: deque[tuple[bytes, int]] = deque()
 
-    def add(self, user: Key, answer: Answer, lookup: Lookup, recommendation_id: str, variant: str, first: int) -> None:
-        """Note that an answer was shown to the user, its first item at position `first`. As JSON it is small enough to wait."""
-        for start in range(0, len(answer.item_ids), _ITEMS):
-            ids, sources = answer.item_ids[start:start + _ITEMS], answer.sources[start:start + _ITEMS]
+    def add(self, answer: Answer, lookup: Lookup, shown: Shown) -> None:
+        """Note an answer. As JSON it is small enough to wait."""
+        more: dict[str, Any] = {"outcome": "failed" if answer is NO_ANSWER else "degraded"} if answer.degraded else {}
+        if shown.user is not None:
+            more["user_id"] = shown.user
+        if shown.began is not None:
+            more["ms"] = round((time.perf_counter() - shown.began) * 1000, 2)
+        for start in range(0, len(answer.item_ids) or 1, _ITEMS):
+            part = slice(start, start + _ITEMS)
+            ids, sources, propensities = answer.item_ids[part], answer.sources[part], answer.propensities[part]
             if len(self._waiting) >= _MOST_WAITING:
                 self.metrics.impressions_lost.inc(len(ids))
                 continue
             sources = sources[:1] if len(set(sources)) == 1 else sources
-            body = {"user_id": user, "item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
-                    "first": first + start, "run": lookup.run_id, "recommendation_id": recommendation_id, "variant": variant}
+            body = {"item_ids": list(map(lookup.items.key_of, ids)) if lookup.items.kind else ids, "sources": sources,
+                    "first": shown.first + start, "run": lookup.run_id, "recommendation_id": shown.recommendation_id,
+                    "variant": shown.variant, "propensities": propensities, **more}
             self._waiting.append((to_json(body), len(ids)))
 
     async def send_for_ever(self) -> None:

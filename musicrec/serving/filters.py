@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from musicrec.serving.arrays import Int32, arrays
 from musicrec.serving.keys import hash_of
 from musicrec.serving.parameters import refusal
-from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, UserRequest
+from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, Somebody, UserRequest
 
 # The day of an item that nobody knows when it was added.
 NO_DAY = -(2**31)
@@ -53,16 +53,18 @@ class Filters(Parameters):
                                       examples=[""])] = None
     max_per_artist: Annotated[int, Field(ge=0, le=MAX_BATCH), WHOLE, Field(
         description="Most tracks of an artist while there are others; 0: as [blending] max_per_artist says.", examples=[0])] = 0
+    diversity: Annotated[float, Field(ge=0, le=1, description="How much a track of an artist who has better ones in the list loses of its "
+                                      "worth by each of them: 0 nothing, 1 all.", examples=[0])] = 0.0
     offset: Annotated[int, Field(ge=0, le=_MAX_OFFSET), WHOLE, Field(description="Places of the list to leave out: k for the second page.",
                                                                      examples=[0])] = 0
 
     @property
     def restricts(self) -> bool:
-        """Whether anything but the offset was asked for."""
+        """Whether some items were asked for and others not."""
         return not self.model_fields_set.isdisjoint(_RESTRICTING)
 
 
-_RESTRICTING = frozenset(Filters.model_fields) - {"offset"}
+_RESTRICTING = frozenset(Filters.model_fields) - {"offset", "max_per_artist", "diversity"}
 
 
 class FilteredUserRequest(UserRequest, Filters):
@@ -75,6 +77,8 @@ class FilteredModeRequest(ModeRequest, FilteredUserRequest):
 
 class FilteredDefaultRequest(DefaultRequest, Filters):
     """A list for nobody in particular."""
+
+    user_id: Somebody = None
 
 
 def name_hash(name: str) -> np.uint64:

@@ -81,6 +81,15 @@ class ItemNames:
         at = place(self.item_ids, item_id)
         return tuple(self._slice("artist_ids", at).tolist()) if at >= 0 else ()
 
+    def artists_of(self, items: Int32) -> tuple[NDArray[np.int64], Int32]:
+        """The artists of many items, a row an artist: the place of its item in `items`, int64, and its id, int32."""
+        at = np.minimum(self.item_ids.searchsorted(items), len(self.item_ids) - 1)
+        starts = self.arrays["artist_ids_starts"]
+        counts = np.where(self.item_ids[at] == items, starts[at + 1] - starts[at], 0)
+        owners = np.repeat(np.arange(len(items)), counts)
+        rows = np.arange(len(owners)) + np.repeat(starts[at] - np.cumsum(counts) + counts, counts)
+        return owners, self.arrays["artist_ids"][rows]
+
     def _slice(self, name: str, at: int) -> NDArray[Any]:
         starts = self.arrays[f"{name}_starts"]
         return self.arrays[name][int(starts[at]):int(starts[at + 1])]

@@ -94,6 +94,22 @@ class ModelStore(Generic[T]):
             self._note.write(run)
             return True
 
+    async def named(self, run_id: str) -> T:
+        """What `opened` makes of any run, beside the served one; a second call checks and notes it again.
+
+        Raises ArtifactError, SchemaError or StorageError when the run cannot be loaded.
+        """
+        def load() -> T:
+            location = self.artifacts.location
+            with self._one_at_a_time:
+                run = registry.manifest(storage(location, self.environment), run_id)
+                folders = cache.ready(location, self.environment, run, self.parts, self.artifacts.cache_folder,
+                                      bytes_of(self.artifacts.cache_limit))
+                ServedRun.of(self.artifacts.cache_folder, location, (*self.parts, run_id)).write(run)
+                return self.opened(run_id, folders)
+
+        return await _in_daemon_thread(load)
+
     def restore(self) -> None:
         """Load the run that was loaded last from the same location, from the cache alone. Blocks: call it from a thread.
 

@@ -48,8 +48,12 @@ def _keyed_fields(model: type[BaseModel]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         inner = next(iter(get_args(field.annotation)), None)
+        if str in get_args(field.annotation):
+            continue  # takes keys in any case
         if name in ("user_id", "item_id"):
-            fields[name] = (Key, Field(validation_alias=field.validation_alias, description=field.description, examples=field.examples))
+            kind = Key if field.is_required() else Key | None
+            fields[name] = (kind, Field(field.default, validation_alias=field.validation_alias, description=field.description,
+                                        examples=field.examples))
         elif name in ("user_ids", "item_ids"):
             fields[name] = (Annotated[list[Key], field], ...)
         elif name in ("exclude", "track"):

@@ -1,10 +1,8 @@
-"""The recommendations service: offline, online, blended and default lists."""
+"""The recommendations service: offline, online and blended lists of users, of one or of many."""
 
-import asyncio
-import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,126 +11,30 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import ServiceError, SettingsError
+from musicrec.errors import SettingsError
 from musicrec.serving.access_control import charge
-from musicrec.serving.answers import Answer, Answers, UserContext, filtered
+from musicrec.serving.answers import Answer, Answers, filtered
 from musicrec.serving.app import Json, Operation, application, background
-from musicrec.serving.blending import SimilarItems
-from musicrec.serving.clients import EventsClient, FeaturesClient, session
-from musicrec.serving.contexts import user_contexts
-from musicrec.serving.experiments import VARIANT, Assigned, RunningExperiments
-from musicrec.serving.exposures import RECOMMENDATION_ID, Exposures, new_recommendation_id
-from musicrec.serving.filters import FilteredDefaultRequest, FilteredModeRequest, FilteredUserRequest
+from musicrec.serving.experiments import Assigned
+from musicrec.serving.exploration import EXPLORED, explored
+from musicrec.serving.exposures import NO_ANSWER, RECOMMENDATION_ID, Shown, new_recommendation_id
+from musicrec.serving.filters import FilteredModeRequest, FilteredUserRequest
 from musicrec.serving.keys import KEY_PARTS, Key, User
 from musicrec.serving.lookup import Lookup, lookup
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
-from musicrec.serving.responses import responded
-from musicrec.serving.schemas import (
-    BatchRecommendations,
-    ItemRequest,
-    ItemText,
-    RecommendationsAnswer,
-    UsersRequest,
-)
+from musicrec.serving.responses import headers_of, responded
+from musicrec.serving.schemas import BatchRecommendations, BatchRequest, ItemRequest, ItemText, RecommendationsAnswer
 from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
+from musicrec.serving.upstream import Upstream
+from musicrec.serving.user_context import UserContext
 from musicrec.settings import Settings
 
 PARTS = ("recommendations", "familiar", "seen", "popular", "items", "filters", "factors", *KEY_PARTS)
-# Users of a batch whose plays and similar items are asked for together: what comes back is read in a few milliseconds.
-_USERS_AT_ONCE = 20
-_SIMILAR_PER_PLAY = 100
 _NUMBER = re.compile("0|[1-9][0-9]*")
-# Where poll_s is 0.
-_EXCLUDED_POLL_S = 10.0
-Strategy = Callable[[Answers, int, int, UserContext, Any], Answer]
-
-
-class Upstream:
-    """The events and the features service while this one runs."""
-
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings, self.metrics, self.experiments = settings, metrics, RunningExperiments(settings)
-        self._one_at_a_time = asyncio.Lock()
-        self._excluded: set[int | str] = set()
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Keep connections until the block ends, then tell the exposures that still wait."""
-        service, urls, metrics = self.settings.service, self.settings.urls, self.metrics
-        async with session() as http:
-            self._events = EventsClient(http, urls.events_store_url, service, metrics)
-            self._features = FeaturesClient(http, urls.features_store_url, service, metrics)
-            # With a circuit breaker of its own: exposures that fail must not keep plays from being asked for.
-            events = EventsClient(http, urls.events_store_url, service, metrics)
-            self._exposures = Exposures(events, metrics, service.batch_timeout_ms / 1000)
-            await self._look_at_excluded(events)
-            self.experiments.look()
-            async with (background(self._exposures.send_for_ever()), background(self._follow_excluded(events)),
-                        background(self.experiments.follow())):
-                yield
-            await self._exposures.send_waiting()
-
-    async def context(self, user: User, lookup: Lookup, online: bool = True) -> UserContext:
-        """What is known of the user at this moment; with `online` also items similar to the latest plays."""
-        return (await self._contexts([user], lookup, self.settings.service.timeout_ms / 1000, online))[0]
-
-    async def contexts(self, asked: Sequence[User], lookup: Lookup) -> AsyncIterator[list[tuple[User, UserContext]]]:
-        """What is known of each user, for a few users at a time and one batch at a time.
-
-        The waits for the other services take at most [service] batch_timeout_ms together.
-        """
-        service = self.settings.service
-        left, least = service.batch_timeout_ms / 1000, min(service.timeout_ms, service.batch_timeout_ms) / 1000
-        for start in range(0, len(asked), _USERS_AT_ONCE):
-            users = asked[start:start + _USERS_AT_ONCE]
-            if left < least:
-                # Too little to ask with: the failure would be counted as the other service's.
-                yield [(user, UserContext(missing=("events and features service took all of batch_timeout_ms",))) for user in users]
-                continue
-            async with self._one_at_a_time:
-                began = time.perf_counter()
-                found = await self._contexts(users, lookup, left)
-                left -= time.perf_counter() - began
-            yield list(zip(users, found))
-
-    async def similar(self, item_ids: Sequence[int]) -> dict[int, SimilarItems]:
-        """The items similar to each of these. Raises ServiceError when the features service does not answer in time."""
-        deadline = asyncio.get_running_loop().time() + self.settings.service.timeout_ms / 1000
-        return await self._features.similar(item_ids, min(_SIMILAR_PER_PLAY, self.settings.blending.max_k), deadline)
-
-    def admitted(self, user: User) -> User:
-        """The user; of one who was deleted nothing is known."""
-        return user._replace(user_id=-1) if user.key in self._excluded else user
-
-    def assigned(self, user: User) -> Assigned:
-        """The variants that the user is in; one who was deleted is in none."""
-        return self.experiments.plain if user.key in self._excluded else self.experiments.of(user.key)
-
-    async def _follow_excluded(self, events: EventsClient) -> None:
-        while True:
-            await asyncio.sleep(self.settings.service.poll_s or _EXCLUDED_POLL_S)
-            await self._look_at_excluded(events)
-
-    async def _look_at_excluded(self, events: EventsClient) -> None:
-        with contextlib.suppress(ServiceError):  # those known before stay
-            self._excluded = await events.excluded(asyncio.get_running_loop().time() + self.settings.service.batch_timeout_ms / 1000)
-
-    async def _contexts(self, users: Sequence[User], lookup: Lookup, timeout_s: float, online: bool = True) -> list[UserContext]:
-        blending = self.settings.blending
-        found = await user_contexts([user.key for user in users], lookup.items, self._events, self._features, self.settings.events.per_user,
-                                    blending.recent_items if online else 0, min(_SIMILAR_PER_PLAY, blending.max_k), timeout_s,
-                                    blending.skip_minutes * 60)
-        self._excluded.update(user.key for user, context in zip(users, found) if context.blocked)
-        return found
-
-    def shown(self, user: User, answer: Answer, lookup: Lookup, recommendation_id: str, variant: str, first: int = 0) -> None:
-        """Count an answer, and tell the events service of it where impressions are on."""
-        self.metrics.recommended(answer.strategy, answer.sources, answer.unknown)
-        if self.settings.service.impressions and user.key not in self._excluded:
-            self._exposures.add(user.key, answer, lookup, recommendation_id, variant, first)
+Strategy = Callable[[Answers, User, UserContext, Any, int], Answer]
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
@@ -142,7 +44,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
     store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
                                            lambda run_id, folders: lookup(run_id, folders).ruled(blocked, allowed))
-    watch, upstream = Watch(store, metrics), Upstream(settings, metrics)
+    watch, upstream = Watch(store, metrics), Upstream(settings, metrics, store)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -160,8 +62,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
 
 
 def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[Operation]:
-    turns, options = Turns(), upstream.experiments.plain.options
-    default_model, batch_model = limited(FilteredDefaultRequest, max_k), limited(UsersRequest, max_k)
+    turns, batch_model = Turns(), limited(BatchRequest, max_k)
     user_model, mode_model = limited(FilteredUserRequest, max_k), limited(FilteredModeRequest, max_k)
 
     async def asked_of(request: Request, model: type[P]) -> tuple[P, Lookup]:
@@ -172,36 +73,41 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
     def operation(path: str, description: str, strategy: Strategy, model: type[FilteredUserRequest] = mode_model, needs_online: bool = True,
                   **more: Any) -> Operation:
         async def endpoint(request: Request) -> Response:
+            began = time.perf_counter()
             asked, mapped = await asked_of(request, model)
             user = mapped.user(asked.user_id, asked)
             context = await upstream.context(user, mapped, needs_online)
             # Only now: the events service may just have told that the user was deleted.
-            assigned, user_id = upstream.assigned(user), upstream.admitted(user).user_id
+            assigned, own = upstream.assigned(user.key), upstream.admitted(user)
+            mapped, own = _in_run(assigned, mapped, own)
             answers = filtered(mapped, assigned.options, asked)
-            answer = strategy(answers, user_id, asked.k + asked.offset, context, asked).after(asked.offset)
-            recommendation_id = new_recommendation_id()
-            upstream.shown(user, answer, mapped, recommendation_id, assigned.variant, asked.offset)
-            response = responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
-            response.headers.update({VARIANT: assigned.variant} if assigned.variant else {})
-            return response
+            shown = Shown(user.key, new_recommendation_id(), assigned.variant, asked.offset, began)
+            try:
+                answer = strategy(answers, own, context, asked, asked.offset)
+            except Exception:
+                upstream.told(NO_ANSWER, mapped, shown)
+                raise
+            upstream.shown(answer, mapped, shown)
+            headers = headers_of(answers, answer, shown.recommendation_id, assigned.variant)
+            return responded(answers, answer, asked.verbose, user.by_key, headers)
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, model, RecommendationsAnswer, **more)
 
-    def offline(answers: Answers, user_id: int, k: int, context: UserContext, asked: FilteredModeRequest) -> Answer:
-        return answers.offline(user_id, k, context, asked.mode)
+    def offline(answers: Answers, user: User, context: UserContext, asked: FilteredModeRequest, first: int) -> Answer:
+        return answers.offline(user.user_id, asked.k + first, context, _mode(answers, asked)).after(first)
 
-    def online(answers: Answers, user_id: int, k: int, context: UserContext, _: FilteredUserRequest) -> Answer:
-        return answers.online(user_id, k, context)
+    def online(answers: Answers, user: User, context: UserContext, asked: FilteredUserRequest, first: int) -> Answer:
+        return answers.online(user.user_id, asked.k + first, context).after(first)
 
-    def blended(answers: Answers, user_id: int, k: int, context: UserContext, asked: FilteredModeRequest) -> Answer:
-        return answers.blended(user_id, k, context, asked.mode)
-
-    async def recommendations_default(request: Request) -> Response:
-        """The most popular tracks."""
-        asked, mapped = await asked_of(request, default_model)
-        answers = filtered(mapped, options, asked)
-        answer = answers.default(asked.k + asked.offset).after(asked.offset)
-        return responded(answers, answer, asked.verbose, by_key=getattr(asked, "keys", False))
+    def blended(answers: Answers, user: User, context: UserContext, asked: FilteredModeRequest | BatchRequest, first: int = 0) -> Answer:
+        mode, options, needed = _mode(answers, asked), answers.options, asked.k + first
+        if not options.exploration or mode == "familiar":
+            return answers.blended(user.user_id, needed, context, mode).after(first)
+        found = answers.blended(user.user_id, max(needed, EXPLORED), context, mode)
+        # The same for all pages of a list, and another one with the next feedback or hour.
+        seed = f"{user.key}\0{answers.lookup.run_id}\0{context.memory.items[:1]}\0{int(time.time() // 3600)}"
+        alone = answers.lookup.catalog.artist_ids if options.max_per_artist else None
+        return explored(found, options.exploration, first, asked.k, seed, alone)
 
     async def recommendations_batch(request: Request) -> Response:
         """Blended lists of many users."""
@@ -212,12 +118,13 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
 
         def entry(known: tuple[User, UserContext]) -> bytes:
             user, context = known
-            assigned = upstream.assigned(user)
-            answer = Answers(mapped, assigned.options).blended(upstream.admitted(user).user_id, asked.k, context)
-            upstream.shown(user, answer, mapped, recommendation_id, assigned.variant)
+            assigned = upstream.assigned(user.key)
+            lookup, own = _in_run(assigned, mapped, upstream.admitted(user))
+            answer = blended(Answers(lookup, assigned.options), own, context, asked)
+            upstream.shown(answer, lookup, Shown(user.key, recommendation_id, assigned.variant))
             degraded.update(dict.fromkeys(answer.degraded))
             # As JSON it is many times smaller than the items, which matters for 1,000 users x 1,000 items.
-            recs = mapped.items.all_shown(answer.item_ids, user.by_key)
+            recs = lookup.items.all_shown(answer.item_ids, user.by_key)
             return to_json({"user_id": user.asked, "recs": recs, "strategy": answer.strategy})
 
         async for known in upstream.contexts(users, mapped):
@@ -239,12 +146,21 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
         operation("/recommendations_offline", "The personal list made from the listening history; popular tracks for an unknown user.",
                   offline, needs_online=False, hot=True),
         operation("/recommendations_online", "Tracks similar to the latest plays; empty without plays.", online, user_model, hot=True),
-        Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
         operation("/recommendations/{user_id}", "Offline and online lists blended.", blended, methods=("GET",), in_path=("user_id",)),
-        *stations(store, options, upstream.similar, max_k),
+        *stations(store, upstream, max_k),
         Operation("/recommendations/batch", recommendations_batch, batch_model, BatchRecommendations, ("POST",)),
         Operation("/items/{item_id:path}", item, ItemRequest, ItemText, ("GET",), ("item_id",)),
     ]
+
+
+def _in_run(assigned: Assigned, mapped: Lookup, user: User) -> tuple[Lookup, User]:
+    """The run that answers the user, and the user as that run knows him; ids mean the same in all runs."""
+    lookup = assigned.lookup or mapped
+    return lookup, user if lookup is mapped or user.user_id < 0 else user._replace(user_id=lookup.users.id_of(user.key))
+
+
+def _mode(answers: Answers, asked: FilteredModeRequest | BatchRequest) -> str:
+    return asked.mode if "mode" in asked.model_fields_set else answers.options.mode
 
 
 def _keys(path: str, setting: str) -> list[Key]:

@@ -52,6 +52,9 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
 # A user or a track as the logs write it, where their keys are not whole numbers below 2^31.
 Key = Annotated[int | str, BeforeValidator(_key), WithJsonSchema({"type": "key"})]
 UserId = Annotated[Id, Field(description="The user.", examples=[617032])]
+# Of whoever looks at a list that is for nobody in particular; what cannot be a user is nobody.
+Somebody = Annotated[int | str | None, BeforeValidator(_key), WithJsonSchema({"type": "string", "maxLength": MAX_KEY}), Field(
+    description="Who looks at the list, where that is known: for exposures and experiments.", examples=[""])]
 UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, description="The users.", examples=[[617032, 1291248]])]
 ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
 Verbose = Annotated[bool, BeforeValidator(flag), Field(description="Adds name, artists, source, score and reason of each item.",
@@ -93,6 +96,12 @@ class UsersRequest(Parameters):
 
     user_ids: UserIds
     k: K = 10
+
+
+class BatchRequest(UsersRequest):
+    """A list for each of many users."""
+
+    mode: Mode = "new"
 
 
 class ItemRequest(Parameters):

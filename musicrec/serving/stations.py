@@ -1,8 +1,9 @@
-"""The routes that need no user: recommendations for a session, and radio."""
+"""The routes that need no user: popular tracks, recommendations for a session, and radio."""
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -11,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musicrec.errors import ServiceError
-from musicrec.serving.answers import AnswerOptions, Answers, UserContext, filtered
+from musicrec.serving.answers import Answer, Answers, filtered
 from musicrec.serving.app import Operation
 from musicrec.serving.blending import SimilarItems
+from musicrec.serving.exposures import Shown, new_recommendation_id
 from musicrec.serving.filters import FilteredDefaultRequest, Names, listed
+from musicrec.serving.keys import Key
 from musicrec.serving.lookup import Lookup
 from musicrec.serving.model_store import ModelStore
 from musicrec.serving.parameters import keyed, limited, read, refusal
@@ -22,8 +25,11 @@ from musicrec.serving.playlists import JSPF, M3U, PlaylistTrack, jspf, m3u
 from musicrec.serving.radio import WIDENED, Pool, around, in_turns, of_genre
 from musicrec.serving.responses import headers_of, responded
 from musicrec.serving.schemas import MAX_ID, WHOLE, Id, ItemId, K, RecommendationsAnswer
+from musicrec.serving.upstream import Upstream
+from musicrec.serving.user_context import Memory, UserContext
 
 _MAX_ITEMS, _MAX_TRACKS, _MOST_OF_ARTIST = 50, 10, 500
+D = TypeVar("D", bound=FilteredDefaultRequest)
 SimilarOf = Callable[[Sequence[int]], Awaitable[dict[int, SimilarItems]]]
 
 
@@ -66,38 +72,58 @@ class StationAnswer(RecommendationsAnswer):
     seed: int = 0
 
 
-def stations(store: ModelStore[Lookup], options: AnswerOptions, similar: SimilarOf, max_k: int) -> list[Operation]:
-    """The operations; `similar` asks the features service and raises ServiceError."""
+def stations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[Operation]:
+    """The operations."""
+    default_model = limited(FilteredDefaultRequest, max_k)
     session_model, radio_model = limited(SessionRequest, max_k), limited(RadioRequest, max_k)
+
+    async def answers_of(request: Request, model: type[D]) -> tuple[D, Answers, Shown]:
+        """The parameters, what answers them, and what there is to tell of the answer."""
+        began, mapped = time.perf_counter(), store.mapped
+        asked = await read(request, keyed(model) if mapped.has_keys else model)
+        user = _somebody(mapped, asked.user_id)
+        assigned = upstream.assigned(user)
+        answers = filtered(assigned.lookup or mapped, assigned.options, asked)
+        return asked, answers, Shown(user, new_recommendation_id(), assigned.variant, asked.offset, began)
+
+    def told(answers: Answers, answer: Answer, shown: Shown) -> dict[str, str]:
+        """The headers of an answer, of which the events service is told."""
+        upstream.told(answer, answers.lookup, shown)
+        return headers_of(answers, answer, shown.recommendation_id, shown.variant)
+
+    async def recommendations_default(request: Request) -> Response:
+        """The most popular tracks."""
+        asked, answers, shown = await answers_of(request, default_model)
+        answer = answers.default(asked.k + asked.offset).after(asked.offset)
+        return responded(answers, answer, asked.verbose, getattr(asked, "keys", False), told(answers, answer, shown))
 
     async def session_recommendations(request: Request) -> Response:
         """Tracks similar to those of a session, filled up with popular ones."""
-        mapped = store.mapped
-        asked = await read(request, keyed(session_model) if mapped.has_keys else session_model)
-        answers = filtered(mapped, options, asked)
-        context = await session_context(asked.items, mapped, similar)
+        asked, answers, shown = await answers_of(request, session_model)
+        context = await session_context(asked.items, answers.lookup, upstream.similar)
         answer = answers.session(asked.k + asked.offset, context).after(asked.offset)
         by_key = getattr(asked, "keys", False) or any(isinstance(item.item_id, str) for item in asked.items)
-        return responded(answers, answer, asked.verbose, by_key, identified=True)
+        return responded(answers, answer, asked.verbose, by_key, told(answers, answer, shown), identified=True)
 
     async def radio(request: Request) -> Response:
         """Tracks around tracks, artists and genres, as JSON, JSPF or M3U."""
-        mapped = store.mapped
-        asked = await read(request, keyed(radio_model) if mapped.has_keys else radio_model)
-        answers = filtered(mapped, options, asked)
+        asked, answers, shown = await answers_of(request, radio_model)
+        mapped = answers.lookup
         tracks = [item for item in map(mapped.items.id_of, asked.track) if item >= 0]
-        pools, missing = await _pools(answers, asked, tracks, similar)
+        pools, missing = await _pools(answers, asked, tracks, upstream.similar)
         items = in_turns(pools, asked.difficulty, asked.seed)
         answer = answers.radio(items, asked.k + asked.offset, tracks, missing).after(asked.offset)
         by_key = getattr(asked, "keys", False) or any(isinstance(item, str) for item in asked.track)
+        headers = told(answers, answer, shown)
         if asked.format == "json":
-            return responded(answers, answer, asked.verbose, by_key, identified=True, seed=asked.seed)
+            return responded(answers, answer, asked.verbose, by_key, headers, identified=True, seed=asked.seed)
         write, media = (jspf, JSPF) if asked.format == "jspf" else (m3u, M3U)
         names = [*(mapped.catalog.item(track).name for track in tracks), *asked.artist, *asked.genre]
         playlist = write(f"Radio: {', '.join(names)}", playlist_tracks(mapped, answer.item_ids, by_key, str(request.base_url)))
-        return Response(playlist, media_type=media, headers=headers_of(answers, answer))
+        return Response(playlist, media_type=media, headers=headers)
 
-    return [Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",), hot=True),
+    return [Operation("/recommendations_default", recommendations_default, default_model, RecommendationsAnswer, hot=True),
+            Operation("/session/recommendations", session_recommendations, session_model, StationAnswer, ("POST",), hot=True),
             Operation("/radio", radio, radio_model, StationAnswer, ("GET",), hot=True, media=(JSPF, M3U))]
 
 
@@ -105,12 +131,18 @@ async def session_context(items: Sequence[SessionItem], mapped: Lookup, similar:
     """What is similar to the items of a session, the latest first: against those that were skipped or disliked, twice for a like."""
     ids = [mapped.items.id_of(item.item_id) for item in items]
     known = [(item_id, weight(item)) for item_id, item in zip(ids, items) if item_id >= 0]
+    memory = Memory(session=[item_id for item_id, _ in known])
     try:
         found = await similar(list(dict.fromkeys(item_id for item_id, _ in known)))
     except ServiceError as cause:
-        return UserContext([item_id for item_id, _ in known], missing=(str(cause),))
+        return UserContext(memory.session, missing=(str(cause),), memory=memory)
     weighted = [found[item_id]._replace(scores=[score * times for score in found[item_id].scores]) for item_id, times in known]
-    return UserContext([item_id for item_id, _ in known], weighted, unknown=len(ids) - len(known))
+    return UserContext(memory.session, weighted, unknown=len(ids) - len(known), memory=memory)
+
+
+def _somebody(mapped: Lookup, user: Key | None) -> Key | None:
+    """The key of the user; None where keys are ids and that is none."""
+    return None if user is None or not (mapped.has_keys or (isinstance(user, int) and user <= MAX_ID)) else mapped.users.canonical(user)
 
 
 def weight(item: SessionItem) -> float:

@@ -193,12 +193,15 @@ class BlendingSettings(Section):
 
     first: Literal["offline", "online"]
     method: Literal["alternate", "score", "rrf"]
+    mode: Literal["new", "familiar", "mixed"]
     familiar_share: Share
     recent_items: Count
     decay: Annotated[float, Field(gt=0, le=1)]
     skip_minutes: Annotated[float, Field(ge=0)]
     max_k: Count
     max_per_artist: Annotated[int, Field(ge=0)]
+    artist_decay: Annotated[float, Field(gt=0, le=1)]
+    exploration: Share
     blocked_items: str
     allowed_items: str
 

@@ -33,28 +33,30 @@ class Player:
 
     def __init__(self, recommendations: str, events: str, api_key: str = "") -> None:
         self._urls = {"recommendations": recommendations, "events": events}
-        self._session = requests.Session()
+        self._session, self._answers = requests.Session(), dict[int, str]()
         self._session.trust_env = False
         if api_key:
             self._session.headers["X-API-Key"] = api_key
 
     def recommended(self, arm: ArmName, user: int) -> list[int]:
         """What the arm recommends to the user now, best first."""
-        return [int(item) for item in self._post("recommendations", _ROUTES[arm], {"user_id": user, "k": _K})["recs"]]
+        answer = self._post("recommendations", _ROUTES[arm], {"user_id": user, "k": _K})
+        self._answers[user] = answer.headers.get("X-Recommendation-Id", "")
+        return [int(item) for item in answer.json()["recs"]]
 
     def report(self, user: int, one: Played) -> None:
-        """Tell the events service what was played, and how much of it."""
-        self._post("events", "put", {"user_id": user, "item_id": one.track, "type": one.type, "played_share": one.share})
+        """Tell the events service what was played, how much of it, and which answer it came from."""
+        self._post("events", "put", {"user_id": user, "item_id": one.track, "type": one.type, "played_share": one.share,
+                                     "recommendation_id": self._answers.get(user, "")})
 
-    def _post(self, service: str, route: str, parameters: dict[str, str | int | float]) -> dict[str, list[int]]:
+    def _post(self, service: str, route: str, parameters: dict[str, str | int | float]) -> requests.Response:
         url = f"{self._urls[service]}/{route}"
         try:
             response = self._session.post(url, params=parameters, timeout=_TIMEOUT_S)
             response.raise_for_status()
-            answer: dict[str, list[int]] = response.json()
-        except (requests.RequestException, ValueError) as cause:
+        except requests.RequestException as cause:
             raise ServiceError(f"{url} did not answer as a simulated player expects: {cause}; is it running (musicrec serve)?") from cause
-        return answer
+        return response
 
 
 def listened(world: World, player: Player, arms: Sequence[ArmName], users: int, round_: int = 1, seed: int = 0) -> Iterator[Listened]:
