@@ -34,6 +34,7 @@ class SqliteStore:
             raise EventStoreError("[events] path is the address of a server, but store is sqlite; set store = redis, or path to a file.")
         self.path, self.per_user, self.max_age_s, self.log_rows, self.clock = Path(path), per_user, max_age_s, log_rows, clock
         self.log_age_s, self._turn = log_age_s, self.path.with_name(f"{self.path.name}-turn")
+        self._latest_time, self._refused = 0, set[Key]()
         with self._store_errors("opened"), ExitStack() as opened:
             make_folder(self.path.parent)
             # SQLite gives the files that it makes beside the first one the same mode.
@@ -43,13 +44,12 @@ class SqliteStore:
             for connection in (self._writer, self._reader):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            self._writer.executescript(statements.TABLES + statements.BATCH)
+            self._writer.create_function("refuse", 1, self._refused.add)
+            self._writer.executescript(statements.TABLES)
             self._take_over()
             self._add_columns()
+            self._writer.executescript(statements.RECEIVE.format(per_user=per_user))
             opened.pop_all()
-        self._latest_time = 0
-        # As the table held them when user_version, which every change of the table raises, was this.
-        self._excluded: tuple[int, frozenset[Key]] = -1, frozenset()
         self._commits: GroupCommit[UserFeedback | Exposure, frozenset[Key]] = GroupCommit(self._write)
 
     async def put(self, user_id: Key, item_id: Key, type: str = PLAY, played_share: float | None = None, context: str = "") -> None:
@@ -136,43 +136,23 @@ class SqliteStore:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
 
     def _write(self, rows: Sequence[UserFeedback | Exposure]) -> frozenset[Key]:
-        """Write in one transaction; returns the excluded users, whose rows were left out."""
+        """Write in one transaction; returns the excluded users among those of the feedback, whose rows were left out."""
+        self._refused.clear()
+        feedback = [(*row, self._ascending_time(row.at), remembered_type(row.type, row.played_share)) for row in rows
+                    if isinstance(row, UserFeedback)]
+        exposures = [row for row in rows if isinstance(row, Exposure)]
         with self._transaction():
-            if (version := self._version()) != self._excluded[0]:
-                self._excluded = version, frozenset(user for user, in self._writer.execute("SELECT user_id FROM exclusions"))
-            excluded = self._excluded[1]
-            if excluded:
-                rows = [row for row in rows if row.user_id not in excluded]
-            feedback = [(*row, self._ascending_time(row.at), remembered_type(row.type, row.played_share)) for row in rows
-                        if isinstance(row, UserFeedback)]
-            exposures = [row for row in rows if isinstance(row, Exposure)]
-            self._writer.execute("DELETE FROM batch")
-            self._writer.execute(statements.TAKE, (json.dumps(feedback),))
-            self._writer.execute(statements.LOG_FEEDBACK)
-            self._writer.execute(statements.MOVE_TO_FRONT)
-            self._writer.execute(statements.CAP, (self.per_user,))
-            self._writer.execute(statements.REMEMBER)
-            self._writer.execute(statements.FORGET)
-            self._remove_oldest("plays")
-            if exposures:
-                # A row holds a list, so there are few of them, and SQLite need not read the JSON.
-                self._writer.executemany(statements.LOG_EXPOSURES,
-                                         [[json.dumps(value) if at in _LISTS else value for at, value in enumerate(row)]
-                                          for row in exposures])
-                self._remove_oldest("exposures")
-        return excluded
+            for log, statement, part in (("plays", statements.FEEDBACK, feedback), ("exposures", statements.LOG_EXPOSURES, exposures)):
+                if part:
+                    self._writer.execute(statement, (json.dumps(part),))
+                    self._remove_oldest(log)
+        return frozenset(self._refused)
 
     def _take_over(self) -> None:
         with self._transaction():
             if self._writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'impressions'").fetchone():
                 self._writer.execute(statements.TAKE_OVER)
                 self._writer.execute("DROP TABLE impressions")
-
-    def _version(self, raised_by: int = 0) -> int:
-        version: int = self._writer.execute("PRAGMA user_version").fetchone()[0] + raised_by
-        if raised_by:
-            self._writer.execute(f"PRAGMA user_version = {version}")
-        return version
 
     def _write_and_remove(self) -> None:
         with self._transaction():
@@ -189,13 +169,11 @@ class SqliteStore:
         self._writer.execute("PRAGMA secure_delete = ON")
         with self._transaction():
             self._writer.execute("INSERT OR IGNORE INTO exclusions VALUES (?, ?)", (user, int(self.clock() * 1e6)))
-            self._version(raised_by=1)
             self._writer.execute("DELETE FROM remembered WHERE user_id = ?", (user,))
             return self._writer.execute("DELETE FROM latest WHERE user_id = ?", (user,)).rowcount
 
     def _readmit(self, user: Key) -> bool:
         with self._transaction():
-            self._version(raised_by=1)
             return bool(self._writer.execute("DELETE FROM exclusions WHERE user_id = ?", (user,)).rowcount)
 
     def _ends(self, log: str) -> tuple[int, int]:

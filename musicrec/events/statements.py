@@ -1,6 +1,6 @@
 """The SQL of the SQLite store."""
 
-from musicrec.events.protocol import LASTING, REMEMBERED, SLACK, STAYS
+from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, STAYS
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
@@ -15,54 +15,50 @@ CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, del
 """
 # A file whose table of plays lacks them gets them when it is opened, which takes no time: SQLite stores what differs from the default.
 OF_FEEDBACK = ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''")
-# Each statement takes a whole batch, so that the GIL is released and taken a few times per commit instead of per row, which would limit
-# the rate of puts. It comes as JSON rows of a UserFeedback with an order and the type to remember at the end, and is parsed once, into a
-# table in memory.
-BATCH = """
+# A batch is one row of a view, whose trigger takes it as JSON: rows of a UserFeedback with a rising time and the type to remember at the
+# end. One statement means that the writing thread has to wait for the GIL once a commit, which would otherwise limit the rate of puts.
+# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
+_KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
+RECEIVE = f"""
 PRAGMA temp_store = MEMORY;
 CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL,
                          context TEXT, rising INTEGER, remembered_type TEXT);
+CREATE TEMP VIEW received AS SELECT '' AS feedback;
+CREATE TEMP TRIGGER receive INSTEAD OF INSERT ON received BEGIN
+  DELETE FROM batch;
+  INSERT INTO batch SELECT key, {", ".join(f"value ->> {at}" for at in range(8))} FROM json_each(NEW.feedback);
+  SELECT refuse(user_id) FROM batch WHERE user_id IN (SELECT user_id FROM exclusions);
+  DELETE FROM batch WHERE user_id IN (SELECT user_id FROM exclusions);
+  INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
+    SELECT user_id, item_id, at, type, played_share, context FROM batch ORDER BY place;
+  INSERT INTO latest SELECT user_id, item_id,
+      max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
+    FROM batch WHERE type = '{PLAY}' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at;
+  DELETE FROM latest WHERE (user_id, item_id) IN (
+    SELECT user_id, item_id FROM (
+      SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
+      FROM latest WHERE user_id IN (SELECT user_id FROM batch))
+    WHERE place > {{per_user}});
+  INSERT INTO remembered SELECT user_id, item_id, remembered_type, rising FROM batch WHERE true ORDER BY place
+    ON CONFLICT DO UPDATE SET at = excluded.at,
+    type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END;
+  DELETE FROM remembered WHERE (user_id, item_id) IN (
+    SELECT user_id, item_id FROM (
+      SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
+      FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
+        SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
+        WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
+    WHERE place > {REMEMBERED});
+END;
 """
-TAKE = """
-INSERT INTO batch
-SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)
-"""
-LOG_FEEDBACK = """
-INSERT INTO plays (user_id, item_id, played_at, type, played_share, context)
-SELECT user_id, item_id, at, type, played_share, context FROM batch ORDER BY place
-"""
-# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
-MOVE_TO_FRONT = """
-INSERT INTO latest SELECT user_id, item_id,
-  max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
-FROM batch WHERE type = 'play' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at
-"""
-CAP = """
-DELETE FROM latest WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT user_id FROM batch))
-  WHERE place > ?)
-"""
-_KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
-REMEMBER = f"""
-INSERT INTO remembered SELECT user_id, item_id, remembered_type, rising FROM batch WHERE true ORDER BY place
-ON CONFLICT DO UPDATE SET at = excluded.at,
-  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END
-"""
-FORGET = f"""
-DELETE FROM remembered WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
-    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
-      SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
-      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
-  WHERE place > {REMEMBERED})
-"""
+FEEDBACK = "INSERT INTO received VALUES (?)"
 LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
 OF_USER = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
 EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
-LOG_EXPOSURES = f"INSERT INTO exposures ({EXPOSURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+LOG_EXPOSURES = f"""
+INSERT INTO exposures ({EXPOSURE}) SELECT {', '.join(f'value ->> {at}' for at in range(9))} FROM json_each(?)
+WHERE value ->> 0 NOT IN (SELECT user_id FROM exclusions) ORDER BY key
+"""
 # What a file of an earlier version holds, a row an item.
 TAKE_OVER = f"""
 INSERT INTO exposures ({EXPOSURE})

@@ -215,6 +215,18 @@ class FeaturesClient(Client):
 
     name = "features"
 
+    def __init__(self, session: aiohttp.ClientSession, url: str, options: ServiceSettings, metrics: Metrics) -> None:
+        super().__init__(session, url, options, metrics)
+        self._grouped: GroupedCalls[tuple[Sequence[int], int], dict[int, SimilarItems]] = GroupedCalls(self._similar_of_all, _GROUPED)
+
+    async def similar_of(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, SimilarItems]:
+        """As `similar`, with those of others among them, asked together with questions that come while a call is under way."""
+        return await self._grouped.answer((item_ids, k), deadline) if item_ids else {}
+
+    async def _similar_of_all(self, asked: Sequence[tuple[Sequence[int], int]], deadline: float) -> list[dict[int, SimilarItems]]:
+        found = await self.similar(list(dict.fromkeys(item for item_ids, _ in asked for item in item_ids)), asked[0][1], deadline)
+        return [found] * len(asked)
+
     async def similar(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, SimilarItems]:
         """At most k similar items of each item, in one call; raises ServiceError."""
         def similar(answer: dict[str, Any]) -> dict[int, SimilarItems]:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from musicrec.errors import ServiceError
 from musicrec.events.protocol import DISLIKE, LIKE, SKIP
-from musicrec.serving.answers import Memory, UserContext
-from musicrec.serving.clients import EventsClient, FeaturesClient
+from musicrec.serving.answers import NO_CONTEXT, Memory, UserContext
+from musicrec.serving.clients import EventsClient, FeaturesClient, StoredOfUser
 from musicrec.serving.event_schemas import RememberedItems
 from musicrec.serving.keys import IDS, Key, KeyIndex
 from musicrec.serving.schemas import MAX_ID
+
+_BLOCKED = UserContext(blocked=True)
 
 
 async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsClient, features: FeaturesClient, plays: int,
@@ -27,20 +29,35 @@ async def user_contexts(users: Sequence[Key], items: KeyIndex, events: EventsCli
             await events.latest(users, plays, deadline, are_ids)
     except ServiceError as cause:
         return [UserContext(missing=(str(cause),))] * len(users)
-    contexts, wanted = [], list[tuple[list[int], Sequence[int]]]()
-    for one in stored:
-        ids = _ids(one.plays, items) if one else []
-        memory = _memory(one.remembered, items, skip_s) if one else Memory()
-        contexts.append(UserContext(ids, unknown=len(one.plays) - len(ids) if one else 0, blocked=one is None, memory=memory))
-        recent = set(ids) | {item for item, kind in memory.types.items() if kind == LIKE}
-        wanted.append(([item for item in memory.welcome if item in recent][:recent_items], memory.refused[:max(recent_items, 1)]))
+    contexts = [_context(one, items, skip_s) for one in stored]
+    wanted = [_wanted(context, recent_items) for context in contexts]
+    if not any(map(any, wanted)):
+        return contexts
     try:
-        similar = await features.similar(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play,
-                                         deadline)
+        ask = features.similar_of if len(users) == 1 else features.similar
+        similar = await ask(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play, deadline)
     except ServiceError as cause:
         return [replace(context, missing=(str(cause),)) if any(pair) else context for context, pair in zip(contexts, wanted)]
     return [replace(context, similar=[similar[item] for item in recent], near_refused=[similar[item] for item in refused])
             for context, (recent, refused) in zip(contexts, wanted)]
+
+
+def _context(found: StoredOfUser | None, items: KeyIndex, skip_s: float) -> UserContext:
+    if found is None:
+        return _BLOCKED
+    if not found.plays and not found.remembered.items:
+        return NO_CONTEXT
+    ids = _ids(found.plays, items)
+    return UserContext(ids, unknown=len(found.plays) - len(ids), memory=_memory(found.remembered, items, skip_s))
+
+
+def _wanted(context: UserContext, recent_items: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The items whose similar ones are recommended, and those whose similar ones are not."""
+    memory, recent = context.memory, list[int]()
+    if recent_items:
+        among = {*context.plays, *memory.of_type(LIKE)}
+        recent = [item for item in memory.welcome if item in among][:recent_items]
+    return recent, memory.refused[:max(recent_items, 1)]
 
 
 def _memory(found: RememberedItems, items: KeyIndex, skip_s: float) -> Memory:

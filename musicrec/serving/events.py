@@ -32,6 +32,7 @@ _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
 # Longer than a folder or a healthy S3 takes, and short enough for a start.
 _FIRST_LOOK_S = 5.0
+_STORED = Json({"result": "ok"})
 _RECENT_S, _CHECK_EVERY_S, _CHECK_TAKES_S = 2.0, 1.0, 2.0
 
 
@@ -167,7 +168,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         said, (users, items) = await asked_of(request, FeedbackRequest), keys.indexes
         await health.watch("put", store().put(users.canonical(said.user_id), items.canonical(said.item_id), said.type, said.played_share,
                                               said.context))
-        return Json({"result": "ok"})
+        return _STORED
 
     async def feedback(request: Request) -> Response:
         """The same as /put."""
@@ -230,7 +231,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         rows = [Exposure(users.canonical(one.user_id), (items.canonical(one.item_id),), (one.source,), now, one.position, one.run,
                          one.recommendation_id, one.variant, () if one.propensity is None else (one.propensity,)) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
-        return Json({"result": "ok"})
+        return _STORED
 
     async def exposures(request: Request) -> Response:
         """Store lists that were shown; answers when they are on disk."""
@@ -243,12 +244,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         rows = [Exposure(users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)), tuple(one.sources), now, one.first,
                          one.run, one.recommendation_id, one.variant, one.propensities) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
-        return Json({"result": "ok"})
+        return _STORED
 
     operations = [Operation("/put", put, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/feedback", feedback, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
-                  Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
+                  Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",), hot=True),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
                   Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),

@@ -182,7 +182,8 @@ def _operations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> li
             recommendation_id = new_recommendation_id()
             upstream.shown(user, answer, mapped, recommendation_id, assigned.variant, asked.offset)
             response = responded(answers, answer, asked.verbose, user.by_key, recommendation_id)
-            response.headers.update({VARIANT: assigned.variant} if assigned.variant else {})
+            if assigned.variant:
+                response.headers[VARIANT] = assigned.variant
             return response
         endpoint.__name__, endpoint.__doc__ = path.strip("/").replace("/{user_id}", "_of_user"), description
         return Operation(path, endpoint, model, RecommendationsAnswer, **more)
