@@ -122,7 +122,8 @@ class Exposure(NamedTuple):
 
     def coded(self) -> "Exposure":
         """With user and items as a store keeps them."""
-        return self._replace(user_id=coded(self.user_id), items=tuple(map(coded, self.items)))
+        items = self.items if set(map(type, self.items)) == {int} else tuple(map(coded, self.items))
+        return self._replace(user_id=coded(self.user_id), items=items)
 
     def decoded(self) -> "Exposure":
         """The inverse of `coded`."""

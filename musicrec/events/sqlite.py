@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic_core import to_json
+
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events import statements
 from musicrec.events.group_commit import GroupCommit
@@ -142,10 +144,14 @@ class SqliteStore:
                     if isinstance(row, UserFeedback)]
         exposures = [row for row in rows if isinstance(row, Exposure)]
         with self._transaction():
-            for log, statement, part in (("plays", statements.FEEDBACK, feedback), ("exposures", statements.LOG_EXPOSURES, exposures)):
-                if part:
-                    self._writer.execute(statement, (json.dumps(part),))
-                    self._remove_oldest(log)
+            if feedback:
+                self._writer.execute(statements.FEEDBACK, (to_json(feedback).decode(),))
+                self._remove_oldest("plays")
+            for start in range(0, len(exposures), statements.MOST_EXPOSURES):
+                part = exposures[start:start + statements.MOST_EXPOSURES]
+                values = [to_json(value).decode() if at in _LISTS else value for row in part for at, value in enumerate(row)]
+                self._writer.execute(statements.log_exposures(len(part)), values)
+                self._remove_oldest("exposures")
         return frozenset(self._refused)
 
     def _take_over(self) -> None:

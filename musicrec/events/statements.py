@@ -55,10 +55,8 @@ FEEDBACK = "INSERT INTO received VALUES (?)"
 LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
 OF_USER = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
 EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
-LOG_EXPOSURES = f"""
-INSERT INTO exposures ({EXPOSURE}) SELECT {', '.join(f'value ->> {at}' for at in range(9))} FROM json_each(?)
-WHERE value ->> 0 NOT IN (SELECT user_id FROM exclusions) ORDER BY key
-"""
+# SQLite takes at most 32,766 parameters.
+MOST_EXPOSURES = 1000
 # What a file of an earlier version holds, a row an item.
 TAKE_OVER = f"""
 INSERT INTO exposures ({EXPOSURE})
@@ -66,3 +64,11 @@ SELECT user_id, json_array(item_id), json_array(source), shown_at, position, '',
 """
 # Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
 REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
+
+
+def log_exposures(rows: int) -> str:
+    """The statement that logs so many exposures, given one after the other, but none of excluded users. As one statement, and with lists
+    that are JSON already, it takes a quarter of the time of parsing one JSON text.
+    """
+    values = ", ".join([f"({', '.join('?' * (EXPOSURE.count(',') + 1))})"] * rows)
+    return f"INSERT INTO exposures ({EXPOSURE}) SELECT * FROM (VALUES {values}) WHERE column1 NOT IN (SELECT user_id FROM exclusions)"

@@ -241,7 +241,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         users, items = keys.indexes
         if not all(one.is_even for one in shown):
             raise refusal("exposures", "exposures must have as many sources, or one, and as many propensities, or none, as item_ids", None)
-        rows = [Exposure(users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)), tuple(one.sources), now, one.first,
+        rows = [Exposure(users.canonical(one.user_id), items.all_canonical(one.item_ids), tuple(one.sources), now, one.first,
                          one.run, one.recommendation_id, one.variant, one.propensities) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
         return _STORED
