@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +16,20 @@ from pydantic_core import to_json
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events import statements
 from musicrec.events.group_commit import GroupCommit
-from musicrec.events.protocol import PLAY, Clock, Exposure, Impression, Key, Remembered, UserFeedback, coded, decoded, remembered_type
+from musicrec.events.protocol import (
+    PLAY,
+    Clock,
+    Exposure,
+    Impression,
+    Key,
+    OfUser,
+    Remembered,
+    UserFeedback,
+    coded,
+    decoded,
+    not_excluded,
+    remembered_type,
+)
 from musicrec.files import make_folder
 
 # Where the lists of an Exposure stand in it.
@@ -61,17 +75,29 @@ class SqliteStore:
             raise ExcludedUserError
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
-        """At most k items, latest first. Read in the calling thread: a WAL reader does not wait for a writer and takes microseconds."""
-        oldest = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
-        with self._store_errors("read"):
-            found = [decoded(item) for item, in self._reader.execute(statements.LATEST, (coded(user_id), oldest, k))]
-        return found or self._nothing_of(user_id)
+        """At most k items, latest first."""
+        return not_excluded((await self.of_users([user_id], k, remembered=False))[0]).plays
 
     async def remembered(self, user_id: Key) -> list[Remembered]:
-        """The items, latest first, read as `latest` does: a thousand take less than a millisecond."""
+        """The items, latest first."""
+        return not_excluded((await self.of_users([user_id], 0))[0]).remembered
+
+    async def of_users(self, user_ids: Sequence[Key], k: int, remembered: bool = True) -> list[OfUser | None]:
+        """One query, in the calling thread: a WAL reader does not wait for a writer, and a thousand rows take a millisecond."""
+        oldest, users = 0 if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6), list(map(coded, user_ids))
+        found: dict[Key, OfUser | None] = {user: OfUser([], []) for user in users}
         with self._store_errors("read"):
-            found = [Remembered(decoded(item), type, at) for item, type, at in self._reader.execute(statements.OF_USER, (coded(user_id),))]
-        return found or self._nothing_of(user_id)
+            query = statements.OF_USERS if remembered else statements.PLAYS_OF_USERS
+            rows = self._reader.execute(query, (to_json(users).decode(), oldest)).fetchall()
+        # Sorted here, which takes a fraction of what SQLite takes for the order of several tables together.
+        for user, item, type, at in sorted(rows, key=itemgetter(3), reverse=True):
+            if (own := found[user]) is None or item is None:
+                found[user] = None
+            elif type:
+                own.remembered.append(Remembered(decoded(item), type, at))
+            elif len(own.plays) < k:
+                own.plays.append(decoded(item))
+        return [found[user] for user in users]
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return after the commit that holds them."""
@@ -127,12 +153,6 @@ class SqliteStore:
         for column in statements.OF_FEEDBACK:
             if column.split()[0] not in there:
                 self._writer.execute(f"ALTER TABLE plays ADD COLUMN {column}")
-
-    def _nothing_of(self, user_id: Key) -> list[Any]:
-        with self._store_errors("read"):
-            if self._reader.execute("SELECT 1 FROM exclusions WHERE user_id = ?", (coded(user_id),)).fetchone():
-                raise ExcludedUserError
-        return []
 
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)

@@ -52,8 +52,12 @@ CREATE TEMP TRIGGER receive INSTEAD OF INSERT ON received BEGIN
 END;
 """
 FEEDBACK = "INSERT INTO received VALUES (?)"
-LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
-OF_USER = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
+# Of the users of a JSON list: plays (no type), an exclusion (no item), and what is remembered.
+_USERS = "user_id IN (SELECT value FROM json_each(?1))"
+PLAYS_OF_USERS = f"""
+SELECT user_id, item_id, '', played_at AS at FROM latest WHERE {_USERS} AND played_at >= ?2
+UNION ALL SELECT user_id, NULL, '', deleted_at FROM exclusions WHERE {_USERS}"""
+OF_USERS = f"{PLAYS_OF_USERS} UNION ALL SELECT user_id, item_id, type, at FROM remembered WHERE {_USERS}"
 EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities"
 # SQLite takes at most 32,766 parameters.
 MOST_EXPOSURES = 1000

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
+from musicrec.errors import EventStoreError, MusicRecError, StorageError
 from musicrec.events import EventStore, Exposure, Remembered, configured_store
 from musicrec.events.protocol import PLAY
 from musicrec.serving.access_control import charge, not_administrator
@@ -174,26 +174,25 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         """The same as /put."""
         return await put(request)
 
-    async def latest(user: Key, asked: LatestPlaysRequest | LatestPlaysBatchRequest) -> tuple[list[Key], Told | None] | None:
-        """The latest plays, with what is remembered where it is asked for; None for a user who was deleted."""
+    async def of_users(named: Sequence[Key], asked: LatestPlaysRequest | LatestPlaysBatchRequest) -> list[tuple[list[Key], Told] | None]:
+        """The latest plays of each user, and what is remembered where it is asked for; None for a user who was deleted."""
         users, items = keys.indexes
-        own = users.canonical(user)
+        own = list(map(users.canonical, named))
+        found = await health.watch("get", store().of_users(own, asked.k, asked.remembered))
+        if items.kind != TEXT or getattr(asked, "keys", False):
+            return [one and (one.plays, told(one.remembered)) for one in found]
 
         def shown(item: Key) -> Key:
-            return item if as_keys or (known := items.id_of(item)) < 0 else known
+            return item if (known := items.id_of(item)) < 0 else known
 
-        as_keys = items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str)
-        try:
-            found = await health.watch("get", store().latest(own, asked.k))
-            rows = await health.watch("get", store().remembered(own)) if asked.remembered else None
-        except ExcludedUserError:
-            return None
-        return list(map(shown, found)), rows if rows is None else told([row._replace(item_id=shown(row.item_id)) for row in rows])
+        return [one and ((one.plays, told(one.remembered)) if isinstance(user, str) else
+                         (list(map(shown, one.plays)), told([row._replace(item_id=shown(row.item_id)) for row in one.remembered])))
+                for user, one in zip(named, found)]
 
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
         asked = await asked_of(request, plays_model)
-        found = await latest(asked.user_id, asked)
+        found, = await of_users([asked.user_id], asked)
         if found is None:
             return Json({"events": [], "blocked": True})
         return Json({"events": found[0], **({"remembered": found[1]} if asked.remembered else {})})
@@ -203,12 +202,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         asked = await asked_of(request, batch_model)
         charge(request, len(asked.user_ids))
         found = []
-        for at, user in enumerate(asked.user_ids):
-            if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
+        for start in range(0, len(asked.user_ids), _USERS_AT_ONCE):
+            if start:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
-            found.append(await latest(user, asked))
+            found += await of_users(asked.user_ids[start:start + _USERS_AT_ONCE], asked)
         blocked = [at for at, one in enumerate(found) if one is None]
-        remembered = {"remembered": [(one and one[1]) or told([]) for one in found]} if asked.remembered else {}
+        remembered = {"remembered": [one[1] if one else told([]) for one in found]} if asked.remembered else {}
         return Json({"events": [one[0] if one else [] for one in found], **({"blocked": blocked} if blocked else {}), **remembered})
 
     async def delete(request: Request) -> Response:
