@@ -67,7 +67,8 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def ours(root: Path, workers: int, log: bool = True, impressions: bool = False) -> Iterator[tuple[dict[str, int], dict[str, tuple[int, float]]]]:
+def ours(root: Path, workers: int, log: bool = True,
+         impressions: bool = False) -> Iterator[tuple[dict[str, int], dict[str, tuple[int, float]]]]:
     """The three services over `root` with a fresh event store."""
     ports = {name: free_port() for name in APPS}
     store = Path(tempfile.mkdtemp(dir=root))
