@@ -67,13 +67,15 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def ours(root: Path, workers: int, log: bool = True) -> Iterator[tuple[dict[str, int], dict[str, tuple[int, float]]]]:
+def ours(root: Path, workers: int, log: bool = True,
+         impressions: bool = False) -> Iterator[tuple[dict[str, int], dict[str, tuple[int, float]]]]:
     """The three services over `root` with a fresh event store."""
     ports = {name: free_port() for name in APPS}
     store = Path(tempfile.mkdtemp(dir=root))
     environment = {**os.environ, **{f"MUSICREC_URLS_{URL_KEYS[name]}": f"http://127.0.0.1:{port}" for name, port in ports.items()},
                    "MUSICREC_ARTIFACTS_LOCATION": str(root / "artifacts"), "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(root / "cache"),
-                   "MUSICREC_EVENTS_PATH": str(store / "events.sqlite"), "MUSICREC_SERVICE_LOG_REQUESTS": str(log)}
+                   "MUSICREC_EVENTS_PATH": str(store / "events.sqlite"), "MUSICREC_SERVICE_LOG_REQUESTS": str(log),
+                   "MUSICREC_SERVICE_IMPRESSIONS": str(impressions)}
     commands = {name: [sys.executable, "-m", "uvicorn", app, "--port", str(ports[name]), "--workers", str(workers)]
                 for name, app in APPS.items()}
     try:
@@ -170,6 +172,9 @@ def with_workers(root: Path, workers: int, size: Size, users: np.ndarray, shorte
         for path, (alone, many) in found.items():
             print(line(f"{path}, {workers} worker(s), 1 connection", alone))
             print(line(f"{path}, {workers} worker(s), 16 connections", many))
+        others = targets("/recommendations_offline", rng.integers(0, size.users, 20_000 // shorter), lambda _: f"&k={K}")
+        without = watched(pids, lambda: in_turns(ports["recommendations"], others, 16))
+        print(line(f"offline of users without feedback, {workers} worker(s)", without))
         wanted = targets("/recommendations", np.resize(users, 3000 // shorter), lambda _: f"&k={K}")
         steady = watched(pids, lambda: at_rate(ports["recommendations"], wanted, 100))
         print(line(f"/recommendations, {workers} worker(s), 100 req/s", steady))
@@ -177,6 +182,16 @@ def with_workers(root: Path, workers: int, size: Size, users: np.ndarray, shorte
         stopped = watched(pids, lambda: frozen(ports, pids["events"], users))
         print(line("/recommendations, events service frozen, 1 connection", stopped), flush=True)
     return found
+
+
+def with_exposures(root: Path, users: np.ndarray, items: int, shorter: int) -> None:
+    """Measure answers that are told to the events service beside answers that are not, in turns, and print both."""
+    for impressions in (False, True, False, True):
+        with ours(root, 1, impressions=impressions) as (ports, started):
+            play(ports["events"], users, items, np.random.default_rng(1))
+            pids = {name: pid for name, (pid, _) in started.items()}
+            for path, (_, many) in measured(ports, pids, users, {path: n // shorter for path, n in REQUESTS.items()}, 16).items():
+                print(line(f"{path}, exposures {'on' if impressions else 'off'}", many), flush=True)
 
 
 def main() -> None:
@@ -198,6 +213,7 @@ def main() -> None:
     with ours(root, 1) as (_, started):
         print("start, cold (parquet to arrays):", ", ".join(f"{name} {seconds:.1f} s" for name, (_, seconds) in started.items()))
     best, _ = (with_workers(root, workers, size, users, chosen.shorter) for workers in (1, 2))
+    with_exposures(root, users, size.items, chosen.shorter)
     with peers(root) as (ports, started):
         pids = {name: pid for name, (pid, _) in started.items()}
         play(ports["events"], users, size.items, rng)

@@ -144,6 +144,21 @@ def test_log_holds_every_play(make: Make) -> None:
     assert asyncio.run(steps()) == [(user, item, int(clock() * 1e6)) for user, item in [(1, 10), (1, 20), (2, 10), (1, 10)]]
 
 
+def test_many_users_at_once(make: Make) -> None:
+    """What is stored of many users, asked together, is what is stored of each, in the order of the question, and None for a deleted one."""
+    store = make()
+
+    async def steps() -> list[tuple[list[Key], list[tuple[Key, str]]] | None]:
+        for user, item, type in ((1, 10, "play"), ("1", 20, "like"), (1, 30, "play"), (2, 10, "play"), (1, 40, "skip"), (1, 10, "play")):
+            await store.put(user, item, type)
+        await store.delete(2)
+        found = await store.of_users(["1", 3, 1, 2], 1)
+        assert [one and one.remembered for one in await store.of_users([1, 2], 1, remembered=False)] == [[], None]
+        await store.close()
+        return [one and (one.plays, [row[:2] for row in one.remembered]) for one in found]
+    assert asyncio.run(steps()) == [([], [(20, "like")]), ([], []), ([10], [(10, "play"), (40, "skip"), (30, "play")]), None]
+
+
 def test_exposures(make: Make) -> None:
     """The impressions of exposures come back one by one, with all that was said of them, numbers and text alike."""
     rows = [Exposure(1, (10, "007", "ü"), ("personal", "online", "popular"), 5, 20, "run", "abc", "b", (0.5, None, 0.25)),

@@ -14,6 +14,7 @@ from musicrec.events.protocol import (
     Exposure,
     Impression,
     Key,
+    OfUser,
     Remembered,
     UserFeedback,
     remembered_type,
@@ -58,6 +59,11 @@ class MemoryStore:
         """The items, newest first."""
         self._refuse_excluded(user_id)
         return list(reversed(self._remembered.get(user_id, OrderedDict()).values()))
+
+    async def of_users(self, user_ids: Sequence[Key], k: int, remembered: bool = True) -> list[OfUser | None]:
+        """One by one."""
+        return [None if user in self._excluded else OfUser(await self.latest(user, k), await self.remembered(user) if remembered else [])
+                for user in user_ids]
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Append to the log."""

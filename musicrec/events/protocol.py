@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
+from musicrec.errors import ExcludedUserError
+
 Clock = Callable[[], float]
 # A user or a track: a whole number, or a key that is text.
 Key = int | str
@@ -70,6 +72,20 @@ class Remembered(NamedTuple):
     at: int
 
 
+class OfUser(NamedTuple):
+    """What is stored of a user: the latest plays, and what is remembered, each the latest first."""
+
+    plays: list[Key]
+    remembered: list[Remembered]
+
+
+def not_excluded(found: OfUser | None) -> OfUser:
+    """The same; raises ExcludedUserError for None."""
+    if found is None:
+        raise ExcludedUserError
+    return found
+
+
 def remembered_type(type: str, played_share: float | None) -> str:
     """The type with which feedback is remembered: a play of less than KEPT_SHARE is a skip.
 
@@ -133,7 +149,8 @@ class Exposure(NamedTuple):
 
     def coded(self) -> "Exposure":
         """With user and items as a store keeps them."""
-        return self._replace(user_id=coded(self.user_id), items=tuple(map(coded, self.items)))
+        items = self.items if set(map(type, self.items)) == {int} else tuple(map(coded, self.items))
+        return self._replace(user_id=coded(self.user_id), items=items)
 
     def decoded(self) -> "Exposure":
         """The inverse of `coded`."""
@@ -168,6 +185,11 @@ class EventStore(Protocol):
 
         Raises ExcludedUserError for an excluded user.
         """
+        ...
+
+    async def of_users(self, user_ids: Sequence[Key], k: int, remembered: bool = True) -> list[OfUser | None]:
+        """What `latest` and, if wanted, `remembered` give for each user, None for an excluded one; of many at once in a fraction of the
+        time."""
         ...
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:

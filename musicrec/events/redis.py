@@ -17,10 +17,12 @@ from musicrec.events.protocol import (
     Exposure,
     Impression,
     Key,
+    OfUser,
     Remembered,
     UserFeedback,
     coded,
     decoded,
+    not_excluded,
     remembered_type,
 )
 
@@ -31,7 +33,7 @@ _CONNECTIONS = 64
 # Scheme, user and password, host and port and database (or a socket), options.
 _ADDRESS = re.compile(r"(rediss?://|unix://)(?:[^/?#\s]*@)?([^:/?#@\s][^/?#@\s]*(?:/\d*)?|/[^?#@\s]+)(?:\?[^#@\s]*)?")
 _LOGS = ("musicrec:plays", "musicrec:impressions")
-_EXCLUDED = "musicrec:excluded"
+_EXCLUDED, _NO_HASH = "musicrec:excluded", "musicrec:nothing"
 # Rows that are looked through for those of one user at a time.
 _ROWS_AT_ONCE = 1000
 # One script, so that a put is atomic. Scores are microseconds, always later than that of the user's latest play. Ids of streams begin with
@@ -118,15 +120,22 @@ class RedisStore:
 
     async def latest(self, user_id: Key, k: int) -> list[Key]:
         """At most k items, latest first."""
-        oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
-        found = await self._answered(self._client.zrevrangebyscore(f"musicrec:latest:{coded(user_id)}", "+inf", oldest, start=0, num=k))
-        return [decoded(item) for item in found] or await self._nothing_of(user_id)
+        return not_excluded((await self.of_users([user_id], k, remembered=False))[0]).plays
 
     async def remembered(self, user_id: Key) -> list[Remembered]:
-        """The items, latest first, from one hash."""
-        found = await self._answered(self._client.hgetall(f"musicrec:remembered:{coded(user_id)}"))
-        rows = [Remembered(decoded(item), *_type_and_time(value)) for item, value in found.items()]
-        return sorted(rows, key=lambda row: -row.at) or await self._nothing_of(user_id)
+        """The items, latest first."""
+        return not_excluded((await self.of_users([user_id], 0))[0]).remembered
+
+    async def of_users(self, user_ids: Sequence[Key], k: int, remembered: bool = True) -> list[OfUser | None]:
+        """One round trip: of each user a sorted set, a hash, and a field of the hash of the excluded."""
+        oldest: int | str = "-inf" if self.max_age_s is None else int((self.clock() - self.max_age_s) * 1e6)
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for user in map(coded, user_ids):
+                pipeline.hexists(_EXCLUDED, user).zrevrangebyscore(f"musicrec:latest:{user}", "+inf", oldest, start=0, num=k)
+                pipeline.hgetall(f"musicrec:remembered:{user}" if remembered else _NO_HASH)
+            answers = iter(await self._answered(pipeline.execute()))
+        return [None if excluded else OfUser(list(map(decoded, plays)), _remembered(rows))
+                for excluded, plays, rows in zip(answers, answers, answers)]
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Append to the stream in one transaction."""
@@ -200,11 +209,6 @@ class RedisStore:
             after = f"({rows[-1][0].decode()}"
             yield from (row for _, row in rows)
 
-    async def _nothing_of(self, user_id: Key) -> list[Any]:
-        if await self._answered(self._client.hexists(_EXCLUDED, coded(user_id))):
-            raise ExcludedUserError
-        return []
-
     async def _run(self, script: Any, user_id: Key, item_id: Key, type: str, share: float | str, context: str, answer: str) -> bool:
         said = remembered_type(type, None if share == "" else float(share))
         user, stays = coded(user_id), f" {' '.join(STAYS.get(said, ()))} "
@@ -224,6 +228,11 @@ class RedisStore:
 
     def _error(self, cause: Exception) -> EventStoreError:
         return EventStoreError(f"Redis at {self.address} failed: {cause}; check that it runs, has memory and can write to its disk.")
+
+
+def _remembered(rows: dict[bytes, bytes]) -> list[Remembered]:
+    found = [Remembered(decoded(item), *_type_and_time(value)) for item, value in rows.items()]
+    return sorted(found, key=lambda row: -row.at)
 
 
 def _type_and_time(value: bytes) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The SQL of the SQLite store."""
 
-from musicrec.events.protocol import LASTING, REMEMBERED, SLACK, STAYS
+from musicrec.events.protocol import LASTING, PLAY, REMEMBERED, SLACK, STAYS
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS plays (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, item_id INTEGER NOT NULL, played_at INTEGER NOT NULL);
@@ -17,55 +17,52 @@ CREATE TABLE IF NOT EXISTS exclusions (user_id INTEGER PRIMARY KEY NOT NULL, del
 ADDED = {"plays": ("type TEXT NOT NULL DEFAULT 'play'", "played_share REAL", "context TEXT NOT NULL DEFAULT ''",
                    "recommendation_id TEXT NOT NULL DEFAULT ''"),
          "exposures": ("ms REAL", "outcome TEXT NOT NULL DEFAULT ''")}
-# Each statement takes a whole batch, so that the GIL is released and taken a few times per commit instead of per row, which would limit
-# the rate of puts. It comes as JSON rows of a UserFeedback with an order and the type to remember at the end, and is parsed once, into a
-# table in memory.
-BATCH = """
+# A batch is one row of a view, whose trigger takes it as JSON: rows of a UserFeedback with a rising time and the type to remember at the
+# end. One statement means that the writing thread has to wait for the GIL once a commit, which would otherwise limit the rate of puts.
+# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
+_KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
+RECEIVE = f"""
 PRAGMA temp_store = MEMORY;
 CREATE TEMP TABLE batch (place INTEGER PRIMARY KEY, user_id INTEGER, item_id INTEGER, at INTEGER, type TEXT, played_share REAL,
                          context TEXT, recommendation_id TEXT, rising INTEGER, remembered_type TEXT);
+CREATE TEMP VIEW received AS SELECT '' AS feedback;
+CREATE TEMP TRIGGER receive INSTEAD OF INSERT ON received BEGIN
+  DELETE FROM batch;
+  INSERT INTO batch SELECT key, {", ".join(f"value ->> {at}" for at in range(9))} FROM json_each(NEW.feedback);
+  SELECT refuse(user_id) FROM batch WHERE user_id IN (SELECT user_id FROM exclusions);
+  DELETE FROM batch WHERE user_id IN (SELECT user_id FROM exclusions);
+  INSERT INTO plays (user_id, item_id, played_at, type, played_share, context, recommendation_id)
+    SELECT user_id, item_id, at, type, played_share, context, recommendation_id FROM batch ORDER BY place;
+  INSERT INTO latest SELECT user_id, item_id,
+      max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
+    FROM batch WHERE type = '{PLAY}' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at;
+  DELETE FROM latest WHERE (user_id, item_id) IN (
+    SELECT user_id, item_id FROM (
+      SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
+      FROM latest WHERE user_id IN (SELECT user_id FROM batch))
+    WHERE place > {{per_user}});
+  INSERT INTO remembered SELECT user_id, item_id, remembered_type, rising FROM batch WHERE true ORDER BY place
+    ON CONFLICT DO UPDATE SET at = excluded.at,
+    type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END;
+  DELETE FROM remembered WHERE (user_id, item_id) IN (
+    SELECT user_id, item_id FROM (
+      SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
+      FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
+        SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
+        WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
+    WHERE place > {REMEMBERED});
+END;
 """
-TAKE = """
-INSERT INTO batch
-SELECT key, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8
-FROM json_each(?)
-"""
-LOG_FEEDBACK = """
-INSERT INTO plays (user_id, item_id, played_at, type, played_share, context, recommendation_id)
-SELECT user_id, item_id, at, type, played_share, context, recommendation_id FROM batch ORDER BY place
-"""
-# Plays are ordered as they arrive, also when the clock does not advance: after the user's latest play, and in the order of the batch.
-MOVE_TO_FRONT = """
-INSERT INTO latest SELECT user_id, item_id,
-  max(rising, 1 + place + coalesce((SELECT max(played_at) FROM latest AS own WHERE own.user_id = batch.user_id), 0))
-FROM batch WHERE type = 'play' ORDER BY place ON CONFLICT DO UPDATE SET played_at = excluded.played_at
-"""
-CAP = """
-DELETE FROM latest WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY played_at DESC) AS place
-    FROM latest WHERE user_id IN (SELECT user_id FROM batch))
-  WHERE place > ?)
-"""
-_KEPT = ", ".join(f"'{earlier} {later}'" for later, kept in STAYS.items() for earlier in kept)
-REMEMBER = f"""
-INSERT INTO remembered SELECT user_id, item_id, remembered_type, rising FROM batch WHERE true ORDER BY place
-ON CONFLICT DO UPDATE SET at = excluded.at,
-  type = CASE WHEN remembered.type || ' ' || excluded.type IN ({_KEPT}) THEN remembered.type ELSE excluded.type END
-"""
-FORGET = f"""
-DELETE FROM remembered WHERE (user_id, item_id) IN (
-  SELECT user_id, item_id FROM (
-    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place
-    FROM remembered WHERE type NOT IN {LASTING} AND user_id IN (
-      SELECT user_id FROM (SELECT DISTINCT user_id FROM batch) AS put
-      WHERE (SELECT count(*) FROM remembered AS own WHERE own.user_id = put.user_id) > {REMEMBERED + SLACK}))
-  WHERE place > {REMEMBERED})
-"""
-LATEST = "SELECT item_id FROM latest WHERE user_id = ? AND played_at >= ? ORDER BY played_at DESC LIMIT ?"
-OF_USER = "SELECT item_id, type, at FROM remembered WHERE user_id = ? ORDER BY at DESC"
+FEEDBACK = "INSERT INTO received VALUES (?)"
+# Of the users of a JSON list: plays (no type), an exclusion (no item), and what is remembered.
+_USERS = "user_id IN (SELECT value FROM json_each(?1))"
+PLAYS_OF_USERS = f"""
+SELECT user_id, item_id, '', played_at AS at FROM latest WHERE {_USERS} AND played_at >= ?2
+UNION ALL SELECT user_id, NULL, '', deleted_at FROM exclusions WHERE {_USERS}"""
+OF_USERS = f"{PLAYS_OF_USERS} UNION ALL SELECT user_id, item_id, type, at FROM remembered WHERE {_USERS}"
 EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities, ms, outcome"
-LOG_EXPOSURES = f"INSERT INTO exposures ({EXPOSURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# SQLite takes at most 32,766 parameters.
+MOST_EXPOSURES = 1000
 # What a file of an earlier version holds, a row an item.
 TAKE_OVER = f"""
 INSERT INTO exposures ({EXPOSURE})
@@ -73,3 +70,11 @@ SELECT user_id, json_array(item_id), json_array(source), shown_at, position, '',
 """
 # Of the oldest rows only, so that a commit is short also where a long log gets an age limit for the first time.
 REMOVE_OLD = "DELETE FROM {0} WHERE id IN (SELECT id FROM (SELECT id, {1} AS at FROM {0} ORDER BY id LIMIT 1000) WHERE at < ?)"
+
+
+def log_exposures(rows: int) -> str:
+    """The statement that logs so many exposures, given one after the other, but none of excluded users. As one statement, and with lists
+    that are JSON already, it takes a quarter of the time of parsing one JSON text.
+    """
+    values = ", ".join([f"({', '.join('?' * (EXPOSURE.count(',') + 1))})"] * rows)
+    return f"INSERT INTO exposures ({EXPOSURE}) SELECT * FROM (VALUES {values}) WHERE column1 NOT IN (SELECT user_id FROM exclusions)"

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -127,7 +128,12 @@ def failure() -> Response:
 
 
 def _text(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return f"{_whole_second(int(seconds))}.{int(seconds % 1 * 1000):03}+00:00"
+
+
+@lru_cache(2)
+def _whole_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _request_id(scope: Scope) -> bytes:

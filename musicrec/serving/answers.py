@@ -222,9 +222,11 @@ class Answers:
         items, scores = self.lookup.personal.of(user_id)
         free = self._passing(items, out)
         items, scores = items[free], scores[free]
+        if self.lookup.fold_in is None or not memory.items:
+            return items, scores
         before, new = self.lookup.seen.of(user_id)[0], np.array(memory.welcome, np.int32)
         new = new[without(new, before)]
-        if self.lookup.fold_in is None or not len(new):
+        if not len(new):
             return items, scores
         weights = np.where(np.isin(new, memory.of_type(LIKE)), LIKED * SINCE_THE_RUN, SINCE_THE_RUN).astype(np.float32)
         folded = self.lookup.fold_in.recommended(new, weights, before, max(k, _FOLDED), lambda some: self._passing(some, out))

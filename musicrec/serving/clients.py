@@ -16,13 +16,15 @@ from musicrec.serving.event_schemas import RememberedItems
 from musicrec.serving.grouping import GroupedCalls
 from musicrec.serving.keys import Key
 from musicrec.serving.metrics import Metrics
-from musicrec.serving.schemas import MAX_KEY
+from musicrec.serving.schemas import MAX_BATCH, MAX_KEY
 from musicrec.settings.sections import ServiceSettings, keys_in
 
 T = TypeVar("T")
 _JITTER_S = (0.002, 0.015)
 # Users who are asked about together: what is stored of them is read and understood in a few milliseconds.
 _GROUPED = 20
+# The most items of a question that is asked with others: together they are no more than a call may ask for.
+_ITEMS_GROUPED = 4 * MAX_BATCH // _GROUPED
 # A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
 _MAX_ANSWER = 32 << 20
 _WHOLE_NUMBERS, _NUMBERS = TypeAdapter(list[Annotated[int, Field(ge=0, lt=2**31)]]), TypeAdapter(list[float])
@@ -214,6 +216,20 @@ class FeaturesClient(Client):
     """Similar items."""
 
     name = "features"
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, options: ServiceSettings, metrics: Metrics) -> None:
+        super().__init__(session, url, options, metrics)
+        self._grouped: GroupedCalls[tuple[Sequence[int], int], dict[int, SimilarItems]] = GroupedCalls(self._similar_of_all, _GROUPED)
+
+    async def similar_of(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, SimilarItems]:
+        """As `similar`, and perhaps of other items too: few items are asked for together with those of questions that come meanwhile."""
+        if 0 < len(item_ids) <= _ITEMS_GROUPED:
+            return await self._grouped.answer((item_ids, k), deadline)
+        return await self.similar(item_ids, k, deadline)
+
+    async def _similar_of_all(self, asked: Sequence[tuple[Sequence[int], int]], deadline: float) -> list[dict[int, SimilarItems]]:
+        found = await self.similar(list(dict.fromkeys(item for item_ids, _ in asked for item in item_ids)), asked[0][1], deadline)
+        return [found] * len(asked)
 
     async def similar(self, item_ids: Sequence[int], k: int, deadline: float) -> dict[int, SimilarItems]:
         """At most k similar items of each item, in one call; raises ServiceError."""

@@ -7,11 +7,13 @@ from dataclasses import replace
 from musicrec.errors import ServiceError
 from musicrec.events.protocol import DISLIKE, LIKE, SKIP
 from musicrec.serving.answers import AnswerOptions
-from musicrec.serving.clients import EventsClient, FeaturesClient
+from musicrec.serving.clients import EventsClient, FeaturesClient, StoredOfUser
 from musicrec.serving.event_schemas import RememberedItems
 from musicrec.serving.keys import IDS, Key, KeyIndex
 from musicrec.serving.schemas import MAX_ID
-from musicrec.serving.user_context import Memory, UserContext
+from musicrec.serving.user_context import NO_CONTEXT, Memory, UserContext
+
+_BLOCKED = UserContext(blocked=True)
 
 
 async def user_contexts(users: Sequence[Key], options: Sequence[AnswerOptions], items: KeyIndex, events: EventsClient,
@@ -29,21 +31,35 @@ async def user_contexts(users: Sequence[Key], options: Sequence[AnswerOptions], 
             await events.latest(users, plays, deadline, are_ids)
     except ServiceError as cause:
         return [UserContext(missing=(str(cause),))] * len(users)
-    contexts, wanted = [], list[tuple[list[int], Sequence[int]]]()
-    for one, own in zip(stored, options):
-        recent_items = own.recent_items if online else 0
-        ids = _ids(one.plays, items) if one else []
-        memory = _memory(one.remembered, items, own.skip_minutes * 60) if one else Memory()
-        contexts.append(UserContext(ids, unknown=len(one.plays) - len(ids) if one else 0, blocked=one is None, memory=memory))
-        recent = set(ids) | {item for item, kind in memory.types.items() if kind == LIKE}
-        wanted.append(([item for item in memory.welcome if item in recent][:recent_items], memory.refused[:max(recent_items, 1)]))
+    contexts = [_context(one, items, own.skip_minutes * 60) for one, own in zip(stored, options)]
+    wanted = [_wanted(context, own.recent_items if online else 0) for context, own in zip(contexts, options)]
+    if not any(map(any, wanted)):
+        return contexts
     try:
-        similar = await features.similar(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play,
-                                         deadline)
+        ask = features.similar_of if len(users) == 1 else features.similar
+        similar = await ask(list(dict.fromkeys(item for pair in wanted for part in pair for item in part)), similar_per_play, deadline)
     except ServiceError as cause:
         return [replace(context, missing=(str(cause),)) if any(pair) else context for context, pair in zip(contexts, wanted)]
     return [replace(context, similar=[similar[item] for item in recent], near_refused=[similar[item] for item in refused])
             for context, (recent, refused) in zip(contexts, wanted)]
+
+
+def _context(found: StoredOfUser | None, items: KeyIndex, skip_s: float) -> UserContext:
+    if found is None:
+        return _BLOCKED
+    if not found.plays and not found.remembered.items:
+        return NO_CONTEXT
+    ids = _ids(found.plays, items)
+    return UserContext(ids, unknown=len(found.plays) - len(ids), memory=_memory(found.remembered, items, skip_s))
+
+
+def _wanted(context: UserContext, recent_items: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The items whose similar ones are recommended, and those whose similar ones are not."""
+    memory, recent = context.memory, list[int]()
+    if recent_items:
+        among = {*context.plays, *memory.of_type(LIKE)}
+        recent = [item for item in memory.welcome if item in among][:recent_items]
+    return recent, memory.refused[:max(recent_items, 1)]
 
 
 def _memory(found: RememberedItems, items: KeyIndex, skip_s: float) -> Memory:

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musicrec.errors import EventStoreError, ExcludedUserError, MusicRecError, StorageError
+from musicrec.errors import EventStoreError, MusicRecError, StorageError
 from musicrec.events import EventStore, Exposure, Remembered, configured_store
 from musicrec.events.protocol import NOBODY, PLAY, SESSION_GAP_S
 from musicrec.serving.access_control import charge, not_administrator
@@ -33,6 +33,7 @@ _NEVER = float("-inf")
 _USERS_AT_ONCE = 20
 # Longer than a folder or a healthy S3 takes, and short enough for a start.
 _FIRST_LOOK_S = 5.0
+_STORED = Json({"result": "ok"})
 _RECENT_S, _CHECK_EVERY_S, _CHECK_TAKES_S = 2.0, 1.0, 2.0
 
 
@@ -170,32 +171,31 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         said, (users, items) = await asked_of(request, FeedbackRequest), keys.indexes
         await health.watch("put", store().put(users.canonical(said.user_id), items.canonical(said.item_id), said.type, said.played_share,
                                               said.context, said.recommendation_id))
-        return Json({"result": "ok"})
+        return _STORED
 
     async def feedback(request: Request) -> Response:
         """The same as /put."""
         return await put(request)
 
-    async def latest(user: Key, asked: LatestPlaysRequest | LatestPlaysBatchRequest) -> tuple[list[Key], Told | None] | None:
-        """The latest plays, with what is remembered where it is asked for; None for a user who was deleted."""
+    async def of_users(named: Sequence[Key], asked: LatestPlaysRequest | LatestPlaysBatchRequest) -> list[tuple[list[Key], Told] | None]:
+        """The latest plays of each user, and what is remembered where it is asked for; None for a user who was deleted."""
         users, items = keys.indexes
-        own = users.canonical(user)
+        own = list(map(users.canonical, named))
+        found = await health.watch("get", store().of_users(own, asked.k, asked.remembered))
+        if items.kind != TEXT or getattr(asked, "keys", False):
+            return [one and (one.plays, told(one.remembered)) for one in found]
 
         def shown(item: Key) -> Key:
-            return item if as_keys or (known := items.id_of(item)) < 0 else known
+            return item if (known := items.id_of(item)) < 0 else known
 
-        as_keys = items.kind != TEXT or getattr(asked, "keys", False) or isinstance(user, str)
-        try:
-            found = await health.watch("get", store().latest(own, asked.k))
-            rows = await health.watch("get", store().remembered(own)) if asked.remembered else None
-        except ExcludedUserError:
-            return None
-        return list(map(shown, found)), rows if rows is None else told([row._replace(item_id=shown(row.item_id)) for row in rows])
+        return [one and ((one.plays, told(one.remembered)) if isinstance(user, str) else
+                         (list(map(shown, one.plays)), told([row._replace(item_id=shown(row.item_id)) for row in one.remembered])))
+                for user, one in zip(named, found)]
 
     async def get(request: Request) -> Response:
         """The latest plays of a user, newest first; an empty list for an unknown user."""
         asked = await asked_of(request, plays_model)
-        found = await latest(asked.user_id, asked)
+        found, = await of_users([asked.user_id], asked)
         if found is None:
             return Json({"events": [], "blocked": True})
         return Json({"events": found[0], **({"remembered": found[1]} if asked.remembered else {})})
@@ -205,12 +205,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         asked = await asked_of(request, batch_model)
         charge(request, len(asked.user_ids))
         found = []
-        for at, user in enumerate(asked.user_ids):
-            if at % _USERS_AT_ONCE == _USERS_AT_ONCE - 1:
+        for start in range(0, len(asked.user_ids), _USERS_AT_ONCE):
+            if start:
                 await asyncio.sleep(0)  # so that a large batch does not hold up everybody else
-            found.append(await latest(user, asked))
+            found += await of_users(asked.user_ids[start:start + _USERS_AT_ONCE], asked)
         blocked = [at for at, one in enumerate(found) if one is None]
-        remembered = {"remembered": [(one and one[1]) or told([]) for one in found]} if asked.remembered else {}
+        remembered = {"remembered": [one[1] if one else told([]) for one in found]} if asked.remembered else {}
         return Json({"events": [one[0] if one else [] for one in found], **({"blocked": blocked} if blocked else {}), **remembered})
 
     async def delete(request: Request) -> Response:
@@ -233,7 +233,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         rows = [Exposure(users.canonical(one.user_id), (items.canonical(one.item_id),), (one.source,), now, one.position, one.run,
                          one.recommendation_id, one.variant, () if one.propensity is None else (one.propensity,)) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
-        return Json({"result": "ok"})
+        return _STORED
 
     async def exposures(request: Request) -> Response:
         """Store lists that were shown; answers when they are on disk."""
@@ -243,16 +243,16 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
         users, items = keys.indexes
         if not all(one.is_even for one in shown):
             raise refusal("exposures", "exposures must have as many sources, or one, and as many propensities, or none, as item_ids", None)
-        rows = [Exposure(NOBODY if one.user_id is None else users.canonical(one.user_id), tuple(map(items.canonical, one.item_ids)),
+        rows = [Exposure(NOBODY if one.user_id is None else users.canonical(one.user_id), items.all_canonical(one.item_ids),
                          tuple(one.sources), now, one.first, one.run, one.recommendation_id, one.variant, one.propensities, one.ms,
                          one.outcome) for one in shown]
         await health.watch("impressions", store().put_exposures(rows))
-        return Json({"result": "ok"})
+        return _STORED
 
     operations = [Operation("/put", put, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/feedback", feedback, FeedbackRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/get", get, plays_model, LatestPlays, hot=True),
-                  Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",)),
+                  Operation("/get/batch", get_batch, batch_model, LatestPlaysBatch, ("POST",), hot=True),
                   Operation("/impressions", impressions, ImpressionsRequest, Stored, ("POST",), writes=True),
                   Operation("/exposures", exposures, ExposuresRequest, Stored, ("POST",), hot=True, writes=True),
                   Operation("/users/excluded", excluded, Parameters, ExcludedUsers),

@@ -61,7 +61,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     async def similar_items(request: Request) -> Response:
         """Items like this one, most similar first."""
         asked, mapped = await asked_of(request, item_model)
-        return Json(similar(mapped, asked.item_id, asked.k, getattr(asked, "keys", False)))
+        return Json(similar(mapped, asked.item_id, asked.k, bool(mapped.items.kind) and getattr(asked, "keys", False)))
 
     async def similar_items_batch(request: Request) -> Response:
         """Items like each of these, in one call."""

@@ -9,13 +9,13 @@ R = TypeVar("R")
 
 
 class GroupedCalls(Generic[Q, R]):
-    """Calls `ask` with at most `most` questions and the earliest deadline of theirs, one call at a time.
+    """Calls `ask` with at most `most` questions and the earliest deadline of theirs, one call at a time, which begin `apart_s` apart.
 
     One question alone is asked at once. Under load a call costs many times less for each: it is the calls that take time, not the answers.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Q], float], Awaitable[Sequence[R]]], most: int) -> None:
-        self._ask, self._most = ask, most
+    def __init__(self, ask: Callable[[Sequence[Q], float], Awaitable[Sequence[R]]], most: int, apart_s: float = 0.002) -> None:
+        self._ask, self._most, self._apart_s, self._next = ask, most, apart_s, 0.0
         self._waiting: list[tuple[Q, float, asyncio.Future[R]]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -29,7 +29,11 @@ class GroupedCalls(Generic[Q, R]):
         return await future
 
     async def _ask_all(self) -> None:
+        now = asyncio.get_running_loop().time
         while self._waiting:
+            if (wait := self._next - now()) > 0:
+                await asyncio.sleep(wait)
+            self._next = now() + self._apart_s
             batch, self._waiting = self._waiting[:self._most], self._waiting[self._most:]
             open_ = [future for _, _, future in batch]
             try:

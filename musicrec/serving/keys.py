@@ -64,6 +64,10 @@ class KeyIndex:
         found = self.id_of(key) if self.kind == TEXT else -1
         return key if found < 0 else self.key_of(found)
 
+    def all_canonical(self, keys: Sequence[Key]) -> tuple[Key, ...]:
+        """`canonical` of each."""
+        return tuple(map(self.canonical, keys) if self.kind == TEXT else keys)
+
     def shown(self, item_id: int, by_key: bool) -> Key:
         """What an answer calls an id: its key where `by_key` or where keys are whole numbers, else the id."""
         return self.key_of(item_id) if self.kind == NUMBERS or (by_key and self.kind == TEXT) else item_id

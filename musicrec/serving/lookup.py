@@ -125,7 +125,7 @@ class Lookup:
 
     def user(self, asked: Key, request: object) -> User:
         """The user that `asked` means; the request may ask for keys in the answer, and a key in text does."""
-        by_key = getattr(request, "keys", False) or isinstance(asked, str)
+        by_key = isinstance(asked, str) or (self.has_keys and getattr(request, "keys", False))
         return User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
 
     def ruled(self, blocked: Sequence[Key], allowed: Sequence[Key] | None) -> "Lookup":

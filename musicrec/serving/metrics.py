@@ -1,8 +1,7 @@
 """Prometheus metrics, one registry an app."""
 
 import os
-from collections import Counter as Counts
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -36,14 +35,14 @@ class Metrics:
         self._labelled(self.requests, self.service, route, str(status)).inc()
         self._labelled(self.seconds, self.service, route).observe(seconds)
 
-    def recommended(self, strategy: str, sources: Iterable[str], unknown: int = 0) -> None:
+    def recommended(self, strategy: str, sources: Sequence[str], unknown: int = 0) -> None:
         """Count one answer, where its items came from, and how many were left out because the run does not know them."""
         self._labelled(self.strategies, strategy).inc()
         if unknown:
             self.n_unknown += unknown
             self.unknown.inc(unknown)
-        for source, count in Counts(sources).items():
-            self._labelled(self.sources, source).inc(count)
+        for source in set(sources):
+            self._labelled(self.sources, source).inc(sources.count(source))
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -186,7 +186,10 @@ def _query(text: str, repeatable: frozenset[str]) -> dict[str, object]:
 
 
 async def _body(request: Request) -> bytes:
-    if not any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.scope["headers"]):
+    for name, value in request.scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            break
+    else:
         return b""
     # A client that stops in the middle would otherwise keep its request, and a service that is told to stop, for ever.
     try:
