@@ -1,5 +1,6 @@
 """The file of experiments: TOML, one table an experiment, checked so that every mistake is one sentence."""
 
+import re
 import tomllib
 from datetime import UTC, datetime
 from itertools import combinations
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from musicrec.errors import SettingsError
 from musicrec.experiments.assignment import Experiment, Variant
+from musicrec.files import replaced
 from musicrec.settings.sections import BlendingSettings, Share
 
 # What a variant may change: settings of [blending] that hold for one answer.
@@ -50,6 +52,44 @@ def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment
         if both and not apart:
             raise SettingsError(f"{path}: experiment {other.name!r}, key {min(both)!r}: {one.name!r} changes it at the same time.")
     return found
+
+
+def change(path: Path, name: str, blending: BlendingSettings, paused: bool | None = None, end: datetime | None = None) -> None:
+    """Write `paused` or `end` of an experiment into its file, which services watch; comments and all else stay as they are.
+
+    Raises SettingsError where the file has no such experiment, is written so that a line cannot be put in, or would then be wrong.
+    """
+    known = {one.name: one for one in read_experiments(path, blending)}
+    if name not in known:
+        raise SettingsError(f"{path} has no experiment {name!r}; there are {', '.join(known) or 'none'}.")
+    key, value = ("end", end) if end else ("paused", bool(paused))
+    if end and (start := known[name].start) and start >= end:
+        raise SettingsError(f"{path}: experiment {name!r} has not begun, so it cannot end; pause it.")
+    line = f"{key} = {value.isoformat(timespec='seconds') if isinstance(value, datetime) else str(value).lower()}"
+    text = path.read_text(encoding="utf-8")
+    changed = _with_line(text, name, key, line)
+    try:
+        as_meant = tomllib.loads(changed) == tomllib.loads(text) | {name: {**tomllib.loads(text)[name], **tomllib.loads(line)}}
+    except ValueError:
+        as_meant = False
+    if not as_meant:
+        raise SettingsError(f"{path}: experiment {name!r} does not begin with a line [{name}], so nothing was changed; write {line} yourself.")
+    with replaced(path) as partial:
+        partial.write_text(changed, encoding="utf-8")
+        partial.chmod(path.stat().st_mode)
+
+
+def _with_line(text: str, name: str, key: str, line: str) -> str:
+    """The text with this line in the table `name`, in place of an earlier one of the key."""
+    head = re.search(rf"""^[ \t]*\[[ \t]*(["']?){re.escape(name)}\1[ \t]*\].*$""", text, re.MULTILINE)
+    if head is None:
+        return text
+    further = re.search(r"^[ \t]*\[", text[head.end():], re.MULTILINE)
+    body, after = text[head.end():], ""
+    if further:
+        body, after = body[:further.start()], body[further.start():]
+    body, found = re.subn(rf"^[ \t]*{key}[ \t]*=.*$", line, body, count=1, flags=re.MULTILINE)
+    return text[:head.end()] + ("" if found else f"\n{line}") + body + after
 
 
 def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -> Experiment:
