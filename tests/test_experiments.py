@@ -131,7 +131,8 @@ def told(*rows: tuple[Any, ...], **more: Any) -> pa.Table:
     return pa.table({"user_id": users, "track_id": items, "started_at": moments, **more})
 
 
-TEXTS = ("# mine\n[ \"a\" ] # one\nshare = 0.5\nvariants.c = {}\nvariants.d = {}\n\n[b]\npaused = false # why\nvariants = {c = {}, d = {}}\n",
+TEXTS = ("# mine\n[ \"a\" ] # one\n"
+         "share = 0.5\nvariants.c = {}\nvariants.d = {}\n\n[b]\npaused = false # why\nvariants = {c = {}, d = {}}\n",
          "[b]\nvariants.c = {}\n[b.variants.d]\nweight = 2\n[a.variants]\nc = {}\nd = {}")
 
 
@@ -152,7 +153,7 @@ def test_an_experiment_is_paused_resumed_and_stopped_in_its_file(tmp_path: Path)
     file.write_text(TEXTS[1])
     change(file, "b", BLENDING, paused=True)
     assert [one.paused for one in read_experiments(file, BLENDING)] == [True, False]
-    for name, said in (("a", "does not begin with a line"), ("z", "there are b, a")):
+    for name, said in (("a", "has no line"), ("z", "there are b, a")):
         with pytest.raises(SettingsError, match=said):
             change(file, name, BLENDING, paused=True)
     file.write_text("[a]\nstart = 2026-03-02\nvariants = {c = {}, d = {}}\n")

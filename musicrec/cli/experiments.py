@@ -16,7 +16,8 @@ from musicrec.errors import SettingsError, SourceError
 from musicrec.experiments.file import change, read_experiments
 from musicrec.files import replaced
 
-app = typer.Typer(no_args_is_help=True, help="Experiments: list, assign (who is in which variant), report, pause, resume, stop.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                  help="Experiments: list, assign (who is in which variant), report, pause, resume, stop.")
 
 Name = Annotated[str, typer.Argument(help="The experiment.")]
 

@@ -73,7 +73,7 @@ def change(path: Path, name: str, blending: BlendingSettings, paused: bool | Non
     except ValueError:
         as_meant = False
     if not as_meant:
-        raise SettingsError(f"{path}: experiment {name!r} does not begin with a line [{name}], so nothing was changed; write {line} yourself.")
+        raise SettingsError(f"{path}: experiment {name!r} has no line [{name}], so nothing was changed; write {line} yourself.")
     with replaced(path) as partial:
         partial.write_text(changed, encoding="utf-8")
         partial.chmod(path.stat().st_mode)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from nicegui import events, ui
 
@@ -32,7 +33,7 @@ class Asked:
 
 @dataclass
 class Site:
-    """The page while it runs. names: None until those of the first run are read."""
+    """The page while it runs. names: None until those of the first run are read. reports: the latest of each experiment."""
 
     settings: Settings
     place: Storage
@@ -40,6 +41,7 @@ class Site:
     watch: Watch
     services: Services = field(init=False)
     names: Names | None = None
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def run(self) -> Published:

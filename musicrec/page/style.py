@@ -59,9 +59,9 @@ def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
             text(f"{value:,.0f}", "m-quiet")
 
 
-def interval(low: float, high: float) -> None:
-    """A bar from `low` to `high`, as shares of its width."""
-    box("m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")
+def interval(low: float, high: float, *, centred: bool = False) -> None:
+    """A bar from `low` to `high`, as shares of its width; centred: with a mark in the middle."""
+    box("m-track m-centred" if centred else "m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")
 
 
 def months(label: str, counts: Mapping[str, int]) -> None:
@@ -97,7 +97,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
 
 def records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], strong: int | None = None) -> None:
     """Those columns of records as a table, headed by their names."""
-    table(names, [[shown(row, name) for name in names] for row in rows], strong)
+    table(heads(names), [[shown(row, name) for name in names] for row in rows], strong)
+
+
+def heads(names: Iterable[str]) -> list[str]:
+    """What the columns of records are called."""
+    return [texts.HEADS.get(name, name) for name in names]
 
 
 def shown(row: Mapping[str, Any], name: str) -> str:

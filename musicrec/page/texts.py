@@ -1,7 +1,8 @@
 """Every English text of the page, so that it can be translated in one place."""
 
 TITLE = "musicrec"
-SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/health": "Health"}
+SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/experiments": "Experiments",
+           "/health": "Health"}
 SKIP, RUN = "Go to the content", "run {run}"
 ASK_KEY, OTHER_SITE = "Give the key of the services as the password; any name will do.", "Requests from pages of other sites are refused."
 READ_ONLY = "This key is for reading: nothing that you do here is stored."
@@ -44,7 +45,32 @@ FINDINGS, ACCOUNT, STAGES = "Findings about the logs", "Input", "Time and memory
 DIFFERENCE, NO_RUN_BEFORE, COMPARE = "Difference to the run before", "There is no run before it.", "Compare the lists"
 ROLL_BACK, ROLL_BACK_ASK = "Make this run current", "Services will answer from run {run}."
 ADMIN_KEY, CANCEL = "Key for administration", "Cancel"
-NO_ADMIN = "Read-only: set reload_key in [service] to make another run current from here."
+NO_ADMIN = "{what}: set reload_key in [service] to do it from here."
+# What columns of records are called; those that are missing here keep their names.
+HEADS = {"ndcg@10": "NDCG@10", "precision@10": "precision@10", "recall@10": "recall@10", "map@10": "MAP@10", "hit_rate@10": "hit rate@10",
+         "recall@100": "recall@100", "coverage@10": "coverage@10", "artist_diversity@10": "artists in 10 places, share",
+         "exposure@10": "share of first 10 places", "gain": "gain, share", "trained_until": "trained until (UTC)", "bytes": "size in bytes",
+         "seconds": "time in s", "core_seconds": "time of a core in s", "peak_gb": "highest memory in GB", "kept_plays": "kept plays",
+         "listening": "listening, tracks"}
+
+EXPERIMENTS, EXPERIMENT, NO_EXPERIMENT = "Experiments", "Experiment {name}", "There are none: {file} does not describe any."
+EXPERIMENTS_HEAD = ("experiment", "state", "share of users", "variants (weight)", "from (UTC)", "until (UTC)")
+VARIANTS_HEAD, AS_IT_IS = ("variant", "weight", "settings"), "as in config.ini"
+PAUSE, RESUME, STOP = "Pause", "Resume", "Stop"
+PAUSE_ASK = "Nobody is assigned to {name} until it is resumed; its users are served as all others."
+RESUME_ASK, STOP_ASK = "Users are assigned to {name} again, each to the variant of before.", "{name} ends now, for good."
+ASSIGNMENT, ASSIGNMENT_HEAD, OUTSIDE = "Who is in which variant", ("experiment", "variant", "state"), "outside the share"
+REPORT, MAKE_REPORT = "What it shows", "Read the event store and report"
+NO_REPORT = "Nothing was reported yet. A report needs [service] impressions = true and takes from seconds to minutes."
+REPORTED = "As of {at:%Y-%m-%d %H:%M} UTC, {days:,} days of users."
+MATCH = "Sample ratio: users are split as the weights say (p = {p:.3g})."
+MISMATCH = "Sample ratio: users are not split as the weights say (p = {p:.3g}); find out why before you trust anything below."
+SEVERAL = "{count:,} users were in several variants; each counts to the first one."
+DIFFERENCES = "Difference to the control per user, after CUPED, with 95 % interval"
+DIFFERENCES_HINT = ("The bar is the interval that holds however often one looks, with 0 in the middle. A difference counts where p is "
+                    "below 0.05. Skips and likes are guardrails: stop a variant that makes them worse.")
+DIFFERENCES_HEAD = ("variant", "metric", "control, mean per user", "difference [95 %]", "at any look", "p (Holm)")
+BY_DAY, DAY, KEPT_OF = "By day", "day (UTC)", "{variant}: kept plays per user [95 %] (users)"
 
 HEALTH_HINT = "The numbers of /ready, /stats and /metrics, refreshed every {s} seconds."
 HEALTH = {"status": "status", "uptime_s": "uptime in s", "run_id": "run", "run_age_h": "age of the run in h", "store": "store",
