@@ -27,6 +27,7 @@ async def show(site: Site, asked: Asked) -> None:
     user_id = site.run.lookup.users.id_of(key)
     plays = await asyncio.to_thread(site.run.history, user_id)
     listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), asked.read_only)
+    listener.explained = await asyncio.to_thread(site.run.contributions, user_id)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
@@ -61,6 +62,7 @@ class _Listener:
 
     def __init__(self, site: Site, key: Key, lists: dict[str, Any], read_only: bool) -> None:
         self.site, self.key, self._lists, self.read_only, self._now = site, key, lists, read_only, list[int]()
+        self.explained: dict[int, list[tuple[str, float]]] = {}
 
     @ui.refreshable_method
     async def served(self) -> None:
@@ -77,6 +79,9 @@ class _Listener:
             style.text(sentence, "m-bad", "p")
         if latest:
             style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in latest), "m-quiet", "p")
+        if self.site.run.explains:
+            style.text(texts.EXPLAINED if self.explained else texts.NOT_EXPLAINED, "m-quiet", "p")
+        most = max((abs(value) for values in self.explained.values() for _, value in values), default=0) or 1
         before, self._now = self._now, [id_of(item["item_id"]) for item in answer["items"]]
         for place, (item_id, item) in enumerate(zip(self._now, answer["items"]), 1):
             with style.box("m-line"):
@@ -84,6 +89,8 @@ class _Listener:
                 with style.box(""):
                     self.site.track(item_id)
                     style.text(item["reason"], "m-quiet", "div")
+                    if item_id in self.explained:
+                        style.parts(self.explained[item_id], most)
                 with style.box("m-actions"):
                     style.text(texts.NEW if before and item_id not in before else "", "m-bad")
                     for kind in () if self.read_only else ("play", *feedback):

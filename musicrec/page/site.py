@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import events, ui
 
 from musicrec.page import style, texts
-from musicrec.page.names import TRACK, Hit, Names
+from musicrec.page.names import ARTIST, GENRE, TRACK, Hit, Names
 from musicrec.page.published import Published
 from musicrec.page.services import Services
 from musicrec.serving.model_store import ModelStore, Watch
@@ -73,22 +73,30 @@ class Site:
             style.text(" · ", "m-quiet")
             style.link(name, "/track", artist=artist)
 
-    def search(self, picked: Callable[[Hit], object] | str) -> None:
-        """A field that finds names as one types, and a button for each hit, which calls `picked` or goes to that screen."""
+    def search(self, picked: Callable[[Hit], object] | str, *more: str) -> None:
+        """A field that finds tracks, artists and `more` as one types; a button for each hit calls `picked` or goes to that screen."""
         def go(hit: Hit) -> None:
-            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else "artist": hit.id}))
+            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else hit.kind: hit.id}))
 
         def show(typed: events.ValueChangeEventArguments[str | None]) -> None:
-            found = self.names.find(typed.value or "") if self.names else []
+            every = self.names.find(typed.value or "") if self.names else []
+            found = [hit for hit in every if hit.kind in (TRACK, ARTIST, *more)]
             hits.clear()
             with hits:
                 for hit in found:
-                    label = self.title(hit.id) if hit.kind == TRACK else texts.ARTIST.format(name=self.run.artists.get(hit.id, ""))
-                    ui.button(label, on_click=partial(picked if callable(picked) else go, hit)).props("flat dense no-caps align=left")
+                    button = ui.button(self._label(hit), on_click=partial(picked if callable(picked) else go, hit))
+                    button.props("flat dense no-caps align=left")
                 if typed.value and not found:
                     style.text(texts.NO_HIT if self.names else texts.INDEXING, "m-quiet")
-        ui.input(texts.SEARCH, on_change=show).props("outlined dense clearable debounce=100").style("width: 100%")
+        field = ui.input(texts.SEARCH_ALL if more else texts.SEARCH, on_change=show)
+        field.props("outlined dense clearable debounce=100").style("width: 100%")
         hits = style.box("").props("aria-live=polite")
+
+    def _label(self, hit: Hit) -> str:
+        if hit.kind == TRACK:
+            return self.title(hit.id)
+        names, label = (self.run.genres, texts.GENRE) if hit.kind == GENRE else (self.run.artists, texts.ARTIST)
+        return label.format(name=names.get(hit.id, ""))
 
     @contextmanager
     def frame(self, here: str, read_only: bool) -> Iterator[None]:

@@ -59,6 +59,16 @@ def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
             text(f"{value:,.0f}", "m-quiet")
 
 
+def parts(values: Iterable[tuple[str, float]], most: float) -> None:
+    """A small bar for each name and value, to the right of its middle where the value is positive; `most` fills a half."""
+    with box("m-row m-quiet"):
+        for name, value in values:
+            with box("m-part"):
+                text(texts.PARTS.get(name, name.replace("_", " ")))
+                interval(*sorted((0.5, 0.5 + value / most / 2)), centred=True)
+                text(f"{value:+.2f}")
+
+
 def interval(low: float, high: float, *, centred: bool = False) -> None:
     """A bar from `low` to `high`, as shares of its width; centred: with a mark in the middle."""
     box("m-track m-centred" if centred else "m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")

@@ -6,9 +6,9 @@ SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "
 SKIP, RUN = "Go to the content", "run {run}"
 ASK_KEY, OTHER_SITE = "Give the key of the services as the password; any name will do.", "Requests from pages of other sites are refused."
 READ_ONLY = "This key is for reading: nothing that you do here is stored."
-SEARCH, NO_HIT = "Search a track or an artist", "Nothing fits."
+SEARCH, SEARCH_ALL, NO_HIT = "Search a track or an artist", "Search a track, an artist or a genre", "Nothing fits."
 INDEXING = "Names are still being read; try again in a moment."
-UNNAMED, ARTIST, TRACK, RADIO = "track {id}", "{name} (artist)", "track", "Radio"
+UNNAMED, ARTIST, GENRE, TRACK, RADIO = "track {id}", "{name} (artist)", "{name} (genre)", "track", "Radio"
 ACTIONS = {"play": ("play_arrow", "Play"), "like": ("favorite", "Like"), "skip": ("skip_next", "Skip"),
            "block_item": ("block", "Never again"), "block_artist": ("person_off", "Never this artist")}
 
@@ -16,6 +16,9 @@ USER, SHOW, NO_USER = "Key of a user", "Show", "Enter a key, or pick a listener 
 PICK = {"cold": "Random cold user", "light": "Random light user", "heavy": "Random heavy user"}
 PICK_HINT = "{} to {} tracks played"
 SERVED, NEW, LATEST = "What is served now", "new", "Played here, the latest first: "
+EXPLAINED = "Bars: what models and features add to the score of the ranker, in log-odds; the four of largest size of each track."
+NOT_EXPLAINED = "This run does not say what the ranker made of this listener's list: [ranking] explained_users."
+PARTS = {"als": "ALS", "item_knn": "item KNN", "user_knn": "user KNN", "slim": "SLIM", "agreement": "agreement of models"}
 PLAYS_ONLY = "This events service stores plays only: no likes, skips and blocks."
 START = "Start with three tracks or artists"
 START_HINT = "Each choice counts as a play, an artist as one of the artist's most popular track."
@@ -32,7 +35,10 @@ SIMILAR, SIMILARITY, LISTENERS, TRACKS_OF = "Similar tracks", "similarity", "lis
 RECOMMENDED_TO, RECOMMENDED = "For whom it is recommended", "In the first {k} places of the published lists of {count:,} users."
 OVER_TIME = "Plays over time"
 
-RADIO_HINT = "Choose a track or an artist; the queue goes on with tracks similar to what you play."
+RADIO_HINT = "Choose a track, an artist or a genre. A play leads on to what is similar to it, a like adds that, a skip only leaves."
+DIFFICULTY, DIFFICULTIES = "Difficulty", {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
+MODE, MODES = "To the listener", {"mixed": "Mixed", "new": "New", "familiar": "Familiar"}
+RADIO_USER, NO_TRACKS = "Key of the listener (may be empty)", "No track is left. Choose another station, or let more in above."
 QUEUE, M3U, JSPF = "Queue", "Export as M3U", "Export as JSPF"
 
 RUNS, CURRENT = "Published runs", "current"
