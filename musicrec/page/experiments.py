@@ -144,7 +144,8 @@ def _told(told: Mapping[str, Any]) -> None:
     style.text(texts.DIFFERENCES_HINT, "m-quiet", "p")
     most = {row["metric"]: max(abs(row[f"sequence_{end}"]) for end in ("low", "high")) or 1 for row in told["differences"]}
     style.table(texts.DIFFERENCES_HEAD, [
-        (row["variant"], texts.HEADS.get(row["metric"], row["metric"]), style.shown(row, "control"), style.shown(row, "cuped_difference"),
+        (row["variant"], texts.HEADS.get(row["metric"], row["metric"]), style.shown(row, "control"),
+         style.shown({"d": row["cuped_difference"], "d_low": row["cuped_low"], "d_high": row["cuped_high"]}, "d"),
          partial(_around_zero, row, most[row["metric"]]), f"{row['p_holm']:.3g}") for row in told["differences"]])
     style.text(texts.BY_DAY, tag="h3")
     most_a_day = max((row["kept_per_user_high"] or row["kept_per_user"] for row in told["by_day"]), default=0) or 1

@@ -48,7 +48,7 @@ class _Radio:
     async def controls(self) -> None:
         """Difficulty, where the service has it, and the listener, to whom tracks are new or familiar."""
         async def changed() -> None:
-            self.queue = self.queue[:1]
+            self.queue = []
             await self.show.refresh()
 
         def choice(name: str, label: str, options: dict[str, str]) -> None:
@@ -62,8 +62,8 @@ class _Radio:
                     choice("difficulty", texts.DIFFICULTY, texts.DIFFICULTIES)
             except ServiceError as cause:
                 style.text(cause, "m-bad")
-            choice("mode", texts.MODE, texts.MODES)
             ui.input(texts.RADIO_USER, value=self.user, on_change=changed).props("outlined dense debounce=400").bind_value_to(self, "user")
+            choice("mode", texts.MODE, texts.MODES)
 
     @ui.refreshable_method
     async def show(self) -> None:
@@ -94,7 +94,8 @@ class _Radio:
         found = await self.site.services.ask("recommendations", "/radio", "GET", **asked)
         own = {*run.lookup.seen.of(run.lookup.users.id_of(run.key(self.user)))[0].tolist()} if self.user.strip() else set[int]()
         for item_id in map(run.lookup.items.id_of, found["recs"]):
-            if len(self.queue) < _QUEUE and (self.mode == "mixed" or (item_id in own) == (self.mode == "familiar")):
+            fits = self.mode == "mixed" or not self.user.strip() or (item_id in own) == (self.mode == "familiar")
+            if fits and len(self.queue) < _QUEUE:
                 self.queue.append(item_id)
 
     async def _act(self, kind: str, item_id: int) -> None:

@@ -41,7 +41,10 @@ async def show(site: Site, asked: Asked) -> None:
         style.records(chosen.info.findings, ("severity", "finding", "count", "action"))
     if told.get("stages"):
         with style.card(texts.STAGES):
-            style.records([row for row in told["stages"] if row["seconds"]], ("stage", "seconds", "core_seconds", "peak_gb"))
+            names, rows = ("stage", "seconds", "core_seconds", "peak_gb"), [row for row in told["stages"] if row["seconds"]]
+            style.records([row for row in rows if ": " not in row["stage"]], names)
+            with ui.expansion(texts.ALL_STAGES).props("dense"):
+                style.records(rows, names)
 
 
 def _row(one: Manifest, current: str | None) -> tuple[object, ...]:

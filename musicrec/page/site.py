@@ -103,6 +103,7 @@ class Site:
         """The head of a screen with links to the others; use it as a context for what is below."""
         ui.add_css(style.CSS)
         ui.colors(primary="#2f5f93")
+        ui.add_head_html(f'<script>document.documentElement.lang = "{texts.LANGUAGE}"</script>')
         ui.page_title(f"{texts.SCREENS[here]} · {texts.TITLE}")
         with style.box("m-head", "header"):
             ui.link(texts.SKIP, "#content").classes("m-skip")
@@ -112,6 +113,7 @@ class Site:
                     ui.link(name, path).props("aria-current=page" if path == here else "")
             style.text(texts.RUN.format(run=self.run.manifest.run_id), "m-quiet")
         with style.box("m-main").props("id=content tabindex=-1"):
+            style.text(texts.SCREENS[here], "m-unseen", "h1")
             if read_only:
                 style.text(texts.READ_ONLY, "m-bad", "p")
             yield

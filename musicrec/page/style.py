@@ -10,6 +10,7 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from musicrec.page import texts
 
+_COARSE = ("seconds", "core_seconds", "peak_gb")
 CSS = Path(__file__).with_name("page.css")
 
 
@@ -61,7 +62,7 @@ def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
 
 def parts(values: Iterable[tuple[str, float]], most: float) -> None:
     """A small bar for each name and value, to the right of its middle where the value is positive; `most` fills a half."""
-    with box("m-row m-quiet"):
+    with box("m-parts"):
         for name, value in values:
             with box("m-part"):
                 text(texts.PARTS.get(name, name.replace("_", " ")))
@@ -93,7 +94,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
     with box("m-scroll").props("tabindex=0"), box("m-table", "table"):
         with box("", "thead"), box("", "tr"):
             for name in head:
-                text(name, tag="th")
+                text(name, tag="th" if name else "td")
         with box("", "tbody"):
             for place, row in enumerate(rows):
                 with box("m-strong" if place == strong else "", "tr"):
@@ -122,6 +123,6 @@ def shown(row: Mapping[str, Any], name: str) -> str:
     ('0.2500 [0.2000, 0.3000]', '1,500', '')
     """
     value, low, high = row.get(name), row.get(f"{name}_low"), row.get(f"{name}_high")
-    if isinstance(value, float):
-        return f"{value:.4f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else "")
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float) and not (value.is_integer() and low is None):
+        return f"{value:.{2 if name in _COARSE else 4}f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else "")
+    return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -1,6 +1,6 @@
 """Every English text of the page, so that it can be translated in one place."""
 
-TITLE = "musicrec"
+TITLE, LANGUAGE = "musicrec", "en"
 SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/experiments": "Experiments",
            "/health": "Health"}
 SKIP, RUN = "Go to the content", "run {run}"
@@ -37,17 +37,18 @@ OVER_TIME = "Plays over time"
 
 RADIO_HINT = "Choose a track, an artist or a genre. A play leads on to what is similar to it, a like adds that, a skip only leaves."
 DIFFICULTY, DIFFICULTIES = "Difficulty", {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
-MODE, MODES = "To the listener", {"mixed": "Mixed", "new": "New", "familiar": "Familiar"}
-RADIO_USER, NO_TRACKS = "Key of the listener (may be empty)", "No track is left. Choose another station, or let more in above."
+MODE, MODES = "To this listener", {"mixed": "Mixed", "new": "New", "familiar": "Familiar"}
+RADIO_USER, NO_TRACKS = "Listener (optional)", "No track is left. Choose another station, or let more in above."
 QUEUE, M3U, JSPF = "Queue", "Export as M3U", "Export as JSPF"
 
 RUNS, CURRENT = "Published runs", "current"
-RUNS_HEAD = ("run", "published (UTC)", "list", "NDCG@10 of warm users [95 %]", "trained until", "")
+RUNS_HEAD = ("run", "published (UTC)", "list", "NDCG@10 of warm users [95 %]", "trained until (UTC)", "")
 NOT_TOLD, TRAINED = "This run tells nothing about it.", "Trained until {until}; evaluated on {users:,} users from {start} on."
 PROMOTION = "What other lists would have gained or lost in the backtest, as a share of the published one"
 COMPARISON, SEGMENTS = "Comparison on the test set, with 95 % intervals", "Published list by segment"
 GROUPS = {"warm": "warm users", "cold": "cold users", "comparison": "all users"}
 FINDINGS, ACCOUNT, STAGES = "Findings about the logs", "Input", "Time and memory of stages"
+ALL_STAGES = "With the steps of each stage"
 DIFFERENCE, NO_RUN_BEFORE, COMPARE = "Difference to the run before", "There is no run before it.", "Compare the lists"
 ROLL_BACK, ROLL_BACK_ASK = "Make this run current", "Services will answer from run {run}."
 ADMIN_KEY, CANCEL = "Key for administration", "Cancel"
