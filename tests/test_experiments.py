@@ -157,7 +157,7 @@ def test_an_experiment_is_paused_resumed_and_stopped_in_its_file(tmp_path: Path)
         with pytest.raises(SettingsError, match=said):
             change(file, name, BLENDING, paused=True)
     file.write_text("[a]\nstart = 2026-03-02\nvariants = {c = {}, d = {}}\n")
-    with pytest.raises(SettingsError, match="has not begun"):
+    with pytest.raises(SettingsError, match="not after start"):
         change(file, "a", BLENDING, end=START.replace(tzinfo=UTC))
 
 

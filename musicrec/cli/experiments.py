@@ -16,8 +16,7 @@ from musicrec.errors import SettingsError, SourceError
 from musicrec.experiments.file import change, read_experiments
 from musicrec.files import replaced
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
-                  help="Experiments: list, assign (who is in which variant), report, pause, resume, stop.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Experiments: list, assign, report, pause, resume, stop.")
 
 Name = Annotated[str, typer.Argument(help="The experiment.")]
 
@@ -95,7 +94,7 @@ def stop(name: Name, config: Config = None) -> None:
     _change(name, config, end=datetime.now(UTC))
 
 
-def _change(name: str, config: Path | None, **changes: Any) -> None:
+def _change(name: str, config: Path | None, **changes: bool | datetime) -> None:
     chosen = settings.load(config)
     change(chosen.experiments.file, name, chosen.blending, **changes)
     one = next(one for one in read_experiments(chosen.experiments.file, chosen.blending) if one.name == name)

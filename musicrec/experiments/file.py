@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -54,42 +55,30 @@ def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment
     return found
 
 
-def change(path: Path, name: str, blending: BlendingSettings, paused: bool | None = None, end: datetime | None = None) -> None:
+def change(path: Path, name: str, blending: BlendingSettings, **changes: bool | datetime) -> None:
     """Write `paused` or `end` of an experiment into its file, which services watch; comments and all else stay as they are.
 
     Raises SettingsError where the file has no such experiment, is written so that a line cannot be put in, or would then be wrong.
     """
-    known = {one.name: one for one in read_experiments(path, blending)}
-    if name not in known:
-        raise SettingsError(f"{path} has no experiment {name!r}; there are {', '.join(known) or 'none'}.")
-    key, value = ("end", end) if end else ("paused", bool(paused))
-    if end and (start := known[name].start) and start >= end:
-        raise SettingsError(f"{path}: experiment {name!r} has not begun, so it cannot end; pause it.")
-    line = f"{key} = {value.isoformat(timespec='seconds') if isinstance(value, datetime) else str(value).lower()}"
-    text = path.read_text(encoding="utf-8")
-    changed = _with_line(text, name, key, line)
-    try:
-        as_meant = tomllib.loads(changed) == tomllib.loads(text) | {name: {**tomllib.loads(text)[name], **tomllib.loads(line)}}
-    except ValueError:
-        as_meant = False
-    if not as_meant:
-        raise SettingsError(f"{path}: experiment {name!r} has no line [{name}], so nothing was changed; write {line} yourself.")
+    found, text = read_experiments(path, blending), path.read_text(encoding="utf-8") if path.exists() else ""
+    if name not in [one.name for one in found]:
+        raise SettingsError(f"{path} has no experiment {name!r}; there are {', '.join(one.name for one in found) or 'none'}.")
+    for key, value in changes.items():
+        text = _with_line(text, name, key, value.isoformat() if isinstance(value, datetime) else str(value).lower())
     with replaced(path) as partial:
-        partial.write_text(changed, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.chmod(path.stat().st_mode)
+        if read_experiments(partial, blending) != tuple(replace(one, **changes) if one.name == name else one for one in found):  # type: ignore[arg-type]
+            raise SettingsError(f"{path}: experiment {name!r} has no line [{name}], so nothing was changed; do it with an editor.")
 
 
-def _with_line(text: str, name: str, key: str, line: str) -> str:
-    """The text with this line in the table `name`, in place of an earlier one of the key."""
-    head = re.search(rf"""^[ \t]*\[[ \t]*(["']?){re.escape(name)}\1[ \t]*\].*$""", text, re.MULTILINE)
-    if head is None:
+def _with_line(text: str, name: str, key: str, value: str) -> str:
+    """The text with this line in the table `name`, in place of an earlier one of the key; as it is where it has no such table."""
+    table = re.search(rf"""^[ \t]*\[[ \t]*(["']?){re.escape(name)}\1[ \t]*\].*$((?:\n(?![ \t]*\[).*)*)""", text, re.MULTILINE)
+    if table is None:
         return text
-    further = re.search(r"^[ \t]*\[", text[head.end():], re.MULTILINE)
-    body, after = text[head.end():], ""
-    if further:
-        body, after = body[:further.start()], body[further.start():]
-    body, found = re.subn(rf"^[ \t]*{key}[ \t]*=.*$", line, body, count=1, flags=re.MULTILINE)
-    return text[:head.end()] + ("" if found else f"\n{line}") + body + after
+    body, found = re.subn(rf"^[ \t]*{key}[ \t]*=.*$", f"{key} = {value}", table[2], count=1, flags=re.MULTILINE)
+    return text[:table.start(2)] + ("" if found else f"\n{key} = {value}") + body + text[table.end():]
 
 
 def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -> Experiment:

@@ -13,10 +13,7 @@ from musicrec.settings.sections import keys_in
 
 
 def button(site: Site, label: str, question: str, act: Callable[[Mapping[str, str]], Awaitable[None]]) -> None:
-    """The button `label`; `act` gets the headers that services ask for. Text that says what to set where no key is set.
-
-    A MusicRecError of `act` is told, and the dialog stays.
-    """
+    """The button `label`, or what to set while no key is set; `act` gets the headers for services, and its MusicRecError is told."""
     admin = site.settings.service.reload_key
     if not keys_in(admin):
         style.text(texts.NO_ADMIN.format(what=label), "m-quiet", "p")

@@ -31,7 +31,6 @@ async def show(site: Site, asked: Asked) -> None:
         return
     at = next((at for at, one in enumerate(found) if one.name == asked.query.get("experiment")), 0)
     with style.card(texts.EXPERIMENTS):
-        await _in_service(site)
         if not found:
             style.text(texts.NO_EXPERIMENT.format(file=site.settings.experiments.file), "m-quiet", "p")
             return
@@ -41,19 +40,7 @@ async def show(site: Site, asked: Asked) -> None:
             _about(site, found[at])
         with style.card(texts.ASSIGNMENT):
             _assignment(site, found, asked.query.get("user", ""))
-    report = style.box("").props("aria-live=polite")
-    with report:
-        await _report(site, found[at])
-
-
-async def _in_service(site: Site) -> None:
-    """What is wrong with the experiments of the service that assigns users."""
-    try:
-        problem = (await site.services.ask("recommendations", "/stats", "GET"))["experiments"]["problem"]
-    except ServiceError as cause:
-        problem = str(cause)
-    if problem:
-        style.text(problem, "m-bad", "p")
+    _report(site, found[at])
 
 
 def _row(one: Experiment) -> tuple[object, ...]:
@@ -67,19 +54,15 @@ def _about(site: Site, one: Experiment) -> None:
         (variant.name, f"{variant.weight:g}", ", ".join(f"{key} = {value}" for key, value in variant.settings.items()) or texts.AS_IT_IS)
         for variant in one.variants])
 
-    async def act(_: Mapping[str, str], **changes: Any) -> None:
+    async def act(kind: str, _: Mapping[str, str]) -> None:
+        changes = {"end": datetime.now(UTC)} if kind == "stop" else {"paused": kind == "pause"}
         await asyncio.to_thread(change, site.settings.experiments.file, one.name, site.settings.blending, **changes)
         ui.navigate.to(style.address("/experiments", experiment=one.name))
-
-    async def stop(headers: Mapping[str, str]) -> None:
-        await act(headers, end=datetime.now(UTC))
-    state = one.state(datetime.now(UTC))
-    if state != "has ended":
-        label, ask = (texts.RESUME, texts.RESUME_ASK) if one.paused else (texts.PAUSE, texts.PAUSE_ASK)
+    if (state := one.state(datetime.now(UTC))) != "has ended":
         with style.box("m-row"):
-            administration.button(site, label, ask.format(name=one.name), partial(act, paused=not one.paused))
-            if state != "has not begun":
-                administration.button(site, texts.STOP, texts.STOP_ASK.format(name=one.name), stop)
+            for kind in ("resume" if one.paused else "pause", *(() if state == "has not begun" else ("stop",))):
+                label, ask = texts.CHANGES[kind]
+                administration.button(site, label, ask.format(name=one.name), partial(act, kind))
 
 
 def _assignment(site: Site, found: Sequence[Experiment], user: str) -> None:
@@ -94,7 +77,7 @@ def _assignment(site: Site, found: Sequence[Experiment], user: str) -> None:
         assigned()
 
 
-async def _report(site: Site, one: Experiment) -> None:
+def _report(site: Site, one: Experiment) -> None:
     @ui.refreshable
     def report() -> None:
         if told := site.reports.get(one.name):
@@ -103,9 +86,7 @@ async def _report(site: Site, one: Experiment) -> None:
             style.text(texts.NO_REPORT, "m-quiet", "p")
 
     async def make() -> None:
-        button.disable()
-        with waiting:
-            spinner = ui.spinner()
+        button.props("loading")
         try:
             async with _REPORTING:
                 site.reports[one.name] = await asyncio.to_thread(_made, site, one.name)
@@ -113,10 +94,9 @@ async def _report(site: Site, one: Experiment) -> None:
         except MusicRecError as cause:
             ui.notify(str(cause), type="warning", multi_line=True)
         finally:
-            spinner.delete()
-            button.enable()
+            button.props(remove="loading")
     with style.card(texts.REPORT):
-        with style.box("m-row m-gap") as waiting:
+        with style.box("m-gap"):
             button = ui.button(texts.MAKE_REPORT, on_click=make).props("outline no-caps")
         report()
 
@@ -137,16 +117,10 @@ def _told(told: Mapping[str, Any]) -> None:
     split, variants = told["sample_ratio"], [row["variant"] for row in told["variants"]]
     style.text(texts.REPORTED.format(at=told["at"], days=told["user_days"]), "m-quiet", "p")
     style.text((texts.MISMATCH if split["mismatch"] else texts.MATCH).format(p=split["p"]), "m-bad" if split["mismatch"] else "", "p")
-    if told["users_in_several_variants"]:
-        style.text(texts.SEVERAL.format(count=told["users_in_several_variants"]), "m-bad", "p")
     style.records(told["variants"], ("variant", "users", "sessions", "impressions", "plays", "kept_plays", "skips", "likes"))
     style.text(texts.DIFFERENCES, tag="h3")
     style.text(texts.DIFFERENCES_HINT, "m-quiet", "p")
-    most = {row["metric"]: max(abs(row[f"sequence_{end}"]) for end in ("low", "high")) or 1 for row in told["differences"]}
-    style.table(texts.DIFFERENCES_HEAD, [
-        (row["variant"], texts.HEADS.get(row["metric"], row["metric"]), style.shown(row, "control"),
-         style.shown({"d": row["cuped_difference"], "d_low": row["cuped_low"], "d_high": row["cuped_high"]}, "d"),
-         partial(_around_zero, row, most[row["metric"]]), f"{row['p_holm']:.3g}") for row in told["differences"]])
+    style.table(texts.DIFFERENCES_HEAD, map(_difference, told["differences"]))
     style.text(texts.BY_DAY, tag="h3")
     most_a_day = max((row["kept_per_user_high"] or row["kept_per_user"] for row in told["by_day"]), default=0) or 1
     of = {(row["day"], row["variant"]): row for row in told["by_day"]}
@@ -154,9 +128,12 @@ def _told(told: Mapping[str, Any]) -> None:
         (day, *(cell for name in variants for cell in _day(of.get((day, name)), most_a_day))) for day in sorted({day for day, _ in of})])
 
 
-def _around_zero(row: Mapping[str, Any], most: float) -> None:
-    """The interval for any number of looks; 0 is in the middle."""
-    style.interval((row["sequence_low"] / most + 1) / 2, (row["sequence_high"] / most + 1) / 2, centred=True)
+def _difference(row: Mapping[str, Any]) -> tuple[object, ...]:
+    low, high = row["sequence_low"], row["sequence_high"]
+    most = max(abs(low), abs(high)) or 1
+    shown = {"difference": row["cuped_difference"], "difference_low": row["cuped_low"], "difference_high": row["cuped_high"]}
+    return (row["variant"], texts.HEADS.get(row["metric"], row["metric"]), style.shown(row, "control"), style.shown(shown, "difference"),
+            partial(style.interval, (low / most + 1) / 2, (high / most + 1) / 2, centred=True), f"{row['p_holm']:.3g}")
 
 
 def _day(row: Mapping[str, Any] | None, most: float) -> tuple[object, ...]:

@@ -26,8 +26,8 @@ async def show(site: Site, asked: Asked) -> None:
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
     plays = await asyncio.to_thread(site.run.history, user_id)
-    listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), asked.read_only)
-    listener.explained = await asyncio.to_thread(site.run.contributions, user_id)
+    lists, explained = [await asyncio.to_thread(read, user_id) for read in (partial(site.run.lists, k=K), site.run.contributions)]
+    listener = _Listener(site, key, lists, explained, asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
@@ -60,9 +60,8 @@ def _choice(site: Site, user: str) -> None:
 class _Listener:
     """What changes on the screen when the listener plays."""
 
-    def __init__(self, site: Site, key: Key, lists: dict[str, Any], read_only: bool) -> None:
-        self.site, self.key, self._lists, self.read_only, self._now = site, key, lists, read_only, list[int]()
-        self.explained: dict[int, list[tuple[str, float]]] = {}
+    def __init__(self, site: Site, key: Key, lists: Any, explained: Any, read_only: bool) -> None:
+        self.site, self.key, self._lists, self.explained, self.read_only, self._now = site, key, lists, explained, read_only, list[int]()
 
     @ui.refreshable_method
     async def served(self) -> None:
@@ -79,8 +78,7 @@ class _Listener:
             style.text(sentence, "m-bad", "p")
         if latest:
             style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in latest), "m-quiet", "p")
-        if self.site.run.explains:
-            style.text(texts.EXPLAINED if self.explained else texts.NOT_EXPLAINED, "m-quiet", "p")
+        style.text(texts.EXPLAINED if self.explained else texts.NOT_EXPLAINED, "m-quiet", "p")
         most = max((abs(value) for values in self.explained.values() for _, value in values), default=0) or 1
         before, self._now = self._now, [id_of(item["item_id"]) for item in answer["items"]]
         for place, (item_id, item) in enumerate(zip(self._now, answer["items"]), 1):

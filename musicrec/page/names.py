@@ -10,7 +10,6 @@ import tantivy
 from musicrec.page.published import Published
 
 TRACK, ARTIST, GENRE = "track", "artist", "genre"
-_FIRST = 1 << 40  # more listeners than there are
 _WRITER_BYTES, _MOST_WORDS, _MOST_CHARACTERS = 32 << 20, 8, 100
 
 
@@ -67,5 +66,5 @@ def _entries(published: Published) -> Iterator[tuple[str, int, str, int]]:
     entries = catalog.arrays
     ids, of = np.unique(entries["artist_ids"], return_inverse=True)
     totals = np.bincount(of, np.repeat(published.listeners, np.diff(entries["artist_ids_starts"])))
-    yield from ((GENRE, id_, name, _FIRST) for id_, name in published.genres.items())
+    yield from ((GENRE, id_, name, 1 << 40) for id_, name in published.genres.items())
     yield from ((ARTIST, id_, published.artists[id_], int(total)) for id_, total in zip(ids.tolist(), totals))

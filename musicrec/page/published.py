@@ -100,15 +100,10 @@ class Published:
                 found[name] = (_line(path, user_id) if path.suffix == ".json" else _rows(path, user_id))[:k]
         return {name: items for name, items in found.items() if len(items)} | {"popular": self.lookup.popular[:k]}
 
-    @property
-    def explains(self) -> bool:
-        """Whether the run says of some users why tracks are in their lists."""
-        return "contributions.parquet" in self.manifest.files
-
     def contributions(self, user_id: int) -> dict[int, list[tuple[str, float]]]:
         """What adds most to the scores of the first places of a user's published list, by item; empty where that is not known."""
         found: dict[int, list[tuple[str, float]]] = {}
-        if self.explains:
+        if "contributions.parquet" in self.manifest.files:
             table = pq.read_table(self.folder / "contributions.parquet", filters=[("user_id", "=", user_id)])
             for row in table.to_pylist():
                 found.setdefault(row["item_id"], []).append((row["part"], row["value"]))

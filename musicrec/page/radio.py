@@ -23,14 +23,10 @@ async def show(site: Site, asked: Asked) -> None:
     with style.box("m-gap"):
         site.search("/radio", GENRE)
     item_id, artist, genre = (asked.id(name) for name in ("item", "artist", "genre"))
-    around: dict[str, list[Any]] = {}
-    if item_id >= 0:
-        around = {"track": [site.run.lookup.items.key_of(item_id)]}
-    elif artist in site.run.artists:
-        around = {"artist": [site.run.artists[artist]]}
-    elif genre in site.run.genres:
-        around = {"genre": [site.run.genres[genre]]}
-    if around:
+    around: dict[str, list[Any]] = {"track": [site.run.lookup.items.key_of(item_id)] if item_id >= 0 else []}
+    around |= {"artist": [site.run.artists[artist]]} if artist in site.run.artists else {}
+    around |= {"genre": [site.run.genres[genre]]} if genre in site.run.genres else {}
+    if any(around.values()):
         radio = _Radio(site, asked, around, [item_id] if item_id >= 0 else [])
         with style.card(texts.QUEUE):
             await radio.controls()
@@ -89,8 +85,7 @@ class _Radio:
     async def _fill(self) -> None:
         run, out = self.site.run, {*self.gone, *self.queue}
         asked: dict[str, Any] = {**self.around, "k": K, "seed": self._seed, "exclude": [run.lookup.items.key_of(one) for one in out]}
-        if self.difficulty:
-            asked["difficulty"] = self.difficulty
+        asked |= {"difficulty": self.difficulty} if self.difficulty else {}
         found = await self.site.services.ask("recommendations", "/radio", "GET", **asked)
         own = {*run.lookup.seen.of(run.lookup.users.id_of(run.key(self.user)))[0].tolist()} if self.user.strip() else set[int]()
         for item_id in map(run.lookup.items.id_of, found["recs"]):
@@ -107,7 +102,7 @@ class _Radio:
             except ServiceError as cause:
                 ui.notify(str(cause), type="warning")
         if kind == "like":
-            self.around = {**self.around, "track": [key, *self.around.get("track", [])][:_STATIONS]}
+            self.around["track"] = [key, *self.around.get("track", [])][:_STATIONS]
             self.queue = self.queue[:self.queue.index(item_id) + 1]
         else:
             self.gone.add(item_id)

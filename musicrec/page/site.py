@@ -79,8 +79,7 @@ class Site:
             ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else hit.kind: hit.id}))
 
         def show(typed: events.ValueChangeEventArguments[str | None]) -> None:
-            every = self.names.find(typed.value or "") if self.names else []
-            found = [hit for hit in every if hit.kind in (TRACK, ARTIST, *more)]
+            found = [hit for hit in (self.names.find(typed.value or "") if self.names else []) if hit.kind in (TRACK, ARTIST, *more)]
             hits.clear()
             with hits:
                 for hit in found:
@@ -93,10 +92,8 @@ class Site:
         hits = style.box("").props("aria-live=polite")
 
     def _label(self, hit: Hit) -> str:
-        if hit.kind == TRACK:
-            return self.title(hit.id)
         names, label = (self.run.genres, texts.GENRE) if hit.kind == GENRE else (self.run.artists, texts.ARTIST)
-        return label.format(name=names.get(hit.id, ""))
+        return self.title(hit.id) if hit.kind == TRACK else label.format(name=names.get(hit.id, ""))
 
     @contextmanager
     def frame(self, here: str, read_only: bool) -> Iterator[None]:

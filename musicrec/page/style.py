@@ -10,7 +10,6 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from musicrec.page import texts
 
-_COARSE = ("seconds", "core_seconds", "peak_gb")
 CSS = Path(__file__).with_name("page.css")
 
 
@@ -124,5 +123,5 @@ def shown(row: Mapping[str, Any], name: str) -> str:
     """
     value, low, high = row.get(name), row.get(f"{name}_low"), row.get(f"{name}_high")
     if isinstance(value, float) and not (value.is_integer() and low is None):
-        return f"{value:.{2 if name in _COARSE else 4}f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else "")
+        return f"{value:.{2 if name.endswith(('seconds', '_gb')) else 4}f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
     return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -37,8 +37,8 @@ OVER_TIME = "Plays over time"
 
 RADIO_HINT = "Choose a track, an artist or a genre. A play leads on to what is similar to it, a like adds that, a skip only leaves."
 DIFFICULTY, DIFFICULTIES = "Difficulty", {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
-MODE, MODES = "To this listener", {"mixed": "Mixed", "new": "New", "familiar": "Familiar"}
-RADIO_USER, NO_TRACKS = "Listener (optional)", "No track is left. Choose another station, or let more in above."
+MODES = {"mixed": "Mixed", "new": "New", "familiar": "Familiar"}
+MODE, RADIO_USER, NO_TRACKS = "To this listener", "Listener (optional)", "No track is left. Choose another station, or let more in above."
 QUEUE, M3U, JSPF = "Queue", "Export as M3U", "Export as JSPF"
 
 RUNS, CURRENT = "Published runs", "current"
@@ -47,32 +47,28 @@ NOT_TOLD, TRAINED = "This run tells nothing about it.", "Trained until {until}; 
 PROMOTION = "What other lists would have gained or lost in the backtest, as a share of the published one"
 COMPARISON, SEGMENTS = "Comparison on the test set, with 95 % intervals", "Published list by segment"
 GROUPS = {"warm": "warm users", "cold": "cold users", "comparison": "all users"}
-FINDINGS, ACCOUNT, STAGES = "Findings about the logs", "Input", "Time and memory of stages"
-ALL_STAGES = "With the steps of each stage"
+FINDINGS, ACCOUNT, STAGES, ALL_STAGES = "Findings about the logs", "Input", "Time and memory of stages", "With the steps of each stage"
 DIFFERENCE, NO_RUN_BEFORE, COMPARE = "Difference to the run before", "There is no run before it.", "Compare the lists"
 ROLL_BACK, ROLL_BACK_ASK = "Make this run current", "Services will answer from run {run}."
 ADMIN_KEY, CANCEL = "Key for administration", "Cancel"
 NO_ADMIN = "{what}: set reload_key in [service] to do it from here."
 # What columns of records are called; those that are missing here keep their names.
-HEADS = {"ndcg@10": "NDCG@10", "precision@10": "precision@10", "recall@10": "recall@10", "map@10": "MAP@10", "hit_rate@10": "hit rate@10",
-         "recall@100": "recall@100", "coverage@10": "coverage@10", "artist_diversity@10": "artists in 10 places, share",
+HEADS = {"ndcg@10": "NDCG@10", "map@10": "MAP@10", "hit_rate@10": "hit rate@10", "artist_diversity@10": "artists in 10 places, share",
          "exposure@10": "share of first 10 places", "gain": "gain, share", "trained_until": "trained until (UTC)", "bytes": "size in bytes",
-         "seconds": "time in s", "core_seconds": "time of a core in s", "peak_gb": "highest memory in GB", "kept_plays": "kept plays",
-         "listening": "listening, tracks"}
+         "seconds": "time in s", "core_seconds": "time of a core in s", "peak_gb": "highest memory in GB", "kept_plays": "kept plays"}
 
 EXPERIMENTS, EXPERIMENT, NO_EXPERIMENT = "Experiments", "Experiment {name}", "There are none: {file} does not describe any."
 EXPERIMENTS_HEAD = ("experiment", "state", "share of users", "variants (weight)", "from (UTC)", "until (UTC)")
 VARIANTS_HEAD, AS_IT_IS = ("variant", "weight", "settings"), "as in config.ini"
-PAUSE, RESUME, STOP = "Pause", "Resume", "Stop"
-PAUSE_ASK = "Nobody is assigned to {name} until it is resumed; its users are served as all others."
-RESUME_ASK, STOP_ASK = "Users are assigned to {name} again, each to the variant of before.", "{name} ends now, for good."
+CHANGES = {"pause": ("Pause", "Nobody is assigned to {name} until it is resumed; its users are served as all others."),
+           "resume": ("Resume", "Users are assigned to {name} again, each to the variant of before."),
+           "stop": ("Stop", "{name} ends now, for good.")}
 ASSIGNMENT, ASSIGNMENT_HEAD, OUTSIDE = "Who is in which variant", ("experiment", "variant", "state"), "outside the share"
 REPORT, MAKE_REPORT = "What it shows", "Read the event store and report"
 NO_REPORT = "Nothing was reported yet. A report needs [service] impressions = true and takes from seconds to minutes."
 REPORTED = "As of {at:%Y-%m-%d %H:%M} UTC, {days:,} days of users."
 MATCH = "Sample ratio: users are split as the weights say (p = {p:.3g})."
 MISMATCH = "Sample ratio: users are not split as the weights say (p = {p:.3g}); find out why before you trust anything below."
-SEVERAL = "{count:,} users were in several variants; each counts to the first one."
 DIFFERENCES = "Difference to the control per user, after CUPED, with 95 % interval"
 DIFFERENCES_HINT = ("The bar is the interval that holds however often one looks, with 0 in the middle. A difference counts where p is "
                     "below 0.05. Skips and likes are guardrails: stop a variant that makes them worse.")

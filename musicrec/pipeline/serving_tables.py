@@ -53,9 +53,8 @@ def _write_contributions(work: Workspace, made: TwoStageRecommender) -> None:
     path, users, settings = work.folder / EXPLAINED, made.fitted.train.user_ids, work.settings
     path.unlink(missing_ok=True)
     if made.order == RANKED and settings.ranking.explained_users:
-        users = users[::-(-len(users) // settings.ranking.explained_users)]
-        found = pd.concat([made.contributions(some, settings.ranking.k)
-                           for some in batches(users, made.batch_users(settings.batch_memory))])
+        some = batches(users[::-(-len(users) // settings.ranking.explained_users)], made.batch_users(settings.batch_memory))
+        found = pd.concat([made.contributions(batch, settings.ranking.k) for batch in some])
         write_parquet(pa.Table.from_pandas(found, CONTRIBUTIONS.arrow, preserve_index=False), path)
 
 

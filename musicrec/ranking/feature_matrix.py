@@ -50,11 +50,7 @@ class FeatureColumns:
 
     @property
     def parts(self) -> dict[str, int]:
-        """The first column of each model, of "agreement" and of each feature group.
-
-        >>> FeatureColumns(("als",), {"item_age": ("item_age",)}).parts
-        {'als': 0, 'agreement': 3, 'item_age': 7}
-        """
+        """The first column of each model, of "agreement" and of each feature group."""
         sizes = {**dict.fromkeys(self.models, 3), "agreement": len(AGREEMENT), **{name: len(names) for name, names in self.groups.items()}}
         return dict(zip(sizes, accumulate(sizes.values(), initial=0)))
 

@@ -181,12 +181,12 @@ class TwoStageRecommender:
         train, ids = self.fitted.train, int32_ids(user_ids)
         ids = ids[train.user_index(ids) >= 0]
         found = self._candidates(train.user_index(ids))
-        matrix, starts = feature_matrix(found, self.fitted.features), self.columns.parts
+        matrix, starts, n = feature_matrix(found, self.fitted.features), self.columns.parts, len(train.item_ids)
         best = best_candidates(found, self.ranker.scores_of_rows(matrix), k * self.constraints.pool if self.constraints.any else k)
         items = constrained(*best, ids, k, self.constraints, train, log_odds=True)[0][:, :places]
         user, place = np.nonzero(items >= 0)
-        keys = np.repeat(np.arange(len(ids)), np.diff(found.indptr)) * len(train.item_ids) + found.item_index
-        rows = keys.searchsorted(user * len(train.item_ids) + items[user, place])
+        keys = np.repeat(np.arange(len(ids)), np.diff(found.indptr)) * n + found.item_index
+        rows = keys.searchsorted(user * n + items[user, place])
         added = np.add.reduceat(self.ranker.shap(matrix, rows), list(starts.values()), axis=1) if len(rows) else np.empty((0, len(starts)))
         order = np.argsort(-np.abs(added), axis=1, kind="stable")[:, :parts]
         columns = {"user_id": ids[user], "item_id": train.item_ids[found.item_index[rows]], "rank": (place + 1).astype(np.int32)}
