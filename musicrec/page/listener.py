@@ -146,5 +146,4 @@ def _history(site: Site, plays: list[dict[str, Any]]) -> None:
     names = [name for name in texts.HISTORY_HEAD if name == "track" or name in plays[0]]
     rows = [{**play, "track": site.title(play["item_id"]), "started_at": f"{play['started_at']:%Y-%m-%d %H:%M}"}
             for play in plays[:_HISTORY]]
-    columns = [{"name": name, "field": name, "label": texts.HISTORY_HEAD[name], "align": "left", "sortable": True} for name in names]
-    ui.table(rows=rows, columns=columns, pagination=15).props("flat dense wrap-cells")
+    style.paged(rows, {name: texts.HISTORY_HEAD[name] for name in names})

@@ -44,7 +44,7 @@ async def show(site: Site, asked: Asked) -> None:
             names, rows = ("stage", "seconds", "core_seconds", "peak_gb"), [row for row in told["stages"] if row["seconds"]]
             style.records([row for row in rows if ": " not in row["stage"]], names)
             with ui.expansion(texts.ALL_STAGES).props("dense"):
-                style.records(rows, names)
+                style.paged([{name: style.shown(row, name) for name in names} for row in rows], dict(zip(names, style.heads(names))))
 
 
 def _row(one: Manifest, current: str | None) -> tuple[object, ...]:

@@ -63,10 +63,9 @@ def parts(values: Iterable[tuple[str, float]], most: float) -> None:
     """A small bar for each name and value, to the right of its middle where the value is positive; `most` fills a half."""
     with box("m-parts"):
         for name, value in values:
-            with box("m-part"):
-                text(texts.PARTS.get(name, name.replace("_", " ")))
-                interval(*sorted((0.5, 0.5 + value / most / 2)), centred=True)
-                text(f"{value:+.2f}")
+            low, high = sorted((0.5, 0.5 + value / most / 2))
+            part = text(f"{texts.PARTS.get(name, name.replace('_', ' '))} {value:+.2f}", "m-part")
+            part.style(f"--low: {low:.2%}; --high: {high:.2%}")
 
 
 def interval(low: float, high: float, *, centred: bool = False) -> None:
@@ -103,6 +102,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
                                 cell()
                         else:
                             text(cell, "m-wrap" if len(str(cell)) > 40 else "", "td")
+
+
+def paged(rows: list[dict[str, Any]], heads: Mapping[str, str]) -> None:
+    """A table of many rows, which the browser shows a page at a time; heads: by name of the column."""
+    columns = [{"name": name, "field": name, "label": label, "align": "left", "sortable": True} for name, label in heads.items()]
+    ui.table(rows=rows, columns=columns, pagination=15).props("flat dense wrap-cells")
 
 
 def records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], strong: int | None = None) -> None:
