@@ -167,6 +167,13 @@ PERSONAL = TableSchema("personal", (
     Column("rank", _I32, "1 is best"),
 ))
 RECOMMENDATIONS = TableSchema("recommendations", PERSONAL.columns)
+CONTRIBUTIONS = TableSchema("contributions", (
+    Column("user_id", _I32, "identity of the user, ascending"),
+    Column("item_id", _I32, "identity of the track"),
+    Column("rank", _I32, "place of the track in recommendations.parquet"),
+    Column("part", _TEXT, "a model, agreement (of models), or a feature group"),
+    Column("value", _F32, "what it adds to the score of the ranker, in log-odds; those of largest size alone, the largest first"),
+))
 SIMILAR = TableSchema("similar", (
     Column("item_id_1", _I32, "identity of the track, ascending"),
     Column("item_id_2", _I32, "identity of a similar track, never the same"),

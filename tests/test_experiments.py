@@ -20,7 +20,7 @@ from musicrec.evaluation.significance import holm
 from musicrec.experiments.analysis import cuped, differences, report, sample_ratio_p, snips
 from musicrec.experiments.assignment import Experiment, Variant
 from musicrec.experiments.attribution import METRICS, Outcomes, outcomes
-from musicrec.experiments.file import read_experiments
+from musicrec.experiments.file import change, read_experiments
 
 BLENDING = settings.load(Path("config.ini"), {}).blending
 START = datetime(2026, 3, 1)
@@ -129,6 +129,45 @@ def told(*rows: tuple[Any, ...], **more: Any) -> pa.Table:
     users, items, minutes = zip(*rows)
     moments = pa.array([START + timedelta(minutes=at) for at in minutes], pa.timestamp("us"))
     return pa.table({"user_id": users, "track_id": items, "started_at": moments, **more})
+
+
+TEXTS = ("# mine\n[ \"a\" ] # one\n"
+         "share = 0.5\nvariants.c = {}\nvariants.d = {}\n\n[b]\npaused = false # why\nvariants = {c = {}, d = {}}\n",
+         "[b]\nvariants.c = {}\n[b.variants.d]\nweight = 2\n[a.variants]\nc = {}\nd = {}")
+
+
+def test_an_experiment_is_paused_resumed_and_stopped_in_its_file(tmp_path: Path) -> None:
+    """Nothing else in the file changes, comments stay, and what cannot be written is refused with the file as it was."""
+    file = tmp_path / "e.toml"
+    file.write_text(TEXTS[0])
+    before = read_experiments(file, BLENDING)
+    for name in ("a", "b"):
+        change(file, name, BLENDING, paused=True)
+    assert {one.state(START.replace(tzinfo=UTC)) for one in read_experiments(file, BLENDING)} == {"paused"}
+    for name in ("a", "b"):
+        change(file, name, BLENDING, paused=False)
+    assert read_experiments(file, BLENDING) == before
+    assert [line for line in TEXTS[0].splitlines() if line not in file.read_text().splitlines()] == ["paused = false # why"]
+    change(file, "a", BLENDING, end=START.replace(tzinfo=UTC))
+    assert [one.end for one in read_experiments(file, BLENDING)] == [START.replace(tzinfo=UTC), None]
+    file.write_text(TEXTS[1])
+    change(file, "b", BLENDING, paused=True)
+    assert [one.paused for one in read_experiments(file, BLENDING)] == [True, False]
+    for name, said in (("a", "has no line"), ("z", "there are b, a")):
+        with pytest.raises(SettingsError, match=said):
+            change(file, name, BLENDING, paused=True)
+    file.write_text("[a]\nstart = 2026-03-02\nvariants = {c = {}, d = {}}\n")
+    with pytest.raises(SettingsError, match="not after start"):
+        change(file, "a", BLENDING, end=START.replace(tzinfo=UTC))
+
+
+def test_each_day_has_kept_plays_per_user_with_an_interval() -> None:
+    """Two users with one and three kept plays: 2 and 1.96 standard errors around it; a single user has no interval."""
+    impressions = shown((1, 5, 0, "a", "x:new"), (2, 5, 0, "b", "x:new"), (3, 5, 0, "c", "x:control"))
+    day = outcomes("x", impressions, told((1, 5, 1), *[(2, 5, 1)] * 3), None, hours=2).by["day"].set_index("variant")
+    assert day.loc["new", ["users", "plays", "kept_per_user", "kept_per_user_low", "kept_per_user_high"]].tolist() == pytest.approx(
+        [2, 4, 2, 2 - 1.96, 2 + 1.96])
+    assert day.loc["control", ["kept_per_user_low", "kept_per_user_high"]].isna().all()
 
 
 def test_feedback_belongs_to_the_last_answer_that_showed_the_item_in_time() -> None:

@@ -1,8 +1,14 @@
-"""The page in a real browser, over real services on a small run."""
+"""The page in a real browser, over real services on a small run.
+
+Pictures of screens are compared with those in tests/pictures. To renew them after a wanted change, and to look at what was made:
+RENEW_PICTURES=1 pytest tests/test_page.py -k screen
+"""
 
 import asyncio
 import base64
 import contextlib
+import io
+import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +19,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import requests
+from PIL import Image
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -28,6 +37,7 @@ from tests.service_world import ITEMS, PROJECT, USER, Services, free_port, servi
 
 pytest.importorskip("nicegui", reason="the page needs nicegui: pip install 'musicrec[page]'")
 api = pytest.importorskip("playwright.sync_api", reason="tests of the page need playwright: pip install 'musicrec[dev]'")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="tests of the page need axe: pip install 'musicrec[dev]'")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(CHROMIUM is None, reason="tests of the page need Debian's chromium: apt install chromium")]
@@ -41,6 +51,20 @@ METRICS = {"warm": [{"model": name, "users": 2, "ndcg@10": value, "ndcg@10_low":
            "evaluated_on": {"users": 2, "from": "2022-12-16"},
            "promotion": [{"list": "als", "users": 2, "ndcg@10": 0.25, "gain": -0.5, "gain_low": -0.6, "gain_high": -0.4}]}
 
+EXPERIMENTS = """[places]
+variants.control = {}
+variants.online = {first = 'online'}
+
+[later]
+start = 2999-01-01
+variants = {a = {}, b = {weight = 2}}
+"""
+# Pictures of a font that is the same on every machine, an eighth as wide and high as the screen, in gray.
+FONT = base64.b64encode((Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf").read_bytes()).decode()
+PICTURES, SMALLER = PROJECT / "tests" / "pictures", 8
+STILL = (f"@font-face {{ font-family: Still; src: url(data:font/ttf;base64,{FONT}); }} :not(.q-icon) {{ font-family: Still !important; }}"
+         "* { animation: none !important; transition: none !important; caret-color: transparent !important; }")
+
 
 def named_run(folder: Path, personal: range) -> Path:
     """The artifacts of the little world with odd names, and lists of two models."""
@@ -50,6 +74,8 @@ def named_run(folder: Path, personal: range) -> Path:
     pq.write_table(items.set_column(items.schema.get_field_index("name"), "name", pa.array(names)), folder / "items.parquet")
     rows = [(user, item, 1.0, rank) for user in (16, USER) for rank, item in enumerate(range(200, 220), 1)]
     write(folder, replace(schema.PERSONAL, name="personal_als"), dict(zip(schema.PERSONAL.names, zip(*rows))))
+    parts = [(16, item, rank, *part) for rank, item in enumerate(personal[:10], 1) for part in (("als", 1.5), ("item_age", -0.5))]
+    write(folder, schema.CONTRIBUTIONS, dict(zip(schema.CONTRIBUTIONS.names, zip(*parts))))
     (folder / "recommendations_ub.json").write_text("".join(f'{{"user": {user}, "tracks": [{first}]}}\n' for user, first in (
         (16, 220), (USER, 230))))
     return folder
@@ -93,7 +119,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Servi
     runs = [registry.publish(place, named_run(root / "run", range(first, last)), RunInfo({"ranking": {"k": last - first}}, METRICS),
                              datetime(2023, 1, day, tzinfo=UTC)) for day, (first, last) in enumerate(((160, 190), (150, 179)), 1)]
     url = f"http://127.0.0.1:{free_port()}"
-    found = services(root, MUSICREC_SERVICE_RELOAD_KEY="admin", MUSICREC_PAGE_URL=url)
+    (root / "experiments.toml").write_text(EXPERIMENTS)
+    found = services(root, MUSICREC_SERVICE_RELOAD_KEY="admin", MUSICREC_PAGE_URL=url, MUSICREC_SERVICE_IMPRESSIONS="true",
+                     MUSICREC_SERVICE_POLL_S="1", MUSICREC_EXPERIMENTS_FILE=str(root / "experiments.toml"))
     page = subprocess.Popen([sys.executable, "-m", "musicrec", "page"], env={
         name: value for name, value in found.environment.items() if name != "PYTEST_CURRENT_TEST"})
     try:
@@ -117,8 +145,8 @@ def wait_for(url: str) -> None:
     raise AssertionError("the page did not start")
 
 
-@pytest.fixture
-def page(world: tuple[str, Services, list[str]], browser: "api.Browser") -> Iterator[Page]:
+@contextlib.contextmanager
+def opened(world: tuple[str, Services, list[str]], browser: "api.Browser") -> Iterator[Page]:
     """A tab of its own; the test fails when the browser asks another address, a script fails, or a dialog opens."""
     url, found, runs = world
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -127,10 +155,17 @@ def page(world: tuple[str, Services, list[str]], browser: "api.Browser") -> Iter
     tab.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("dialog", lambda dialog: wrong.append(dialog.message))
-    tab.set_default_timeout(10_000)
+    tab.set_default_timeout(30_000)
     yield Page(url, tab, found, runs)
     context.close()
     assert wrong == []
+
+
+@pytest.fixture
+def page(world: tuple[str, Services, list[str]], browser: "api.Browser") -> Iterator[Page]:
+    """See opened."""
+    with opened(world, browser) as found:
+        yield found
 
 
 def test_a_play_changes_the_list_that_is_served(page: Page) -> None:
@@ -220,28 +255,153 @@ def test_health_goes_on_while_a_service_is_down(page: Page) -> None:
 
 
 def test_a_radio_goes_on_with_what_is_played(page: Page) -> None:
-    """A skipped track leaves, a played one brings similar ones, and the queue is exported."""
+    """A skipped track leaves, a played one brings similar ones, a liked one stays and adds some, and the queue is exported."""
     tab = page.open("/radio?item=151")
     tab.get_by_role("button", name="Skip: Vague Violin").click()
     tab.get_by_role("button", name="Skip: Vague Violin").wait_for(state="detached")
     tab.get_by_role("button", name="Play: Track 156").click()
-    tab.get_by_text("Track 161").wait_for()
+    tab.get_by_role("link", name="Track 166").wait_for()
     tab.get_by_role("button", name="Play: Track 156").wait_for(state="detached")
+    tab.get_by_role("button", name="Like: Track 166").click()
+    tab.get_by_role("link", name="Track 171").wait_for()
     with tab.expect_download() as download:
         tab.get_by_role("button", name="Export as M3U").click()
     lines = download.value.path().read_text().splitlines()
     assert lines[0] == "#EXTM3U"
+    assert "Track 166" in "".join(lines)
     assert "Vague Violin" not in "".join(lines)
 
 
-@pytest.mark.parametrize("path", ["/", f"/?user={USER}", "/track?item=150", "/radio?item=151", "/runs", "/health"])
-def test_a_screen_fits_a_phone_and_begins_with_a_way_to_its_content(page: Page, path: str) -> None:
-    """At 390 pixels nothing lies beside the screen; the head of every screen leads to its content by keyboard."""
-    page.tab.set_viewport_size({"width": 390, "height": 840})
+def test_a_radio_of_a_genre_is_as_hard_and_familiar_as_one_wants(page: Page) -> None:
+    """The hard third is the least popular one; familiar tracks are those of the listener, and what is played is stored for this user."""
+    tab = page.open("/radio")
+    tab.get_by_label("Search a track, an artist or a genre").fill("roc")
+    tab.get_by_role("button", name="rock (genre)").click()
+    tab.get_by_role("button", name="Hard").click()
+    tab.get_by_role("link", name="Track 2").first.wait_for()
+    assert tab.locator(".m-line", has_text="Track 1").count() == 0
+    tab.get_by_role("button", name="Familiar").click()
+    tab.get_by_label("Listener (optional)").fill(str(USER))
+    tab.get_by_role("link", name="Track 107").wait_for()
+    assert tab.locator(".m-line").count() == 5
+    tab.get_by_role("button", name="Play: Track 107").click()
+    tab.get_by_role("button", name="Play: Track 107").wait_for(state="detached")
+    assert 107 in page.services.post("events", "/get", user_id=USER).json()["events"]
+
+
+def test_an_experiment_is_reported_paused_and_resumed(page: Page) -> None:
+    """Who is where, what each variant brought by day, and the split; the key for administration pauses it, for services too."""
+    users = range(2001, 2031)
+    for user in users:
+        shown = page.services.recs("/recommendations", user_id=user, k=4)
+        page.services.post("events", "/put", user_id=user, item_id=shown[0])
+    tab = page.open("/experiments")
+    tab.get_by_label("Key of a user").fill("2007")
+    tab.get_by_role("cell", name="has not begun").nth(1).wait_for()
+    tab.get_by_role("button", name="Read the event store and report").click()
+    tab.get_by_text("users are split as the weights say").wait_for(timeout=60_000)
+    assert "1 [1.0000, 1.0000]" in page.text() or "1.0000 [1.0000, 1.0000]" in page.text()
+    tab.get_by_role("button", name="Pause").click()
+    confirm = tab.get_by_role("dialog").get_by_role("button", name="Pause")
+    confirm.click()
+    tab.get_by_text("send the key for administration").wait_for()
+    tab.get_by_label("Key for administration").fill("admin")
+    confirm.click()
+    tab.get_by_role("button", name="Resume").wait_for()
+    assert (page.services.root / "experiments.toml").read_text() == EXPERIMENTS.replace("[places]", "[places]\npaused = true")
+    running(page, [])
+    tab.get_by_role("button", name="Resume").click()
+    tab.get_by_label("Key for administration").fill("admin")
+    tab.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    tab.get_by_role("button", name="Pause").wait_for()
+    running(page, ["places"])
+
+
+def running(page: Page, names: list[str]) -> None:
+    """Return when the service runs these experiments."""
+    deadline = time.monotonic() + 30
+    while [*requests.get(page.services.url("recommendations") + "/stats", timeout=5).json()["experiments"]["running"]] != names:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_list_is_explained_where_the_run_says_why(page: Page) -> None:
+    """What adds to a track's score stands below its reason; a listener whom the run does not explain is told so."""
+    page.open("/?user=16").get_by_text("+1.50").first.wait_for()
+    assert page.tab.get_by_text("-0.50").count() == page.tab.get_by_text("+1.50").count() > 3
+    page.open(f"/?user={USER}").get_by_text("does not say what the ranker made").wait_for()
+
+
+def test_a_run_may_come_while_a_screen_is_open(page: Page) -> None:
+    """The screen that stays open goes on with the new run, and the next one says that it is of it."""
+    place, tab = storage(str(page.services.root / "artifacts"), {}), page.open("/?user=17")
+    tab.get_by_text(f"run {page.runs[1]}").wait_for()
+    registry.rollback(place, page.runs[0])
+    try:
+        deadline = time.monotonic() + 60
+        while page.runs[0] not in requests.get(page.url, timeout=5).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        tab.get_by_role("button", name="Never again").first.click()
+        tab.get_by_text("new", exact=True).first.wait_for()
+        assert page.runs[0] in page.open("/runs").locator("header").inner_text()
+    finally:
+        registry.rollback(place, page.runs[1])
+        assert requests.post(page.services.url("recommendations") + "/reload", headers={"X-Reload-Key": "admin"}, timeout=10).ok
+        while page.runs[1] not in requests.get(page.url, timeout=5).text:
+            time.sleep(0.2)
+
+
+def test_two_browsers_do_not_disturb_each_other(page: Page, world: tuple[str, Services, list[str]], browser: "api.Browser") -> None:
+    """Two listeners play at the same time, and each sees the list of this listener alone."""
+    with opened(world, browser) as other:
+        for one, user in ((page, 1001), (other, 1002)):
+            one.open(f"/?user={user}")
+        page.tab.get_by_role("button", name="Play: Track 106").click()
+        other.tab.get_by_role("button", name="Play: Track 108").click()
+        page.tab.get_by_text("similar to Track 106 which you played").first.wait_for()
+        other.tab.get_by_text("similar to Track 108 which you played").first.wait_for()
+        assert "similar to Track 108" not in page.text()
+        assert "similar to Track 106" not in other.text()
+
+
+@pytest.mark.parametrize(("name", "path"), {
+    "start": "/", "listener": "/?user=16", "track": "/track?item=151", "radio": "/radio?item=151&seed=7", "runs": "/runs",
+    "experiments": "/experiments?experiment=later", "health": "/health"}.items())
+def test_a_screen_looks_as_it_did_and_is_for_everybody(page: Page, name: str, path: str) -> None:
+    """Of a small gray picture less than one place in 100 differs from the committed one; the screen keeps to WCAG 2.2 AA, light and dark; at
+    390 pixels nothing lies beside it; its head leads to the content by keyboard.
+    """
     tab = page.open(path)
+    # Which bars the screen of services has depends on what was asked before.
+    tab.add_style_tag(content=STILL + ".m-bars { display: none; }" * (name == "health"))
+    tab.evaluate("document.fonts.ready")
+    assert_accessible(tab, {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    assert_looks_alike(tab, f"{name}-1280.png")
+    tab.set_viewport_size({"width": 390, "height": 840})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_looks_alike(tab, f"{name}-390.png")
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_function("document.body.classList.contains('body--dark')")
+    assert_accessible(tab, {"type": "rule", "values": ["color-contrast"]})
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.textContent") == "Go to the content"
+
+
+def assert_accessible(tab: "api.Page", rules: dict[str, object]) -> None:
+    """axe-core finds nothing against these rules."""
+    found = axe.Axe().run(tab, options={"runOnly": rules})
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == []
+
+
+def assert_looks_alike(tab: "api.Page", name: str) -> None:
+    """The screen, as a small gray picture, is nearly the committed one."""
+    shot = Image.open(io.BytesIO(tab.screenshot())).convert("L")
+    small = shot.resize((shot.width // SMALLER, shot.height // SMALLER), Image.Resampling.BOX)
+    if os.environ.get("RENEW_PICTURES"):
+        small.save(PICTURES / name, optimize=True)
+    difference = np.abs(np.asarray(small, float) - np.asarray(Image.open(PICTURES / name), float))
+    assert (difference > 24).mean() < 0.01
 
 
 def test_a_page_of_another_site_may_not_speak_for_a_visitor(world: tuple[str, Services, list[str]]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from musicrec.dataset import Interactions, TrainSet, interactions
@@ -86,6 +87,23 @@ def test_a_loaded_recommender_answers_as_the_saved_one(order: str, tmp_path: Pat
         assert getattr(again, setting) == getattr(made, setting)
     assert again.fitted.train.cutoff == made.fitted.train.cutoff
     assert_same_answers(made, again)
+
+
+def test_contributions_explain_the_first_places_of_lists() -> None:
+    """All parts of a place add up to its score less one constant; places are those of the lists, and cold users have none."""
+    made = dataclasses.replace(whole(), constraints=Constraints(max_per_artist=2))
+    users = [*made.fitted.train.user_ids[:5], -7]
+    lists = made.recommend(users, 20).to_pandas().query("rank <= 3 and user_id != -7")
+    found = made.contributions(users, 20, places=3, parts=99)
+    assert found["part"].nunique() == len(made.columns.parts)
+    added = found.groupby(["user_id", "rank"]).agg(item_id=("item_id", "first"), value=("value", "sum")).reset_index()
+    assert added["item_id"].tolist() == lists["item_id"].tolist()
+    free = whole().contributions(users, 20, places=3, parts=99).groupby(["user_id", "rank"])["value"].sum().to_numpy()
+    rest = whole().recommend(users, 20).to_pandas().query("rank <= 3 and user_id != -7")["score"].to_numpy() - free
+    np.testing.assert_allclose(rest, rest[0], atol=1e-3)
+    pd.testing.assert_frame_equal(made.contributions(users, 20, places=3, parts=2),
+                                  found.groupby(["user_id", "rank"]).head(2).reset_index(drop=True))
+    assert made.contributions([-7], 20).empty
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -160,7 +160,8 @@ def _example(name: str, content: Any) -> str:
 
 def files() -> str:
     """One table per file that has a schema."""
-    tables = (schema.ITEMS, schema.EVENTS, schema.GENRES, schema.TOP_POPULAR, schema.RECOMMENDATIONS, schema.SIMILAR, schema.PERSONAL)
+    tables = (schema.ITEMS, schema.EVENTS, schema.GENRES, schema.TOP_POPULAR, schema.RECOMMENDATIONS, schema.SIMILAR, schema.PERSONAL,
+              schema.CONTRIBUTIONS)
     return "\n\n".join(f"## {_title(table.name)}\n\n{_columns(table)}" for table in tables)
 
 

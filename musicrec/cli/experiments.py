@@ -13,10 +13,12 @@ from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.cli.users import User, run_keys, stored_key
 from musicrec.errors import SettingsError, SourceError
-from musicrec.experiments.file import read_experiments
+from musicrec.experiments.file import change, read_experiments
 from musicrec.files import replaced
 
-app = typer.Typer(no_args_is_help=True, help="Experiments: list, assign (who is in which variant), report.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Experiments: list, assign, report, pause, resume, stop.")
+
+Name = Annotated[str, typer.Argument(help="The experiment.")]
 
 
 @app.command("list")
@@ -40,7 +42,7 @@ def assign(user: User, config: Config = None) -> None:
 
 
 @app.command()
-def report(name: Annotated[str, typer.Argument(help="The experiment.")],
+def report(name: Name,
            out: Annotated[Path | None, typer.Option(help="JSON file to write, with tables by day, source and position.")] = None,
            picture: Annotated[Path | None, typer.Option(help="Picture of the differences to write: .svg, .png or .pdf.")] = None,
            exports: Annotated[Path | None, typer.Option(help="Folder with impressions.parquet and interactions.parquet, as written by "
@@ -72,6 +74,31 @@ def report(name: Annotated[str, typer.Argument(help="The experiment.")],
         drawn: Any = plots.experiment(result["differences"]).figure
         with replaced(picture) as partial:
             drawn.savefig(partial, format=picture.suffix[1:])
+
+
+@app.command()
+def pause(name: Name, config: Config = None) -> None:
+    """Assign nobody for the time being. Services that run take it up by themselves."""
+    _change(name, config, paused=True)
+
+
+@app.command()
+def resume(name: Name, config: Config = None) -> None:
+    """Assign users again after a pause, each to the variant of before."""
+    _change(name, config, paused=False)
+
+
+@app.command()
+def stop(name: Name, config: Config = None) -> None:
+    """End it now, for good."""
+    _change(name, config, end=datetime.now(UTC))
+
+
+def _change(name: str, config: Path | None, **changes: bool | datetime) -> None:
+    chosen = settings.load(config)
+    change(chosen.experiments.file, name, chosen.blending, **changes)
+    one = next(one for one in read_experiments(chosen.experiments.file, chosen.blending) if one.name == name)
+    print(f"{name}: {one.state(datetime.now(UTC))}")
 
 
 def _rows(config: Path | None, form: str, exports: Path | None) -> Any:

@@ -20,7 +20,8 @@ _KEYS = {"day": "shown_at::DATE::VARCHAR", "source": "source", "position": "leas
 
 class Outcomes(NamedTuple):
     """users: variant (the first seen), several (whether others were), days, lists, impressions, sessions, METRICS, and before_... for the
-    weeks before the first exposure. by: tables by day, source and position (10: all from there). drawn: impressions with a propensity.
+    weeks before the first exposure. by: tables by day, source and position (10: all from there), kept_per_user with
+    a normal 95 % interval, none for a single user. drawn: impressions with a propensity.
     answers: user, variant and GUARDRAILS of those whose exposures say how long answers took."""
 
     users: pd.DataFrame
@@ -96,9 +97,13 @@ SELECT user, sum(listening) FILTER (moment >= since) AS listening, count(*) FILT
 FROM told JOIN (SELECT user, min(since) AS since FROM shown GROUP BY user) USING (user) GROUP BY user;
 """
 _BY = """
-SELECT variant, {value} AS {key}, count(DISTINCT user)::INT AS users, count(*)::INT AS impressions,
-       sum(COLUMNS(['plays', 'kept_plays', 'skips', 'likes']))::INT
-FROM (SELECT rewarded.* REPLACE (attributed.variant AS variant) FROM rewarded JOIN attributed USING (user)) GROUP BY ALL ORDER BY ALL
+WITH own AS (
+    SELECT variant, {value} AS {key}, user, count(*) AS impressions, sum(COLUMNS(['plays', 'kept_plays', 'skips', 'likes']))
+    FROM (SELECT rewarded.* REPLACE (attributed.variant AS variant) FROM rewarded JOIN attributed USING (user)) GROUP BY ALL)
+SELECT variant, {key}, count(*)::INT AS users, sum(COLUMNS(['impressions', 'plays', 'kept_plays', 'skips', 'likes']))::INT,
+       avg(own.kept_plays) AS kept_per_user, kept_per_user - 1.96 * stddev_samp(own.kept_plays) / sqrt(count(*)) AS kept_per_user_low,
+       2 * kept_per_user - kept_per_user_low AS kept_per_user_high
+FROM own GROUP BY ALL ORDER BY ALL
 """
 _ANSWERS = """
 SELECT user_id::VARCHAR AS user, arg_min(own, shown_at) AS variant, avg(took) AS latency_ms, avg((ended = 'failed')::INT) AS failed,

@@ -1,6 +1,8 @@
 """The file of experiments: TOML, one table an experiment, checked so that every mistake is one sentence."""
 
+import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from musicrec.errors import SettingsError
 from musicrec.experiments.assignment import Experiment, Variant
+from musicrec.files import replaced
 from musicrec.settings.sections import BlendingSettings, Share
 
 # What a variant may change: settings of [blending] that hold for one answer.
@@ -52,6 +55,32 @@ def read_experiments(path: Path, blending: BlendingSettings) -> tuple[Experiment
         if both and not apart:
             raise SettingsError(f"{path}: experiment {other.name!r}, key {min(both)!r}: {one.name!r} changes it at the same time.")
     return found
+
+
+def change(path: Path, name: str, blending: BlendingSettings, **changes: bool | datetime) -> None:
+    """Write `paused` or `end` of an experiment into its file, which services watch; comments and all else stay as they are.
+
+    Raises SettingsError where the file has no such experiment, is written so that a line cannot be put in, or would then be wrong.
+    """
+    found, text = read_experiments(path, blending), path.read_text(encoding="utf-8") if path.exists() else ""
+    if name not in [one.name for one in found]:
+        raise SettingsError(f"{path} has no experiment {name!r}; there are {', '.join(one.name for one in found) or 'none'}.")
+    for key, value in changes.items():
+        text = _with_line(text, name, key, value.isoformat() if isinstance(value, datetime) else str(value).lower())
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+        partial.chmod(path.stat().st_mode)
+        if read_experiments(partial, blending) != tuple(replace(one, **changes) if one.name == name else one for one in found):  # type: ignore[arg-type]
+            raise SettingsError(f"{path}: experiment {name!r} has no line [{name}], so nothing was changed; do it with an editor.")
+
+
+def _with_line(text: str, name: str, key: str, value: str) -> str:
+    """The text with this line in the table `name`, in place of an earlier one of the key; as it is where it has no such table."""
+    table = re.search(rf"""^[ \t]*\[[ \t]*(["']?){re.escape(name)}\1[ \t]*\].*$((?:\n(?![ \t]*\[).*)*)""", text, re.MULTILINE)
+    if table is None:
+        return text
+    body, found = re.subn(rf"^[ \t]*{key}[ \t]*=.*$", f"{key} = {value}", table[2], count=1, flags=re.MULTILINE)
+    return text[:table.start(2)] + ("" if found else f"\n{key} = {value}") + body + text[table.end():]
 
 
 def _experiment(where: str, name: str, table: Any, blending: BlendingSettings) -> Experiment:

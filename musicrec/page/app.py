@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.types import ASGIApp
 
-from musicrec.page import health, listener, radio, runs, texts, track
+from musicrec.page import experiments, health, listener, radio, runs, texts, track
 from musicrec.page.access import READ_ONLY, BasicAuth
 from musicrec.page.published import Published
 from musicrec.page.services import Services
@@ -19,7 +19,8 @@ from musicrec.serving.recommendations import PARTS
 from musicrec.settings import Settings
 from musicrec.storage import storage
 
-SCREENS = {"/": listener.show, "/track": track.show, "/radio": radio.show, "/runs": runs.show, "/health": health.show}
+SCREENS = {"/": listener.show, "/track": track.show, "/radio": radio.show, "/runs": runs.show, "/experiments": experiments.show,
+           "/health": health.show}
 _POLL_S = 10.0
 
 

@@ -26,7 +26,8 @@ async def show(site: Site, asked: Asked) -> None:
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
     plays = await asyncio.to_thread(site.run.history, user_id)
-    listener = _Listener(site, key, await asyncio.to_thread(site.run.lists, user_id, K), asked.read_only)
+    lists, explained = [await asyncio.to_thread(read, user_id) for read in (partial(site.run.lists, k=K), site.run.contributions)]
+    listener = _Listener(site, key, lists, explained, asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
@@ -59,8 +60,8 @@ def _choice(site: Site, user: str) -> None:
 class _Listener:
     """What changes on the screen when the listener plays."""
 
-    def __init__(self, site: Site, key: Key, lists: dict[str, Any], read_only: bool) -> None:
-        self.site, self.key, self._lists, self.read_only, self._now = site, key, lists, read_only, list[int]()
+    def __init__(self, site: Site, key: Key, lists: Any, explained: Any, read_only: bool) -> None:
+        self.site, self.key, self._lists, self.explained, self.read_only, self._now = site, key, lists, explained, read_only, list[int]()
 
     @ui.refreshable_method
     async def served(self) -> None:
@@ -77,6 +78,8 @@ class _Listener:
             style.text(sentence, "m-bad", "p")
         if latest:
             style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in latest), "m-quiet", "p")
+        style.text(texts.EXPLAINED if self.explained else texts.NOT_EXPLAINED, "m-quiet", "p")
+        most = max((abs(value) for values in self.explained.values() for _, value in values), default=0) or 1
         before, self._now = self._now, [id_of(item["item_id"]) for item in answer["items"]]
         for place, (item_id, item) in enumerate(zip(self._now, answer["items"]), 1):
             with style.box("m-line"):
@@ -84,6 +87,8 @@ class _Listener:
                 with style.box(""):
                     self.site.track(item_id)
                     style.text(item["reason"], "m-quiet", "div")
+                    if item_id in self.explained:
+                        style.parts(self.explained[item_id], most)
                 with style.box("m-actions"):
                     style.text(texts.NEW if before and item_id not in before else "", "m-bad")
                     for kind in () if self.read_only else ("play", *feedback):
@@ -141,5 +146,4 @@ def _history(site: Site, plays: list[dict[str, Any]]) -> None:
     names = [name for name in texts.HISTORY_HEAD if name == "track" or name in plays[0]]
     rows = [{**play, "track": site.title(play["item_id"]), "started_at": f"{play['started_at']:%Y-%m-%d %H:%M}"}
             for play in plays[:_HISTORY]]
-    columns = [{"name": name, "field": name, "label": texts.HISTORY_HEAD[name], "align": "left", "sortable": True} for name in names]
-    ui.table(rows=rows, columns=columns, pagination=15).props("flat dense wrap-cells")
+    style.paged(rows, {name: texts.HISTORY_HEAD[name] for name in names})

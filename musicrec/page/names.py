@@ -1,4 +1,4 @@
-"""Tracks and artists by name, as one types: every word may be unfinished, and holds typos where nothing fits without."""
+"""Tracks, artists and genres by name, as one types: every word may be unfinished, and holds typos where nothing fits without."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import tantivy
 
 from musicrec.page.published import Published
 
-TRACK, ARTIST = "track", "artist"
+TRACK, ARTIST, GENRE = "track", "artist", "genre"
 _WRITER_BYTES, _MOST_WORDS, _MOST_CHARACTERS = 32 << 20, 8, 100
 
 
 class Hit(NamedTuple):
-    """A track or an artist."""
+    """A track, an artist or a genre."""
 
     kind: str
     id: int
@@ -23,7 +23,7 @@ class Hit(NamedTuple):
 class Names:
     """An index over the names of a run, on disk, gone when the process ends. About 25 seconds for a million tracks.
 
-    Hits are ordered by listeners. From the third letter on a word may hold one typo, from the eighth two.
+    Hits are ordered by listeners, genres first. From the third letter on a word may hold one typo, from the eighth two.
     """
 
     def __init__(self, published: Published) -> None:
@@ -66,4 +66,5 @@ def _entries(published: Published) -> Iterator[tuple[str, int, str, int]]:
     entries = catalog.arrays
     ids, of = np.unique(entries["artist_ids"], return_inverse=True)
     totals = np.bincount(of, np.repeat(published.listeners, np.diff(entries["artist_ids_starts"])))
+    yield from ((GENRE, id_, name, 1 << 40) for id_, name in published.genres.items())
     yield from ((ARTIST, id_, published.artists[id_], int(total)) for id_, total in zip(ids.tolist(), totals))

@@ -23,7 +23,7 @@ from musicrec.serving.lookup import Lookup, lookup
 from musicrec.storage import Storage
 
 LISTS = {"als": "personal_als.parquet", "content": "content_recommendations.parquet", "user_knn": "recommendations_ub.json"}
-FILES = ("items.parquet", "events.parquet", *LISTS.values())
+FILES = ("items.parquet", "events.parquet", "genres.parquet", "contributions.parquet", *LISTS.values())
 _ROWS = 1 << 24
 
 
@@ -100,6 +100,15 @@ class Published:
                 found[name] = (_line(path, user_id) if path.suffix == ".json" else _rows(path, user_id))[:k]
         return {name: items for name, items in found.items() if len(items)} | {"popular": self.lookup.popular[:k]}
 
+    def contributions(self, user_id: int) -> dict[int, list[tuple[str, float]]]:
+        """What adds most to the scores of the first places of a user's published list, by item; empty where that is not known."""
+        found: dict[int, list[tuple[str, float]]] = {}
+        if "contributions.parquet" in self.manifest.files:
+            table = pq.read_table(self.folder / "contributions.parquet", filters=[("user_id", "=", user_id)])
+            for row in table.to_pylist():
+                found.setdefault(row["item_id"], []).append((row["part"], row["value"]))
+        return found
+
     def plays_by_month(self, item_id: int) -> dict[str, int]:
         """Plays of an item by month, as 2022-05; reads the column of items of all plays, a part at a time."""
         found: dict[str, int] = {}
@@ -125,6 +134,12 @@ class Published:
         ids, first = np.unique(catalog["artist_ids"], return_index=True)
         items = map(self.lookup.catalog.item, self.lookup.catalog.item_ids[self._item_of(first)].tolist())
         return {artist: dict(zip(item.artist_ids, item.artists)).get(artist, "") for artist, item in zip(ids.tolist(), items)}
+
+    @cached_property
+    def genres(self) -> dict[int, str]:
+        """The name of each genre, by id."""
+        table = pq.read_table(self.folder / "genres.parquet", columns=["genre_id", "name"])
+        return dict(zip(*(column.to_pylist() for column in table.columns)))
 
     def _item_of(self, entries: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of the items to which entries of the flat array of artists belong."""

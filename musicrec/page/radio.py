@@ -1,69 +1,114 @@
-"""The screen of a radio: a queue that begins with a track or an artist and goes on with what is similar to the plays."""
+"""The screen of a radio: a queue around a track, an artist or a genre that goes on with what one plays, likes and skips."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from nicegui import ui
 
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
+from musicrec.page.names import GENRE
 from musicrec.page.site import Asked, Site
 from musicrec.serving.playlists import PlaylistTrack, jspf, m3u
 from musicrec.serving.stations import playlist_tracks
 
-K, _QUEUE, _SEEDS = 20, 20, 5
+K, _QUEUE, _STATIONS = 100, 20, 5
 
 
 async def show(site: Site, asked: Asked) -> None:
-    """The radio of a track or an artist, or the search for one."""
+    """The radio of a track, an artist or a genre, or the search for one."""
     style.text(texts.RADIO_HINT, "m-quiet", "p")
     with style.box("m-gap"):
-        site.search("/radio")
-    if seeds := [item_id] if (item_id := asked.id("item")) >= 0 else site.run.items_of(asked.id("artist"), _SEEDS):
+        site.search("/radio", GENRE)
+    item_id, artist, genre = (asked.id(name) for name in ("item", "artist", "genre"))
+    around: dict[str, list[Any]] = {"track": [site.run.lookup.items.key_of(item_id)] if item_id >= 0 else []}
+    around |= {"artist": [site.run.artists[artist]]} if artist in site.run.artists else {}
+    around |= {"genre": [site.run.genres[genre]]} if genre in site.run.genres else {}
+    if any(around.values()):
+        radio = _Radio(site, asked, around, [item_id] if item_id >= 0 else [])
         with style.card(texts.QUEUE):
-            await _Radio(site, seeds).show()
+            await radio.controls()
+            await radio.show()
 
 
 class _Radio:
     """A queue; what was played or skipped does not come back."""
 
-    def __init__(self, site: Site, seeds: list[int]) -> None:
-        self.site, self.queue, self.gone, self.like = site, seeds, set[int](), seeds
+    def __init__(self, site: Site, asked: Asked, around: dict[str, list[Any]], queue: list[int]) -> None:
+        self.site, self.read_only, self.around, self.queue, self.gone = site, asked.read_only, around, queue, set[int]()
+        self.user, self.mode, self.difficulty = asked.query.get("user", ""), "mixed", ""
+        self._seed = asked.id("seed") if asked.id("seed") >= 0 else secrets.randbelow(1 << 31)
+
+    async def controls(self) -> None:
+        """Difficulty, where the service has it, and the listener, to whom tracks are new or familiar."""
+        async def changed() -> None:
+            self.queue = []
+            await self.show.refresh()
+
+        def choice(name: str, label: str, options: dict[str, str]) -> None:
+            with style.box("m-row").props(f'role=group aria-label="{label}"'):
+                style.text(label, "m-quiet")
+                one = ui.toggle(options, value=next(iter(options)), on_change=changed).bind_value_to(self, name)
+                one.props("no-caps unelevated padding='2px 10px' toggle-color=grey-9")
+        with style.box("m-row m-gap"):
+            try:
+                if "difficulty" in await self.site.services.parameters("recommendations", "/radio", "get"):
+                    choice("difficulty", texts.DIFFICULTY, texts.DIFFICULTIES)
+            except ServiceError as cause:
+                style.text(cause, "m-bad")
+            ui.input(texts.RADIO_USER, value=self.user, on_change=changed).props("outlined dense debounce=400").bind_value_to(self, "user")
+            choice("mode", texts.MODE, texts.MODES)
 
     @ui.refreshable_method
     async def show(self) -> None:
-        """The queue, filled up with what is similar to the latest plays, and its exports."""
+        """The queue, filled up, and its exports."""
         try:
             await self._fill()
         except ServiceError as cause:
             style.text(cause, "m-bad", "p")
+        if not self.queue:
+            style.text(texts.NO_TRACKS, "m-quiet", "p")
         for place, item_id in enumerate(self.queue, 1):
             with style.box("m-line"):
                 style.text(place, "m-quiet")
                 with style.box(""):
                     self.site.track(item_id)
                 with style.box("m-actions"):
-                    for kind in ("play", "skip"):
+                    for kind in ("play", "like", "skip"):
                         style.icon(kind, self.site.name(item_id), partial(self._act, kind, item_id))
         with style.box("m-row"):
             for label, write, file in ((texts.M3U, m3u, "radio.m3u8"), (texts.JSPF, jspf, "radio.jspf")):
                 ui.button(label, on_click=partial(self._download, write, file)).props("flat dense no-caps")
 
     async def _fill(self) -> None:
-        items = self.site.run.lookup.items
-        keys = [items.key_of(item_id) for item_id in self.like]
-        found = (await self.site.services.ask("features", "/similar_items/batch", item_ids=keys, k=K))["similar"]
-        for _, item_id in sorted(((score, items.id_of(item)) for one in found for item, score in zip(one["item_id_2"], one["score"])),
-                                 reverse=True):
-            if len(self.queue) < _QUEUE and item_id not in {*self.gone, *self.queue}:
+        run, out = self.site.run, {*self.gone, *self.queue}
+        asked: dict[str, Any] = {**self.around, "k": K, "seed": self._seed, "exclude": [run.lookup.items.key_of(one) for one in out]}
+        asked |= {"difficulty": self.difficulty} if self.difficulty else {}
+        found = await self.site.services.ask("recommendations", "/radio", "GET", **asked)
+        own = {*run.lookup.seen.of(run.lookup.users.id_of(run.key(self.user)))[0].tolist()} if self.user.strip() else set[int]()
+        for item_id in map(run.lookup.items.id_of, found["recs"]):
+            fits = self.mode == "mixed" or not self.user.strip() or (item_id in own) == (self.mode == "familiar")
+            if fits and len(self.queue) < _QUEUE:
                 self.queue.append(item_id)
 
     async def _act(self, kind: str, item_id: int) -> None:
-        """A play leads on to what is similar to it; a skip only leaves."""
-        self.gone.add(item_id)
-        self.queue.remove(item_id)
+        """A play leads on to what is similar to it, a like adds that, and a skip only leaves. All are stored for a listener."""
+        key = self.site.run.lookup.items.key_of(item_id)
+        if self.user.strip() and not self.read_only:
+            try:
+                await self.site.services.put(self.site.run.key(self.user), key, kind)
+            except ServiceError as cause:
+                ui.notify(str(cause), type="warning")
+        if kind == "like":
+            self.around["track"] = [key, *self.around.get("track", [])][:_STATIONS]
+            self.queue = self.queue[:self.queue.index(item_id) + 1]
+        else:
+            self.gone.add(item_id)
+            self.queue.remove(item_id)
         if kind == "play":
-            self.like, self.queue = [item_id], self.queue[:_QUEUE // 4]
+            self.around, self.queue = {"track": [key]}, self.queue[:_QUEUE // 4]
         await self.show.refresh()
 
     def _download(self, write: Callable[[str, Sequence[PlaylistTrack]], bytes], file: str) -> None:

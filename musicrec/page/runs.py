@@ -6,16 +6,12 @@ from functools import partial
 from typing import Any
 
 from nicegui import ui
-from starlette.datastructures import Headers
 
 from musicrec import registry
-from musicrec.errors import MusicRecError
-from musicrec.page import style, texts
+from musicrec.page import administration, style, texts
 from musicrec.page.site import Asked, Site
 from musicrec.registry import Manifest
 from musicrec.registry.difference import changed_lists, settings_difference, top_lists
-from musicrec.serving.access_control import not_administrator
-from musicrec.settings.sections import keys_in
 
 K = 10
 METRICS = ("precision@10", "recall@10", "map@10", "hit_rate@10", "recall@100", "coverage@10", "artist_diversity@10")
@@ -45,7 +41,10 @@ async def show(site: Site, asked: Asked) -> None:
         style.records(chosen.info.findings, ("severity", "finding", "count", "action"))
     if told.get("stages"):
         with style.card(texts.STAGES):
-            style.records([row for row in told["stages"] if row["seconds"]], ("stage", "seconds", "core_seconds", "peak_gb"))
+            names, rows = ("stage", "seconds", "core_seconds", "peak_gb"), [row for row in told["stages"] if row["seconds"]]
+            style.records([row for row in rows if ": " not in row["stage"]], names)
+            with ui.expansion(texts.ALL_STAGES).props("dense"):
+                style.paged([{name: style.shown(row, name) for name in names} for row in rows], dict(zip(names, style.heads(names))))
 
 
 def _row(one: Manifest, current: str | None) -> tuple[object, ...]:
@@ -78,7 +77,7 @@ def _comparison(told: Mapping[str, Any]) -> None:
     def rows() -> None:
         found = told[str(group.value)]
         most = max((row.get("ndcg@10_high") or row["ndcg@10"] or 0 for row in found), default=0) or 1
-        style.table(("model", "users", "ndcg@10", "", *METRICS), [
+        style.table(style.heads(("model", "users", "ndcg@10", "", *METRICS)), [
             (*(style.shown(row, name) for name in ("model", "users", "ndcg@10")), partial(_interval, row, most),
              *(style.shown({name: row.get(name)}, name) for name in METRICS)) for row in found],
             strong=next((at for at, row in enumerate(found) if row["model"] == told["published"]), None))
@@ -93,7 +92,8 @@ def _comparison(told: Mapping[str, Any]) -> None:
 
 
 def _interval(row: Mapping[str, Any], most: float) -> None:
-    style.interval(*((row.get(f"ndcg@10_{end}") or row["ndcg@10"] or 0) / most for end in ("low", "high")))
+    low, high = ((row.get(f"ndcg@10_{end}") or row["ndcg@10"] or 0) / most for end in ("low", "high"))
+    style.interval(low, high)
 
 
 def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
@@ -101,8 +101,9 @@ def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
         style.text(texts.NO_RUN_BEFORE, "m-quiet")
         return
     told = [{**_published(one.info.metrics), **one.info.metrics} for one in (before, chosen)]
-    style.table(("", before.run_id, chosen.run_id), [(name, *(style.shown(one, name) for one in told)) for name in (
-        "published", "trained_until", "ndcg@10", "recall@10", "coverage@10")])
+    style.table(("", before.run_id, chosen.run_id), [
+        (texts.HEADS.get(name, name), *(style.shown(one, name) for one in told)) for name in (
+            "published", "trained_until", "ndcg@10", "recall@10", "coverage@10")])
     for line in settings_difference(before.info.settings, chosen.info.settings):
         style.text(line, "m-quiet", "p")
 
@@ -118,29 +119,10 @@ def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
 
 
 def _roll_back(site: Site, chosen: Manifest) -> None:
-    admin = site.settings.service.reload_key
-    if not keys_in(admin):
-        style.text(texts.NO_ADMIN, "m-quiet")
-        return
-
-    async def confirmed() -> None:
-        headers = {"X-Reload-Key": str(key.value)}
-        if refusal := not_administrator(Headers(headers), admin):
-            ui.notify(refusal, type="warning")
-            return
-        try:
-            await asyncio.to_thread(registry.rollback, site.place, chosen.run_id)
-            await site.watch.look(again=True)
-            for service in ("recommendations", "features"):
-                await site.services.ask(service, "/reload", headers=headers)
-        except MusicRecError as cause:
-            ui.notify(str(cause), type="negative")
-            return
+    async def act(headers: Mapping[str, str]) -> None:
+        await asyncio.to_thread(registry.rollback, site.place, chosen.run_id)
+        await site.watch.look(again=True)
+        for service in ("recommendations", "features"):
+            await site.services.ask(service, "/reload", headers=headers)
         ui.navigate.to(style.address("/runs", run=chosen.run_id))
-    with ui.dialog() as dialog, ui.card():
-        style.text(texts.ROLL_BACK_ASK.format(run=chosen.run_id), tag="p")
-        key = ui.input(texts.ADMIN_KEY, value="", password=True).props("outlined dense autofocus").on("keydown.enter", confirmed)
-        with style.box("m-row"):
-            ui.button(texts.ROLL_BACK, on_click=confirmed).props("outline no-caps")
-            ui.button(texts.CANCEL, on_click=dialog.close).props("flat no-caps")
-    ui.button(texts.ROLL_BACK, on_click=dialog.open).props("outline no-caps")
+    administration.button(site, texts.ROLL_BACK, texts.ROLL_BACK_ASK.format(run=chosen.run_id), act)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,7 +31,9 @@ class Services:
     async def ask(self, service: str, route: str, method: str = "POST", headers: Mapping[str, str] | None = None,
                   **parameters: object) -> Any:
         """The JSON, or text, that a service answers with. Raises ServiceError when it is not there or its status is not 200."""
-        url, body = self.urls[service].rstrip("/"), to_json(parameters) if parameters else None
+        url, body = self.urls[service].rstrip("/"), to_json(parameters) if parameters and method == "POST" else None
+        if parameters and method == "GET":
+            route += f"?{urlencode(parameters, doseq=True)}"
         try:
             async with asyncio.timeout(_TIMEOUT_S), self.http.request(method, url + route, data=body, allow_redirects=False,
                                                                       headers={**self._headers, **(headers or {})}) as response:
@@ -49,10 +52,14 @@ class Services:
         told: dict[str, Any] = {"user_id": user, "item_id": item} | ({} if kind == "play" else {"type": kind})
         await self.ask("events", "/put", **told)
 
+    async def parameters(self, service: str, route: str, method: str) -> set[str]:
+        """What a route takes, as the description of the service says; none for a route that it does not have. Raises ServiceError."""
+        described = (await self.ask(service, "/openapi.json", "GET"))["paths"].get(route, {}).get(method, {})
+        return {parameter["name"] for parameter in described.get("parameters", ())}
+
     async def feedback(self) -> tuple[str, ...]:
-        """What the events service takes beside plays: its description says so, and one that does not know `type` would store a play."""
-        described = (await self.ask("events", "/openapi.json", "GET"))["paths"]["/put"]["post"]["parameters"]
-        return FEEDBACK if any(parameter["name"] == "type" for parameter in described) else ()
+        """What the events service takes beside plays: one that does not know `type` would store a play."""
+        return FEEDBACK if "type" in await self.parameters("events", "/put", "post") else ()
 
     async def metrics(self, service: str) -> dict[str, list[tuple[dict[str, str], float]]]:
         """The samples at /metrics of a service by name, each with its labels. Raises ServiceError."""

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from nicegui import events, ui
 
 from musicrec.page import style, texts
-from musicrec.page.names import TRACK, Hit, Names
+from musicrec.page.names import ARTIST, GENRE, TRACK, Hit, Names
 from musicrec.page.published import Published
 from musicrec.page.services import Services
 from musicrec.serving.model_store import ModelStore, Watch
@@ -32,7 +33,7 @@ class Asked:
 
 @dataclass
 class Site:
-    """The page while it runs. names: None until those of the first run are read."""
+    """The page while it runs. names: None until those of the first run are read. reports: the latest of each experiment."""
 
     settings: Settings
     place: Storage
@@ -40,6 +41,7 @@ class Site:
     watch: Watch
     services: Services = field(init=False)
     names: Names | None = None
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def run(self) -> Published:
@@ -71,28 +73,34 @@ class Site:
             style.text(" · ", "m-quiet")
             style.link(name, "/track", artist=artist)
 
-    def search(self, picked: Callable[[Hit], object] | str) -> None:
-        """A field that finds names as one types, and a button for each hit, which calls `picked` or goes to that screen."""
+    def search(self, picked: Callable[[Hit], object] | str, *more: str) -> None:
+        """A field that finds tracks, artists and `more` as one types; a button for each hit calls `picked` or goes to that screen."""
         def go(hit: Hit) -> None:
-            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else "artist": hit.id}))
+            ui.navigate.to(style.address(str(picked), **{"item" if hit.kind == TRACK else hit.kind: hit.id}))
 
         def show(typed: events.ValueChangeEventArguments[str | None]) -> None:
-            found = self.names.find(typed.value or "") if self.names else []
+            found = [hit for hit in (self.names.find(typed.value or "") if self.names else []) if hit.kind in (TRACK, ARTIST, *more)]
             hits.clear()
             with hits:
                 for hit in found:
-                    label = self.title(hit.id) if hit.kind == TRACK else texts.ARTIST.format(name=self.run.artists.get(hit.id, ""))
-                    ui.button(label, on_click=partial(picked if callable(picked) else go, hit)).props("flat dense no-caps align=left")
+                    button = ui.button(self._label(hit), on_click=partial(picked if callable(picked) else go, hit))
+                    button.props("flat dense no-caps align=left")
                 if typed.value and not found:
                     style.text(texts.NO_HIT if self.names else texts.INDEXING, "m-quiet")
-        ui.input(texts.SEARCH, on_change=show).props("outlined dense clearable debounce=100").style("width: 100%")
+        field = ui.input(texts.SEARCH_ALL if more else texts.SEARCH, on_change=show)
+        field.props("outlined dense clearable debounce=100").style("width: 100%")
         hits = style.box("").props("aria-live=polite")
+
+    def _label(self, hit: Hit) -> str:
+        names, label = (self.run.genres, texts.GENRE) if hit.kind == GENRE else (self.run.artists, texts.ARTIST)
+        return self.title(hit.id) if hit.kind == TRACK else label.format(name=names.get(hit.id, ""))
 
     @contextmanager
     def frame(self, here: str, read_only: bool) -> Iterator[None]:
         """The head of a screen with links to the others; use it as a context for what is below."""
         ui.add_css(style.CSS)
         ui.colors(primary="#2f5f93")
+        ui.add_head_html(f'<script>document.documentElement.lang = "{texts.LANGUAGE}"</script>')
         ui.page_title(f"{texts.SCREENS[here]} · {texts.TITLE}")
         with style.box("m-head", "header"):
             ui.link(texts.SKIP, "#content").classes("m-skip")
@@ -102,6 +110,7 @@ class Site:
                     ui.link(name, path).props("aria-current=page" if path == here else "")
             style.text(texts.RUN.format(run=self.run.manifest.run_id), "m-quiet")
         with style.box("m-main").props("id=content tabindex=-1"):
+            style.text(texts.SCREENS[here], "m-unseen", "h1")
             if read_only:
                 style.text(texts.READ_ONLY, "m-bad", "p")
             yield

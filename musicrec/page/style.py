@@ -59,9 +59,18 @@ def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
             text(f"{value:,.0f}", "m-quiet")
 
 
-def interval(low: float, high: float) -> None:
-    """A bar from `low` to `high`, as shares of its width."""
-    box("m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")
+def parts(values: Iterable[tuple[str, float]], most: float) -> None:
+    """A small bar for each name and value, to the right of its middle where the value is positive; `most` fills a half."""
+    with box("m-parts"):
+        for name, value in values:
+            low, high = sorted((0.5, 0.5 + value / most / 2))
+            part = text(f"{texts.PARTS.get(name, name.replace('_', ' '))} {value:+.2f}", "m-part")
+            part.style(f"--low: {low:.2%}; --high: {high:.2%}")
+
+
+def interval(low: float, high: float, *, centred: bool = False) -> None:
+    """A bar from `low` to `high`, as shares of its width; centred: with a mark in the middle."""
+    box("m-track m-centred" if centred else "m-track").style(f"--low: {low:.2%}; --high: {max(high, low + 0.006):.2%}")
 
 
 def months(label: str, counts: Mapping[str, int]) -> None:
@@ -83,7 +92,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
     with box("m-scroll").props("tabindex=0"), box("m-table", "table"):
         with box("", "thead"), box("", "tr"):
             for name in head:
-                text(name, tag="th")
+                text(name, tag="th" if name else "td")
         with box("", "tbody"):
             for place, row in enumerate(rows):
                 with box("m-strong" if place == strong else "", "tr"):
@@ -95,9 +104,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None
                             text(cell, "m-wrap" if len(str(cell)) > 40 else "", "td")
 
 
+def paged(rows: list[dict[str, Any]], heads: Mapping[str, str]) -> None:
+    """A table of many rows, which the browser shows a page at a time; heads: by name of the column."""
+    columns = [{"name": name, "field": name, "label": label, "align": "left", "sortable": True} for name, label in heads.items()]
+    ui.table(rows=rows, columns=columns, pagination=15).props("flat dense wrap-cells")
+
+
 def records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], strong: int | None = None) -> None:
     """Those columns of records as a table, headed by their names."""
-    table(names, [[shown(row, name) for name in names] for row in rows], strong)
+    table(heads(names), [[shown(row, name) for name in names] for row in rows], strong)
+
+
+def heads(names: Iterable[str]) -> list[str]:
+    """What the columns of records are called."""
+    return [texts.HEADS.get(name, name) for name in names]
 
 
 def shown(row: Mapping[str, Any], name: str) -> str:
@@ -107,6 +127,6 @@ def shown(row: Mapping[str, Any], name: str) -> str:
     ('0.2500 [0.2000, 0.3000]', '1,500', '')
     """
     value, low, high = row.get(name), row.get(f"{name}_low"), row.get(f"{name}_high")
-    if isinstance(value, float):
-        return f"{value:.4f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else "")
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float) and not (value.is_integer() and low is None):
+        return f"{value:.{2 if name.endswith(('seconds', '_gb')) else 4}f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
+    return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -15,20 +15,22 @@ from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.models import FittedModel, ItemFactors
 from musicrec.pipeline.all_plays import familiar_model, has_repeats
 from musicrec.pipeline.workspace import Tables, Workspace, model
-from musicrec.recommender import TwoStageRecommender
+from musicrec.recommender import RANKED, TwoStageRecommender
 from musicrec.recommender.two_stage import batches
 from musicrec.registry import RECOMMENDER
 from musicrec.runners import RUNNERS, Shared
-from musicrec.schema import TOP_POPULAR
+from musicrec.schema import CONTRIBUTIONS, TOP_POPULAR
 
 MADE_BY = b"made_by"
 PUBLISHED, FAMILIAR, RANKER = "recommendations.parquet", "familiar.parquet", "cb_model.cbm"
+EXPLAINED = "contributions.parquet"
 USERS_AT_A_TIME = 4096
 
 
 def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
     """The lists of every user of the train set: recommendations.parquet in the order of the recommender, and for each model that names
-    a `lists_file` its own. Files appear when all users are done.
+    a `lists_file` its own. Files appear when all users are done. Where the order is "ranked", contributions.parquet too, for [ranking]
+    explained_users users; else an earlier one is removed.
     """
     order_of = {PUBLISHED: made.order} | {file: name for name, one in made.models.items() if (file := getattr(one, "lists_file", ""))}
     train, settings = made.fitted.train, work.settings
@@ -39,11 +41,21 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
                                                    settings.engine.threads, shared):
             for file, writer in writers.items():
                 writer.add(lists[order_of[file]])
+    _write_contributions(work, made)
     if has_repeats(train):
         own = familiar_model(work, train)
         with Writer(work.folder / FAMILIAR, train.item_ids) as writer:
             for users in batches(train.user_ids, USERS_AT_A_TIME):
                 writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), settings.ranking.k)))
+
+
+def _write_contributions(work: Workspace, made: TwoStageRecommender) -> None:
+    path, users, settings = work.folder / EXPLAINED, made.fitted.train.user_ids, work.settings
+    path.unlink(missing_ok=True)
+    if made.order == RANKED and settings.ranking.explained_users:
+        some = batches(users[::-(-len(users) // settings.ranking.explained_users)], made.batch_users(settings.batch_memory))
+        found = pd.concat([made.contributions(batch, settings.ranking.k) for batch in some])
+        write_parquet(pa.Table.from_pandas(found, CONTRIBUTIONS.arrow, preserve_index=False), path)
 
 
 def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +47,12 @@ class FeatureColumns:
         """The names of all columns, in order."""
         of_models = (f"{name}_{what}" for name in self.models for what in ("score", "rank", "zscore"))
         return (*of_models, *AGREEMENT, *(name for names in self.groups.values() for name in names))
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The first column of each model, of "agreement" and of each feature group."""
+        sizes = {**dict.fromkeys(self.models, 3), "agreement": len(AGREEMENT), **{name: len(names) for name, names in self.groups.items()}}
+        return dict(zip(sizes, accumulate(sizes.values(), initial=0)))
 
     @property
     def ranks(self) -> slice:

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from catboost import CatBoost, CatBoostError, Pool, sum_models
+from numpy.typing import NDArray
 
 from musicrec.dataset import Float32
 from musicrec.errors import ArtifactError, RankingError
@@ -89,17 +90,18 @@ class Ranker:
         values = self.trees.get_feature_importance(type="PredictionValuesChange")
         return pd.Series(values, index=list(self.columns.names)).sort_values(ascending=False, kind="stable")
 
-    def shap(self, table: TrainingTable) -> Float32:
-        """SHAP values float32 (m, f) of the rows of `table`: what each feature adds to the score of the row (Lundberg, Lee, 2017).
+    def shap(self, table: TrainingTable | Float32, of: NDArray[np.intp] | slice = slice(None)) -> Float32:
+        """SHAP values float32 (m, f) of these rows of a table or feature matrix: what each feature adds to the score (Lundberg, Lee, 2017).
 
-        The blender's part, less its mean over the rows, belongs to the ranks and zscores of the models.
+        The blender's part, less its mean over all rows, belongs to the ranks and zscores of the models.
         """
+        matrix = table.features if isinstance(table, TrainingTable) else table
         with _uninterrupted():
-            rows = Pool(table.features)
+            rows = Pool(matrix[of])
         values = np.asarray(self.trees.get_feature_importance(rows, type="ShapValues"), np.float64)[:, :-1]
         ranks, zscores = self.columns.ranks, self.columns.zscores
-        inputs = blender_inputs(table.features[:, ranks], table.features[:, zscores])
-        added = (inputs - inputs.mean(axis=0)) * self.blender.weights
+        inputs = blender_inputs(matrix[:, ranks], matrix[:, zscores])
+        added = (inputs[of] - inputs.mean(axis=0)) * self.blender.weights
         values[:, ranks] += added[:, :len(self.columns.models)]
         values[:, zscores] += added[:, len(self.columns.models):]
         return values.astype(np.float32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from musicrec.dataset import Float32, Int32, Interactions, TrainSet
@@ -161,6 +162,29 @@ class TwoStageRecommender:
             lists = self.lists(users[batch], k, [self.order])[self.order]
             items[batch], scores[batch] = np.where(lists.items >= 0, ids[lists.items], -1), lists.scores
         return Recommendations(users, items, scores)
+
+    def contributions(self, user_ids: ArrayLike, k: int, places: int = 10, parts: int = 4) -> pd.DataFrame:
+        """Why the first `places` items of the lists of k items are there, in the order "ranked": the `parts` that add most to each score.
+
+        Columns user_id, item_id, rank, part (a model, "agreement" between models, or a feature group), value: the sum of its SHAP values in
+        log-odds, the largest sizes first. Cold users have no rows. Raises RankingError without a ranker. Memory as that of candidates.
+        """
+        if self.ranker is None:
+            raise RankingError("the recommender has no ranker whose scores could be explained; learn one on a backtest.")
+        train, ids = self.fitted.train, int32_ids(user_ids)
+        ids = ids[train.user_index(ids) >= 0]
+        found = self._candidates(train.user_index(ids))
+        matrix, starts, n = feature_matrix(found, self.fitted.features), self.columns.parts, len(train.item_ids)
+        best = best_candidates(found, self.ranker.scores_of_rows(matrix), k * self.constraints.pool if self.constraints.any else k)
+        items = constrained(*best, ids, k, self.constraints, train, log_odds=True)[0][:, :places]
+        user, place = np.nonzero(items >= 0)
+        keys = np.repeat(np.arange(len(ids)), np.diff(found.indptr)) * n + found.item_index
+        rows = keys.searchsorted(user * n + items[user, place])
+        added = np.add.reduceat(self.ranker.shap(matrix, rows), list(starts.values()), axis=1) if len(rows) else np.empty((0, len(starts)))
+        order = np.argsort(-np.abs(added), axis=1, kind="stable")[:, :parts]
+        columns = {"user_id": ids[user], "item_id": train.item_ids[found.item_index[rows]], "rank": (place + 1).astype(np.int32)}
+        return pd.DataFrame({name: values.repeat(order.shape[1]) for name, values in columns.items()}).assign(
+            part=np.array(list(starts))[order.ravel()], value=np.take_along_axis(added, order, axis=1).ravel())
 
     def lists(self, user_ids: Int32, k: int, orders: Collection[str] | None = None) -> dict[str, Lists]:
         """The lists of these users in several orders (all when None) from one set of candidates; items as indices of the train set.

@@ -25,6 +25,7 @@ OPTIONAL: dict[str, TableSchema | None] = {
     "familiar.parquet": schema.PERSONAL,
     "personal_als.parquet": schema.PERSONAL,
     "content_recommendations.parquet": schema.PERSONAL,
+    "contributions.parquet": schema.CONTRIBUTIONS,
     "recommendations_ub.json": None,
     "als_model.npz": None,
     "cb_model.cbm": None,

@@ -156,6 +156,7 @@ class RankingSettings(Section):
     artist_decay: Annotated[float, Field(gt=0, le=1)]
     min_tail_share: Share
     exploration: Share
+    explained_users: Annotated[int, Field(ge=0)]
     seed: int
 
 
