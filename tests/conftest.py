@@ -1,8 +1,9 @@
-"""Fixtures of several test files: storages of every kind, S3 with a local server, the three services. Where tests write, and their order."""
+"""Fixtures of several test files: storages of every kind, S3 with a local server, the three services; where tests write and in what order
+they run."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ settings.load_profile("patient")
 MEMORY, NEEDED = Path("/dev/shm"), 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("TMPDIR", str(MEMORY))
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """With `-n auto` one worker more than there are cores, since many tests wait for a service, a timeout or a server."""
+    return (yield) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

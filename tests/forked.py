@@ -12,8 +12,8 @@ from pathlib import Path
 # What the interpreter or a library reads before the first line of a service runs, so that a fork comes too late for it.
 READ_AT_START = ("PYTHONPATH", "PROMETHEUS_MULTIPROC_DIR")
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["uvicorn.main", "musicrec.serving.recommendations", "musicrec.serving.features", "musicrec.serving.events",
-                                    "musicrec.serving.layout", __name__])
+_FORKSERVER.set_forkserver_preload(["uvicorn.main", *(f"musicrec.serving.{name}" for name in ("recommendations", "features", "events")),
+                                    __name__])
 
 
 def is_possible(environment: Mapping[str, str]) -> bool:
