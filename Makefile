@@ -5,6 +5,8 @@ VENV := .venv
 # Further versions of Python on which `make test` runs the fast tests, where they are found: make test PYTHONS="3.12 3.13"
 PYTHONS :=
 PY := $(VENV)/bin/python
+# Tests of a file share what it starts; files keep the order that tests/conftest.py gives them.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
 
@@ -22,10 +24,10 @@ test: $(VENV)/dev.stamp ## [PYTHONS="3.12 3.13"]: lint, types, import rules and 
 	  for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
 	    if "$$python" -c '' 2>/dev/null; then $(MAKE) --no-print-directory fast VENV=.venv-$$version PYTHON="$$python" || exit 1; break; fi; \
 	  done; done
-	@$(PY) -m pytest -n auto --dist loadfile --cov=musicrec --cov-report=term:skip-covered
+	@$(PY) -m pytest $(PARALLEL) --cov=musicrec --cov-report=term:skip-covered
 
 fast: $(VENV)/dev.stamp ## the tests that need neither services nor notebook
-	@$(PY) -m pytest -n auto --dist loadfile -m "not slow"
+	@$(PY) -m pytest $(PARALLEL) -m "not slow"
 
 chaos: $(VENV)/dev.stamp ## [MINUTES=30]: attack real services under load; one table of what was lost, wrong or failed, and when it was whole again
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),30)

@@ -1,6 +1,9 @@
-"""Fixtures of several test files: storages of every kind, S3 with a local server, the three services."""
+"""Fixtures of several test files: storages of every kind, S3 with a local server, the three services; where tests write and in what order
+they run."""
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,22 @@ from tests.service_world import Services, published, running
 # On a busy machine an example may take long; no test is about its time.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# Runs and plays are written so that a power cut loses none, which no test is about: in memory that costs nothing, where there is enough.
+MEMORY, NEEDED = Path("/dev/shm"), 8 << 30
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """With `-n auto` one worker more than there are cores, since many tests wait for a service, a timeout or a server."""
+    return (yield) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: what comes last is short, so that no worker waits long for another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="module")

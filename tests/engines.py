@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 NAMES = tuple(engine.ENGINES)
 # PySpark 4.0 uses parts of pandas 3 that are on their way out, and leaves sockets to the garbage collector.
 SPARKS_WARNINGS = pytest.mark.filterwarnings("ignore")
+# A session of small tables ends before the second compiler of Java has paid for itself.
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 PARAMS = [pytest.param(name, marks=SPARKS_WARNINGS if name == "spark" else ()) for name in NAMES]
 
 
@@ -22,7 +24,8 @@ def connected(name: str, folder: Path) -> Any:
     """A connection for tests; skips the test where Spark cannot run."""
     if name == "spark":
         skip_without_spark()
-    return engine.connect(name, memory_limit="1GB", threads=2, temp_folder=folder / "spill")
+    options = {"spark.driver.extraJavaOptions": QUICK} if name == "spark" else {}
+    return engine.connect(name, memory_limit="1GB", threads=2, temp_folder=folder / "spill", options=options)
 
 
 def cluster(folder: Path) -> Iterator[Any]:
@@ -32,7 +35,7 @@ def cluster(folder: Path) -> Iterator[Any]:
 
     stop()
     options = {"spark.executorEnv.PYTHONPATH": str(ROOT), "spark.sql.shuffle.partitions": "3", "spark.executor.memory": "1g",
-               "spark.ui.showConsoleProgress": "false"}
+               "spark.ui.showConsoleProgress": "false", "spark.driver.extraJavaOptions": QUICK, "spark.executor.extraJavaOptions": QUICK}
     engine.connect("spark", memory_limit="1GB", threads=2, temp_folder=folder, master="local-cluster[2,1,2048]", options=options)
     yield SparkSession.active()
     stop()

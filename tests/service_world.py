@@ -20,6 +20,7 @@ import requests
 from musicrec import schema
 from musicrec.registry import RunInfo, publish
 from musicrec.storage import storage
+from tests import forked
 
 PROJECT = Path(__file__).resolve().parents[1]
 APPS = {"recommendations": "recommendations_service:app", "features": "features_service:app", "events": "events_service:app"}
@@ -99,7 +100,7 @@ class Services:
     root: Path
     ports: dict[str, int]
     environment: dict[str, str]
-    running: dict[str, subprocess.Popen[bytes]]
+    running: dict[str, subprocess.Popen[bytes] | forked.Forked]
 
     def url(self, name: str) -> str:
         """Where the service answers."""
@@ -117,8 +118,12 @@ class Services:
             self.wait(name)
 
     def _spawn(self, name: str, options: tuple[str, ...]) -> None:
-        with (self.root / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(self.command(name, *options), cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
+        command, log = self.command(name, *options), self.root / f"{name}.log"
+        if forked.is_possible(self.environment):
+            self.running[name] = forked.Forked(command[3:], PROJECT, self.environment, log)
+            return
+        with log.open("ab") as file:
+            self.running[name] = subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=file, stderr=file)
 
     def wait(self, name: str) -> None:
         """Return when the service answers; say what it wrote when it ends instead."""

@@ -123,4 +123,4 @@ def test_the_build_server_runs_make_test() -> None:
     assert os.access(script, os.X_OK)
     assert script.read_text().splitlines()[-1] == "exec make test"
     recipe = re.findall(r"^test:.*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.MULTILINE)[0]
-    assert recipe.splitlines()[-1] == "\t@$(PY) -m pytest -n auto --dist loadfile --cov=musicrec --cov-report=term:skip-covered"
+    assert recipe.splitlines()[-1] == "\t@$(PY) -m pytest $(PARALLEL) --cov=musicrec --cov-report=term:skip-covered"

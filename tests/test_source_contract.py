@@ -5,6 +5,8 @@ import gzip
 import lzma
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import ibis
@@ -23,11 +25,18 @@ PROJECT = Path(__file__).resolve().parents[1]
 TEXT = [kind for kind in KINDS if any(isinstance(content, str) for content in SOURCES[kind].example.values())]
 IMPORTED = [kind for kind in KINDS if "work" in SOURCES[kind].__dataclass_fields__]  # type: ignore[attr-defined]
 LINES = [kind for kind in TEXT if kind != "spotify"]
+Whole = Callable[[str], list[tuple[str, str, datetime]]]
 
 
 def example(kind: str, folder: Path) -> Path:
     """A folder with the example of a source."""
     return stored(folder / "logs", SOURCES[kind].example)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The plays of the example of a source, each read once."""
+    return cache(lambda kind: plays(read(kind, example(kind, tmp_path_factory.mktemp(kind)))))
 
 
 def first_log(kind: str, folder: Path) -> Path:
@@ -98,10 +107,10 @@ def test_feedback_of_the_events_service_comes_with_its_type_and_share(kind: str,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_excluded_user_is_left_out_and_counted(kind: str, tmp_path: Path) -> None:
+def test_an_excluded_user_is_left_out_and_counted(kind: str, tmp_path: Path, whole: Whole) -> None:
     """Everything but the plays of the user is read as before; the rows are in the account, and not bad."""
-    before = plays(read(kind, example(kind, tmp_path)))
-    user = before[0][0]
+    before = whole(kind)
+    user, _ = before[0][0], example(kind, tmp_path)
     further = "other" if kind in IMPORTED else 77
     exported = stored(tmp_path, {"plays.parquet": [{"user_id": further, "track_id": int(before[0][1]) if further == 77 else before[0][1],
                                                     "started_at": before[0][2]}]})
@@ -116,15 +125,15 @@ def test_an_excluded_user_is_left_out_and_counted(kind: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, lambda body: pa.compress(body, "zstd", asbytes=True)],
                          ids=["gz", "bz2", "xz", "zst"])
 @pytest.mark.parametrize("kind", TEXT)
-def test_compressed_files_are_read_by_their_content(kind: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def test_compressed_files_are_read_by_their_content(kind: str, pack: Callable[[bytes], bytes], tmp_path: Path, whole: Whole) -> None:
     """A compressed log gives the same plays, with the ending .gz whatever the method was."""
-    whole = plays(read(kind, example(kind, tmp_path)))
+    example(kind, tmp_path)
     for name, content in SOURCES[kind].example.items():
         path = tmp_path / "logs" / name
         if isinstance(content, str):
             path.unlink()
             path.with_name(path.name + ".gz").write_bytes(pack(content.encode()))
-    assert plays(read(kind, tmp_path / "logs")) == whole
+    assert plays(read(kind, tmp_path / "logs")) == whole(kind)
 
 
 @pytest.mark.parametrize("kind", TEXT)
@@ -140,31 +149,36 @@ def test_a_compressed_file_that_is_cut_off_is_refused(kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize("junk", ["\x00\x01", "{", '"', "a,b,c,d,e,f,g,h,i", "[1", "\ufffd;;;"])
 @pytest.mark.parametrize("kind", LINES)
-def test_a_line_of_nonsense_costs_itself_only(kind: str, junk: str, tmp_path: Path) -> None:
+def test_a_line_of_nonsense_costs_itself_only(kind: str, junk: str, tmp_path: Path, whole: Whole) -> None:
     """A line that is no play is left out with its file and number; every other play is read."""
     path = first_log(kind, example(kind, tmp_path))
-    whole = plays(read(kind, tmp_path / "logs"))
     with path.open("a", encoding="utf-8") as file:
         file.write(junk + "\n")
     number = len(path.read_text(encoding="utf-8").rstrip("\n").split("\n"))
     found = read(kind, tmp_path / "logs", max_bad_share=1.0)
-    assert plays(found) == whole
+    assert plays(found) == whole(kind)
     assert found.account.bad == 1
     assert f"line {number}" in next(iter(found.account.left_out.values())).example
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_more_bad_lines_than_allowed_are_refused(kind: str, tmp_path: Path) -> None:
+    """As long as nothing else is set one line of nonsense in a few is too much, and one sentence says so."""
+    with first_log(kind, example(kind, tmp_path)).open("a", encoding="utf-8") as file:
+        file.write("{\n")
     with pytest.raises(SourceError, match=r"1 of \d+ rows are unreadable, more than \[data\] max_bad_share 0\.100%") as caught:
         read(kind, tmp_path / "logs")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_the_same_content_is_read_once(kind: str, tmp_path: Path) -> None:
+def test_the_same_content_is_read_once(kind: str, tmp_path: Path, whole: Whole) -> None:
     """A copy of a log, compressed under another name, adds no plays and is told."""
     path = first_log(kind, example(kind, tmp_path))
-    whole = plays(read(kind, tmp_path / "logs"))
     (path.parent / "copy").mkdir()
     (path.parent / "copy" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
     found = read(kind, tmp_path / "logs")
-    assert plays(found) == whole
+    assert plays(found) == whole(kind)
     assert any("the same content" in sentence for sentence in found.account.sentences())
 
 

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from musicrec.errors import ArtifactError
 
+# Between the names of one list; no name holds this control character.
+SEPARATOR = "\x1f"
+# The day of an item that nobody knows when it was added.
+NO_DAY = -(2**31)
+# What makes up the items of each name; see filters.ItemsByName.
+NAME_ARRAYS = ("hashes", "starts", "places", "rows", "bits")
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 # Indices and names are small enough to be read at once, so that the first request after a swap does not wait for the disk.

@@ -10,17 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from musicrec.serving.arrays import Int32, arrays
-from musicrec.serving.keys import hash_of
+from musicrec.serving.arrays import NAME_ARRAYS, NO_DAY, Int32, arrays
+from musicrec.serving.keys import name_hash
 from musicrec.serving.parameters import refusal
 from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, Somebody, UserRequest
 
-# The day of an item that nobody knows when it was added.
-NO_DAY = -(2**31)
 _EPOCH = date(1970, 1, 1).toordinal()
 _MAX_NAMES, _MAX_OFFSET = 100, 10_000
 _SCANNED, _AT_ONCE = 1 << 16, 256
-NAME_ARRAYS = ("hashes", "starts", "places", "rows", "bits")
 
 
 def listed(value: object) -> object:
@@ -79,11 +76,6 @@ class FilteredDefaultRequest(DefaultRequest, Filters):
     """A list for nobody in particular."""
 
     user_id: Somebody = None
-
-
-def name_hash(name: str) -> np.uint64:
-    """What stands for the name of a genre or an artist; upper and lower case are alike."""
-    return hash_of(name.strip().casefold().encode(errors="replace"))
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,11 @@ def hash_of(key: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(blake2b(key, digest_size=8).digest(), "little"))
 
 
+def name_hash(name: str) -> np.uint64:
+    """What stands for the name of a genre or an artist; upper and lower case are alike."""
+    return hash_of(name.strip().casefold().encode(errors="replace"))
+
+
 def key_index(folder: Path | None) -> KeyIndex:
     """The index in the cache folder of a part; without one, keys are ids. Raises ArtifactError for a damaged folder."""
     if folder is None:

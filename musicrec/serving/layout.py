@@ -21,9 +21,8 @@ from musicrec.errors import ArtifactError
 from musicrec.files import parquet_in_parts
 from musicrec.keys import read_keys
 from musicrec.progress import progress
-from musicrec.serving.filters import NAME_ARRAYS, NO_DAY, name_hash
-from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of
-from musicrec.serving.lookup import SEPARATOR
+from musicrec.serving.arrays import NAME_ARRAYS, NO_DAY, SEPARATOR
+from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of, name_hash
 
 _ROWS = 4_000_000
 _HEADER = 128

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.serving.arrays import Float32, Int32, arrays, place
+from musicrec.serving.arrays import SEPARATOR, Float32, Int32, arrays, place
 from musicrec.serving.filters import ItemColumns, item_columns
 from musicrec.serving.fold_in import FoldIn, fold_in
 from musicrec.serving.keys import Key, KeyIndex, User, run_key_indexes
 
-# Between the names of one list; no name holds this control character.
-SEPARATOR = "\x1f"
 _NOTHING = np.empty(0, np.int32)
 
 
