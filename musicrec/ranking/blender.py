@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.dataset import Float32
@@ -42,8 +43,7 @@ class Blender:
         return self._score(features[:, columns.ranks], features[:, columns.zscores])
 
     def _score(self, ranks: Float32, zscores: Float32) -> Float32:
-        scores: Float32 = (blender_inputs(ranks, zscores) @ self.weights + self.intercept).astype(np.float32)
-        return scores
+        return _log_odds(ranks, zscores, np.asarray(self.weights, np.float64), self.intercept)
 
     def to_json(self) -> str:
         """As JSON, for the metadata of a saved ranker."""
@@ -68,6 +68,22 @@ def blender_inputs(ranks: Float32, zscores: Float32) -> Float64:
     """
     closeness = np.nan_to_num(RANK_SCALE / (RANK_SCALE + ranks.astype(np.float64)), nan=0.0)
     return np.concatenate([closeness, np.clip(np.nan_to_num(zscores.astype(np.float64), nan=MIN_ZSCORE), MIN_ZSCORE, MAX_ZSCORE)], axis=1)
+
+
+@njit(cache=True, nogil=True)
+def _log_odds(ranks: Float32, zscores: Float32, weights: Float64, intercept: float) -> Float32:
+    """blender_inputs x weights + intercept, float32 (m,), without the matrix of inputs."""
+    n_models, scores = ranks.shape[1], np.empty(len(ranks), np.float32)
+    for row in range(len(ranks)):
+        total = 0.0
+        for model in range(n_models):
+            rank, zscore = np.float64(ranks[row, model]), np.float64(zscores[row, model])
+            if not np.isnan(rank):
+                total += RANK_SCALE / (RANK_SCALE + rank) * weights[model]
+            bounded = MIN_ZSCORE if np.isnan(zscore) else min(max(zscore, MIN_ZSCORE), MAX_ZSCORE)
+            total += bounded * weights[n_models + model]
+        scores[row] = total + intercept
+    return scores
 
 
 def fit_blender(tables: Sequence[TrainingTable], c: float = 0.01) -> Blender:

@@ -46,10 +46,19 @@ class Candidates:
         return np.repeat(self.user_index, np.diff(self.indptr))
 
     def where(self, keep: NDArray[np.bool_]) -> "Candidates":
-        """The candidates for which `keep` (m,) is true; all users stay, also those without candidates."""
+        """The candidates for which `keep` (m,) is true, these themselves where it always is; all users stay, also those without candidates.
+        """
+        if keep.all():
+            return self
         kept = np.concatenate([[0], np.cumsum(keep)])[self.indptr]
         return Candidates(self.user_index, kept, self.item_index[keep], self.models, self.ranks[keep], self.scores[keep],
                           self.zscores[keep], self.rrf[keep], self.rrf_rank[keep])
+
+    def of_users(self, start: int, stop: int) -> "Candidates":
+        """The candidates of the users from position `start` up to `stop`; nothing is copied."""
+        rows = slice(self.indptr[start], self.indptr[stop])
+        return Candidates(self.user_index[start:stop], self.indptr[start:stop + 1] - self.indptr[start], self.item_index[rows],
+                          self.models, self.ranks[rows], self.scores[rows], self.zscores[rows], self.rrf[rows], self.rrf_rank[rows])
 
 
 def lists_of_models(models: Mapping[str, FittedModel], user_index: Int32, k: int) -> dict[str, tuple[Int32, Float32]]:

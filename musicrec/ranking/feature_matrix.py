@@ -92,8 +92,11 @@ def columns(models: tuple[str, ...], features: Features) -> FeatureColumns:
 
 
 def feature_matrix(found: Candidates, features: Features) -> Float32:
-    """One row per candidate, float32 (m, f), with the columns that `columns` names. NaN where something does not apply."""
-    matrix = np.empty((len(found), len(columns(found.models, features).names)), np.float32)
+    """One row per candidate, float32 (m, f), with the columns that `columns` names. NaN where something does not apply.
+
+    Each column is contiguous, which CatBoost reads without a copy.
+    """
+    matrix = np.empty((len(columns(found.models, features).names), len(found)), np.float32).T
     width = 3 * len(found.models)
     matrix[:, 0:width:3], matrix[:, 1:width:3], matrix[:, 2:width:3] = found.scores, found.ranks, found.zscores
     _fill_agreement(found, matrix[:, width:width + len(AGREEMENT)])

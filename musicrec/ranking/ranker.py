@@ -33,6 +33,8 @@ BLENDER, COLUMNS = "blender", "columns"
 BORDERS = 64
 # Lists of all users take time in proportion to the trees. Where many are needed, a mean of several rankers brings less than more trees.
 TREES_TOGETHER = 600
+# The feature matrix of so many users is small enough for memory that was freed a moment ago to be used again.
+USERS_PER_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,12 @@ class Ranker:
         Raises RankingError when models or features are not those that the ranker was trained on.
         """
         self._check(columns(found.models, features))
-        known = np.repeat(found.user_index >= 0, np.diff(found.indptr))
-        scores = found.rrf.copy()
-        scores[known] = self.scores_of_rows(feature_matrix(found.where(known), features))
+        scores, n = found.rrf.copy(), len(found.user_index)
+        for start in range(0, n, USERS_PER_BLOCK):
+            stop = min(start + USERS_PER_BLOCK, n)
+            part, rows = found.of_users(start, stop), slice(found.indptr[start], found.indptr[stop])
+            known = part.user_of_candidate >= 0
+            scores[rows][known] = self.scores_of_rows(feature_matrix(part.where(known), features))
         return scores
 
     def scores_of_rows(self, matrix: Float32) -> Float32:
