@@ -4,15 +4,18 @@
 
 DIR of --data holds `lastfm_artists` and `playlists` in the form of source yandex. Each split is run through the pipeline as far as the
 evaluation on its test set; per-user results are kept in DIR of --work, so that policies can be compared again within seconds.
-Splits: several cutoffs, halves of the users, and logs whose dates are drawn at random.
+Splits: several cutoffs, halves of the users, and logs whose dates are drawn at random. Models are tuned once for each log, on the folds
+before one cutoff; where dates are drawn at random they have the settings of config.ini.
 
 Two figures of regret: "regret" is what a list loses against the best list of the test set. The best of a dozen means over some hundred
 users owes a part of its lead to chance, so that even the right choice shows some. "beyond chance" therefore names the best list on one
 half of the test users and measures it on the other half, over many halvings: 0 and below mean that the test set itself knows no better
-choice.
+choice. The policies are also compared on the splits with at least LARGE test users alone.
 """
 
 import argparse
+import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +28,16 @@ import pyarrow.parquet as pq
 from musicrec import pipeline, settings
 from musicrec.evaluation import by_user
 from musicrec.evaluation.significance import holm, sign_flip_p
+from musicrec.pipeline.self_tuning import with_found
+from musicrec.tuning import Found
 
 METRIC = "ndcg@10"
 TWO_STAGE = ("ranked", "blended", "rrf")
 FILES = {"lastfm_artists": "interactions.parquet", "playlists": "interactions_additions_only.parquet"}
 CUTOFFS = {"lastfm_artists": ("2009-04-01", "2009-09-01", "2010-01-01", "2010-06-01", "2010-10-01"),
            "playlists": ("2020-06-01", "2020-10-01", "2021-01-01", "2021-03-07")}
+TUNED_BEFORE = {"lastfm_artists": "2010-06-01", "playlists": "2021-03-07"}
+LARGE = 200
 Table = Mapping[str, pd.Series]
 
 
@@ -89,19 +96,36 @@ def _run(split: Split, folder: Path, work: Path) -> tuple[pd.DataFrame, pd.DataF
     rows = rows.sort_values(["user_id", "started_at", "track_id"], ignore_index=True)
     rows["track_seq"] = (rows.groupby("user_id").cumcount() + 1).astype("int16")
     pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), logs / "interactions.parquet")
-    environment = {"MUSICREC_DATA_TRACKS": str((folder / "tracks.parquet").resolve()),
-                   "MUSICREC_DATA_CATALOG_NAMES": str((folder / "catalog_names.parquet").resolve()),
-                   "MUSICREC_DATA_FOLDER": str(logs), "MUSICREC_DATA_WORK_FOLDER": str(work / "made"),
-                   "MUSICREC_SPLIT_TEST_START": split.cutoff}
-    on = pipeline.workspace(settings.load(environ=environment))
-    raw = pipeline.raw_tables(on)
-    plan, tables = pipeline.plan(on, raw.interactions), pipeline.preprocessed_tables(on, raw)
+    on, plan, tables = _prepared(folder, logs, work, split.cutoff)
+    if split.change is not random_dates:
+        on = dataclasses.replace(on, settings=with_found(on.settings, _tuned(split.data, folder, work)))
     result = pipeline.backtested(on, tables, plan)
     train, test = tables.dataset.split(plan.cutoff)
     made = pipeline.fitted(on, pipeline.learned(on, result), train, result.warm_starts)
     found = by_user(result.evaluators, "warm"), by_user([pipeline.evaluated(on, made, test)], "warm")
     backtest, tested = (pd.DataFrame({name: one.set_index("user_id")[METRIC] for name, one in of_list.items()}) for of_list in found)
     return backtest, tested
+
+
+def _prepared(folder: Path, logs: Path, work: Path, cutoff: str) -> tuple[pipeline.Workspace, pipeline.Plan, pipeline.Tables]:
+    environment = {"MUSICREC_DATA_TRACKS": str((folder / "tracks.parquet").resolve()),
+                   "MUSICREC_DATA_CATALOG_NAMES": str((folder / "catalog_names.parquet").resolve()),
+                   "MUSICREC_DATA_FOLDER": str(logs.resolve()), "MUSICREC_DATA_WORK_FOLDER": str(work / "made"),
+                   "MUSICREC_SPLIT_TEST_START": cutoff}
+    on = pipeline.workspace(settings.load(environ=environment))
+    raw = pipeline.raw_tables(on)
+    return on, pipeline.plan(on, raw.interactions), pipeline.preprocessed_tables(on, raw)
+
+
+def _tuned(data: str, folder: Path, work: Path) -> list[Found]:
+    kept = work / f"{data} tuned.json".replace(" ", "_")
+    if not kept.exists():
+        logs = work / "whole"
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / "interactions.parquet").write_bytes((folder / FILES[data]).read_bytes())
+        on, plan, tables = _prepared(folder, logs, work, TUNED_BEFORE[data])
+        kept.write_text(json.dumps([dataclasses.asdict(one) for one in pipeline.tuned(on, tables, plan)[1]]))
+    return [Found(**one) for one in json.loads(kept.read_text())]
 
 
 def contenders(backtest: Table) -> list[str]:
@@ -197,10 +221,13 @@ def main() -> None:
         losses.append({name: regret(test, policy(backtest)) for name, policy in POLICIES.items()})
         sure.append({name: regret_beyond_chance(test, policy(backtest)) for name, policy in POLICIES.items()})
         print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format="{:.4f}".format), flush=True)
-    naive, crossed = pd.DataFrame(losses), pd.DataFrame(sure)
-    table = pd.DataFrame({"mean regret": naive.mean(), "worst": naive.max(), "mean beyond chance": crossed.mean(),
-                          "worst beyond chance": crossed.max()})
-    print(table.sort_values("mean regret").to_string(float_format="{:.2%}".format))
+    large = np.array([row["test users"] >= LARGE for row in rows])
+    for label, chosen in (("all", np.ones(len(rows), bool)), (f"at least {LARGE} test users", large)):
+        naive, crossed = pd.DataFrame(losses)[chosen], pd.DataFrame(sure)[chosen]
+        table = pd.DataFrame({"mean regret": naive.mean(), "worst": naive.max(), "mean beyond chance": crossed.mean(),
+                              "worst beyond chance": crossed.max()})
+        print(f"{label}: {len(naive)} splits")
+        print(table.sort_values("mean regret").to_string(float_format="{:.2%}".format))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from musicrec.evaluation import Evaluator
 from musicrec.evaluation.significance import sign_flip_p
 from musicrec.lists import Lists
 from musicrec.models import MODELS, Range
+from musicrec.pipeline.self_tuning import with_found
 from musicrec.pipeline.training import backtest
 from musicrec.pipeline.workspace import ranker_settings, recommender
 from musicrec.ranking import RankerSettings, fit_ranker
@@ -210,6 +211,16 @@ def test_a_run_takes_the_adopted_values_and_no_others(world: World) -> None:
         before, after = (pipeline.model(of.settings, name) for of in (work, tuned))
         assert after == (dataclasses.replace(before, **one.values) if one.adopted else before)  # type: ignore[type-var]
     assert any(one.adopted for one in found)
+
+
+def test_a_model_without_a_hit_among_a_hundred_users_is_left_out() -> None:
+    """It is no longer among the models and the table says so; with fewer users, or where all models found nothing, it stays."""
+    before = settings.load(environ={"MUSICREC_CANDIDATES_MODELS": "als artist_affinity"})
+    hit, nothing = (Found(f"candidates.{name}", {}, ndcg, ndcg, 1.0, 100, 8) for name, ndcg in (("als", 0.1), ("artist_affinity", 0.0)))
+    assert with_found(before, [hit, nothing]).candidates.models == ("als",)
+    assert with_found(before, [hit, dataclasses.replace(nothing, users=99)]).candidates.models == ("als", "artist_affinity")
+    assert with_found(before, [dataclasses.replace(hit, ndcg=0.0), nothing]).candidates.models == ("als", "artist_affinity")
+    assert pipeline.tuning_table([hit, nothing])["left_out"].tolist() == [False, True]
 
 
 def test_logs_for_which_trials_are_too_dear_keep_their_settings(world: World) -> None:

@@ -136,7 +136,9 @@ def _tuned(found: list[Mapping[str, Any]]) -> list[str]:
     if not found:
         return []
     gains = f"better settings by ndcg@10 of {found[0]['users']:,} users for {', '.join(adopted)}" if adopted else "no better settings"
-    return [f"Tuned on the folds before: {gains}, of {len(found)} models."]
+    useless = [one["section"].removeprefix("candidates.") for one in found if one.get("left_out")]
+    left_out = f" Left out, because not one hit was found: {', '.join(useless)}." if useless else ""
+    return [f"Tuned on the folds before: {gains}, of {len(found)} models.{left_out}"]
 
 
 def _run(place: Storage, run_id: str | None) -> Manifest:

@@ -23,8 +23,9 @@ def tuned(work: Workspace, tables: Tables, chosen: Plan) -> tuple[Workspace, lis
     """The workspace with the settings that a search on the folds of the plan adopts, and what it found for each model.
 
     Each model of [candidates] models that declares a search space, and in logs with repeats that of [candidates] familiar, gets [tuning]
-    trials, fewer where the train set before the latest fold has many pairs, and none where these would be fewer than FEWEST_TRIALS. The
-    test set takes no part. Equal logs and settings give equal results.
+    trials, fewer where the train set before the latest fold has many pairs, and none where these would be fewer than FEWEST_TRIALS. Models
+    that found nothing on the folds are left out, unless all of them did. The test set takes no part. Equal logs and settings give equal
+    results.
     """
     limits, found = work.settings.tuning, list[Found]()
     names = [name for name in work.settings.candidates.models if f"candidates.{name}" in SPACES]
@@ -56,15 +57,18 @@ def _surely_too_dear(work: Workspace, tables: Tables, chosen: Plan) -> bool:
 
 
 def tuning_table(found: Sequence[Found]) -> pd.DataFrame:
-    """One row per model: section, ndcg_before, ndcg, p, users, trials, adopted, and the values as a dictionary."""
-    columns = ["section", "ndcg_before", "ndcg", "p", "users", "trials", "adopted", "values"]
-    return pd.DataFrame([dataclasses.asdict(one) | {"adopted": one.adopted} for one in found], columns=columns)
+    """One row per model: section, ndcg_before, ndcg, p, users, trials, adopted, left_out, and the values as a dictionary."""
+    columns = ["section", "ndcg_before", "ndcg", "p", "users", "trials", "adopted", "left_out", "values"]
+    return pd.DataFrame([dataclasses.asdict(one) | {"adopted": one.adopted, "left_out": one.found_nothing} for one in found],
+                        columns=columns)
 
 
 def with_found(settings: Settings, found: Sequence[Found]) -> Settings:
-    """The settings with the values that are adopted."""
+    """The settings with the values that are adopted, and without the models that found nothing."""
     components = {name: dict(values) for name, values in settings.components.items()}
     for one in found:
         if one.adopted:
             components.setdefault(one.section, {}).update({key: repr(value) for key, value in one.values.items()})
-    return settings.model_copy(update={"components": components})
+    useless = {one.section.removeprefix("candidates.") for one in found if one.found_nothing}
+    models = tuple(name for name in settings.candidates.models if name not in useless) or settings.candidates.models
+    return settings.model_copy(update={"components": components, "candidates": settings.candidates.model_copy(update={"models": models})})

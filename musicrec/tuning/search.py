@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 Evaluated = Callable[[dict[str, Any], int], "pd.Series[float]"]
 # The best of many trials owes a part of its gain to chance, and more of it the less sure the gain is.
 ADOPTED_BELOW = 0.1
+# Without a hit for so many users, a model finds at most 3 % of them something (95 % confidence).
+ENOUGH_USERS = 100
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Found:
     def adopted(self) -> bool:
         """Whether the values should replace those before: they are better, and p is below ADOPTED_BELOW."""
         return self.ndcg > self.ndcg_before and self.p < ADOPTED_BELOW
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether no trial had a hit among at least ENOUGH_USERS users, such as a model of artists in logs without artists."""
+        return self.ndcg == 0 and self.users >= ENOUGH_USERS
 
     def lines(self) -> str:
         """The result as lines for config.ini; comments only, where the values before should stay.
