@@ -29,14 +29,19 @@ PER_USER, SIMILAR = 10, 100
 
 
 class Listeners:
-    """The users of the world in `folder` and the run that was trained on its logs."""
+    """The users of the world in `folder`, in one round, and a run that was trained on its logs; the current one unless it is named."""
 
-    def __init__(self, folder: Path) -> None:
-        location = str(folder / "artifacts")
-        run = registry.current(storage(location, {}))
+    def __init__(self, folder: Path, round_: int = 1, run_id: str = "") -> None:
+        location, self.round = str(folder / "artifacts"), round_
+        run = registry.manifest(storage(location, {}), run_id) if run_id else registry.current(storage(location, {}))
         folders = cache.ready(location, {}, run, (*PARTS, "similar"), folder / "var" / "cache")
         self.world = World.of_folder(folder / "data" / "simulated")
         self.mapped, self.similar = lookup(run.run_id, folders), grouped(folders["similar"], "item_id_2")
+
+    def people(self, n: int) -> list[int]:
+        """Some users of the logs."""
+        rng = np.random.default_rng((self.world.seed, 20, 0, self.round))
+        return [int(user) for user in rng.permutation(self.world.users)[:n]]
 
     def near(self, items: list[int]) -> list[SimilarItems]:
         """What is similar to each."""
@@ -65,8 +70,8 @@ class Listeners:
             earlier = {one.track for one in played}
             return next((track for track in (int(self.mapped.items.key_of(item)) for item in items) if track not in earlier), None)
 
-        rng = np.random.default_rng((self.world.seed, 21, 0, 1, user))
-        return sum(one.share for one in session(self.world, user, rng, next_track, 1)[1:])
+        rng = np.random.default_rng((self.world.seed, 21, 0, self.round, user))
+        return sum(one.share for one in session(self.world, user, rng, next_track, self.round)[1:])
 
 
 def ways() -> Iterator[tuple[str, str, dict[str, object]]]:
@@ -82,9 +87,7 @@ def ways() -> Iterator[tuple[str, str, dict[str, object]]]:
 def main(folder: Path, users: int) -> None:
     """Print a row a way."""
     listeners, blending = Listeners(folder), settings.load(Path("config.ini"), {}).blending
-    rng = np.random.default_rng((listeners.world.seed, 20, 0, 1))
-    people = rng.permutation(listeners.world.users)[:users].tolist()
-    base = np.zeros(0)
+    people, base = listeners.people(users), np.zeros(0)
     for name, arm, changed in ways():
         options = answer_options(blending.model_copy(update=changed))
         found = np.array([listeners.listening(user, arm, options) for user in people])

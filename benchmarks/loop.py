@@ -4,7 +4,8 @@
 
 In the new folder FOLDER: makes the default simulated world, trains on its logs, and serves the run with the real services. Each round has
 listeners of its own, whose tastes have drifted on, and who get blended lists; an experiment gives half of them those of the first run, the
-other half those of the current one, side by side. What both have played is learned, published and served before the next round.
+other half those of the current one, side by side. What both have played is learned, published and served before the next round. At the end
+the same users, of one round more, listen to each run in turn, without services in between.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from pathlib import Path
 import numpy as np
 import requests
 
+from benchmarks.blending import Listeners
 from musicrec import settings, simulation
 from musicrec.evaluation.significance import bootstrap_means, interval
 from musicrec.experiments.file import read_experiments
+from musicrec.serving.experiments import answer_options
 
 PROJECT = Path(__file__).resolve().parents[1]
 PORTS = {"RECOMMENDATIONS_URL": 8761, "FEATURES_STORE_URL": 8762, "EVENTS_STORE_URL": 8763}
@@ -86,6 +89,7 @@ def main(folder: Path, users: int, rounds: int, preset: str) -> None:
         file.write_text(f"[runs]\nvariants.first = {{run = '{first}'}}\nvariants.current = {{}}\n")
         experiment = read_experiments(file, settings.load(folder / "config.ini", {}).blending)[0]
         time.sleep(5)  # until the experiment runs
+        runs = list[str]()
         print("round   users  listening, first run    users  listening, current run    current - first")
         for round_ in range(1, rounds + 1):
             if round_ > 1:
@@ -100,7 +104,20 @@ def main(folder: Path, users: int, rounds: int, preset: str) -> None:
             means = [float(np.mean(values)) for values in sums.values()]
             bounds = [interval(one) for one in (*drawn, drawn[1] - drawn[0])]
             shown = [f"{mean:.2f} ({low[0]:.2f} to {high[0]:.2f})" for mean, (low, high) in zip((*means, means[1] - means[0]), bounds)]
+            runs.append(run)
             print(f"{round_:>5} {len(sums['first']):>7} {shown[0]:>22} {len(sums['current']):>8} {shown[1]:>24} {shown[2]:>24}", flush=True)
+    compared(folder, runs, users)
+
+
+def compared(folder: Path, runs: list[str], users: int) -> None:
+    """Print a row per run: what the same users listen to, and the difference to the first run."""
+    options, base = answer_options(settings.load(folder / "config.ini", {}).blending), np.zeros(0)
+    for run in runs:
+        listeners = Listeners(folder, len(runs) + 1, run)
+        found = np.array([listeners.listening(user, "blended", options) for user in listeners.people(users)])
+        base = base if len(base) else found
+        low, high = interval(bootstrap_means((found - base)[:, None], 2000))
+        print(f"{run}   {found.mean():6.2f}   {(found - base).mean():+6.2f} ({low[0]:+.2f} to {high[0]:+.2f})", flush=True)
 
 
 if __name__ == "__main__":

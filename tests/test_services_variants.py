@@ -136,6 +136,16 @@ def test_artists_of_the_session_fall_off(shop: Shop) -> None:
     assert shop.ask(16, k=30).json()["recs"].index(171) == 2
 
 
+def test_diversity_lets_further_tracks_of_an_artist_fall_off(shop: Shop) -> None:
+    """Of two tracks of an artist at the top the second one comes after one track of every other artist; pages fit together."""
+    asked = {"exclude": list(range(171, 177)), "k": 8}
+    assert shop.ask(USER, "/recommendations_offline", **asked).json()["recs"] == [170, *range(177, 184)]
+    diverse = shop.ask(USER, "/recommendations_offline", diversity=0.5, **asked).json()["recs"]
+    assert diverse == [170, *range(178, 184), 177]
+    page = shop.ask(USER, "/recommendations_offline", diversity=0.5, **{**asked, "k": 4}, offset=4)
+    assert page.json()["recs"] == diverse[4:]
+
+
 def test_exploration_is_recorded_with_its_propensities(shop: Shop) -> None:
     """Every impression of an explored list has one, drawn tracks a small one; pages have no track twice; other lists have none."""
     shop.run("variants.a = {exploration = 0.5}\nvariants.b = {exploration = 0.5, weight = 0.001}\n")
