@@ -369,8 +369,8 @@ def test_two_browsers_do_not_disturb_each_other(page: Page, world: tuple[str, Se
     "start": "/", "listener": "/?user=16", "track": "/track?item=151", "radio": "/radio?item=151&seed=7", "runs": "/runs",
     "experiments": "/experiments?experiment=later", "health": "/health"}.items())
 def test_a_screen_looks_as_it_did_and_is_for_everybody(page: Page, name: str, path: str) -> None:
-    """Of a small gray picture less than one place in 100 differs from the committed one; the screen keeps to WCAG 2.2 AA, light and dark; at
-    390 pixels nothing lies beside it; its head leads to the content by keyboard.
+    """Of a small gray picture less than one place in 100 differs from the committed one; the screen keeps to WCAG 2.2 AA, light and dark;
+    at 390 pixels nothing lies beside it; its head leads to the content by keyboard.
     """
     tab = page.open(path)
     # Which bars the screen of services has depends on what was asked before.

@@ -83,6 +83,20 @@ def test_a_log_without_repeats_has_no_familiar_lists(done: tuple[Path, pipeline.
     assert "all_plays" not in run.info.metrics
 
 
+def test_contributions_are_written_where_the_ranker_makes_the_list(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """For the first 10 places of every second user where half of the users are asked for; none beside the list of one model."""
+    made = TwoStageRecommender.load(done[0] / "artifacts" / "runs" / done[1].run_id / "recommender")
+    users = made.fitted.train.user_ids
+    work = pipeline.workspace(configured(tmp_path, RANKING_EXPLAINED_USERS=str(-(-len(users) // 2))))
+    pipeline.write_lists(work, made.with_order(RANKED))
+    found, lists = (pq.read_table(work.folder / f"{name}.parquet").to_pandas() for name in ("contributions", "recommendations"))
+    lists = lists[(lists["rank"] <= 10) & lists["user_id"].isin(users[::2])]
+    places = found.drop_duplicates(["user_id", "rank"])[["user_id", "item_id", "rank"]]
+    pd.testing.assert_frame_equal(places.reset_index(drop=True), lists[places.columns].reset_index(drop=True))
+    pipeline.write_lists(work, made.with_order("als"))
+    assert not (work.folder / "contributions.parquet").exists()
+
+
 def test_everybody_who_ever_played_has_a_personal_list(done: tuple[Path, pipeline.Result]) -> None:
     """After the refit recommendations.parquet knows exactly the users of the log, those who came after the cutoff included."""
     events = published(done[0], "events.parquet")
