@@ -118,8 +118,9 @@ class Services:
             self.wait(name)
 
     def _spawn(self, name: str, options: tuple[str, ...]) -> None:
+        """A process with options, such as one of workers, is started as users do; the others are forked."""
         command, log = self.command(name, *options), self.root / f"{name}.log"
-        if forked.is_possible(self.environment):
+        if not options and forked.is_possible(self.environment):
             self.running[name] = forked.Forked(command[3:], PROJECT, self.environment, log)
             return
         with log.open("ab") as file:

@@ -128,6 +128,7 @@ def test_publishing_to_s3_runs(world: World, tmp_path: Path) -> None:
 def test_running_on_spark(world: World) -> None:
     """With one more section of settings the page ends with the lists in a file."""
     engines.skip_without_spark()
+    world.variables = {"JDK_JAVA_OPTIONS": engines.QUICK}
     for block in blocks(PROJECT / "docs" / "how-to" / "spark.md")[:3]:
         world.run(block, NOT_EXECUTED)
     assert pq.read_metadata(world.folder / "lists.parquet").num_rows

@@ -45,15 +45,21 @@ def odd(any_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return _made(odd_rows(), any_engine, tmp_path_factory.mktemp("odd"), ())
 
 
+@pytest.fixture(scope="module")
+def complete(any_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """The complete tracks of the same logs, which have no shares."""
+    return _made(odd_rows(), any_engine, tmp_path_factory.mktemp("complete"), only_complete_tracks=True)
+
+
 def _made(rows: Rows, connection: Any, folder: Path, leave_out: tuple[str, ...] = ("played_share",), **options: Any) -> Tables:
     tables = raw_tables(rows, connection, folder, leave_out)
     write(preprocessed(*tables, **options), folder / "out")
     return {name: pq.read_table(folder / "out" / f"{name}.parquet") for name in ("items", "events", "genres")}
 
 
-def odd_rows() -> Rows:
+def odd_rows(n_users: int = 12, n_tracks: int = 10) -> Rows:
     """Logs with repeated names, unnamed and repeated ids, empty and missing lists, repeated plays, and shuffled rows."""
-    rows = raw_rows()
+    rows = raw_rows(n_users, n_tracks)
     tracks, names = rows["tracks"], rows["catalog_names"]
     tracks[0] |= {"albums": [1000, 1001, 1000, 1002], "genres": [3002, 777, 3000, 777]}
     tracks[1] |= {"albums": [], "artists": None, "genres": []}
@@ -114,15 +120,14 @@ def test_genres_count_tracks_and_share_mentions(odd: Tables) -> None:
     assert sum(row["score"] for row in found) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("leave_out", [(), ("played_share",)], ids=["with shares", "without shares"])
-def test_files_have_the_types_of_the_schema(any_engine: Any, tmp_path: Path, leave_out: tuple[str, ...]) -> None:
+def test_files_have_the_types_of_the_schema(odd: Tables, complete: Tables) -> None:
     """Column order and types are those of schema.py; played_share, feedback and added_at are there exactly when the source has them."""
-    found = _made(raw_rows(), any_engine, tmp_path, leave_out)
-    for name, schema in {"items": ITEMS, "events": EVENTS, "genres": GENRES}.items():
-        # items.parquet always has num_users_norm, events.parquet only with extended_columns.
-        absent = {*leave_out, "added_at", "feedback", *(("num_users_norm",) if name == "events" else ())}
-        expected = [(field.name, field.type) for field in schema.arrow if field.name not in absent]
-        assert [(field.name, field.type) for field in found[name].schema] == expected
+    for found, without in ((odd, ()), (complete, ("played_share",))):
+        for name, schema in {"items": ITEMS, "events": EVENTS, "genres": GENRES}.items():
+            # items.parquet always has num_users_norm, events.parquet only with extended_columns.
+            absent = {*without, "added_at", "feedback", *(("num_users_norm",) if name == "events" else ())}
+            expected = [(field.name, field.type) for field in schema.arrow if field.name not in absent]
+            assert [(field.name, field.type) for field in found[name].schema] == expected
 
 
 def test_columns_of_empty_lists_are_read(connection: Any, tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ def test_both_engines_write_the_same_rows(tmp_path: Path) -> None:
     for name in engines.NAMES:
         (tmp_path / name).mkdir()
         connection = engines.connected(name, tmp_path)
-        made.append(_made(raw_rows(300, 400), connection, tmp_path / name, (), only_complete_tracks=True, keep_every=2))
+        made.append(_made(odd_rows(300, 400), connection, tmp_path / name, (), only_complete_tracks=True, keep_every=3))
     for name, table in made[0].items():
         assert table.equals(made[1][name]), name
 
@@ -160,17 +165,17 @@ def test_row_groups_follow_users(connection: Any, tmp_path: Path) -> None:
     assert all(before.max <= after.min for before, after in pairwise(ranges))
 
 
-def test_only_complete_tracks_and_their_plays_are_kept_when_asked(any_engine: Any, tmp_path: Path) -> None:
+def test_only_complete_tracks_and_their_plays_are_kept_when_asked(complete: Tables) -> None:
     """Tracks without a title, an album, an artist or a genre are left out, and their plays are in no count."""
-    found = _made(odd_rows(), any_engine, tmp_path, only_complete_tracks=True)
-    assert found["items"]["item_id"].to_pylist() == [100, 102, 105, 106, 107, 108, 109]
-    assert set(found["events"]["item_id"].to_pylist()) <= set(found["items"]["item_id"].to_pylist())
-    assert sum(found["items"]["num_users"].to_pylist()) == len(set(zip(*(found["events"][c].to_pylist() for c in ("user_id", "item_id")))))
+    assert complete["items"]["item_id"].to_pylist() == [100, 102, 105, 106, 107, 108, 109]
+    events = complete["events"].to_pydict()
+    assert set(events["item_id"]) <= set(complete["items"]["item_id"].to_pylist())
+    assert sum(complete["items"]["num_users"].to_pylist()) == len(set(zip(events["user_id"], events["item_id"])))
 
 
-def test_every_third_play_is_kept_when_asked(any_engine: Any, tmp_path: Path) -> None:
-    """Plays 1, 4, 7 ... of each user are kept."""
-    found = _made(raw_rows(), any_engine, tmp_path, keep_every=3)["events"]
+def test_every_third_play_is_kept_when_asked(connection: Any, tmp_path: Path) -> None:
+    """Plays 1, 4, 7 ... of each user are kept; test_both_engines_write_the_same_rows keeps as many of both engines."""
+    found = _made(raw_rows(), connection, tmp_path, keep_every=3)["events"]
     assert set(found["track_seq"].to_pylist()) == {1, 4}
 
 
@@ -245,7 +250,7 @@ import ibis
 from musicrec.preprocess import Preprocessed, write
 connection = ibis.duckdb.connect(memory_limit="1GB", threads=2)
 long = connection.sql("""select (i // 10)::int user_id, 1 item_id, i::int track_seq, timestamp '2022-01-01' started_at, 1::tinyint listened
-                         from range(60000000) t(i)""")
+                         from range(20000000) t(i)""")
 small = connection.sql("select 1 as track_id")
 print("writing", flush=True)
 write(Preprocessed(long, small, small, lambda listeners, genres, low, high: listeners, ("track_id",)), Path(sys.argv[1]))
