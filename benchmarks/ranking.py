@@ -1,10 +1,13 @@
 """How fast candidates are described, scored and written for every user at full size, beside merging and sorting tables.
 
     python -m benchmarks.ranking [--users 1373221] [--items 1000000] [--asked 1373221] [--slice 2000]
+    python -m benchmarks.ranking --recommender FOLDER [--slice 2000]
 
 A generated train set of full size; `asked` users are ranked, with 100 candidates each from three stand-in models (popular tracks, tracks
 of random artists, random tracks), with the feature groups and trees of config.ini. Batches are answered as the pipeline answers
 them. The other way answers for the first `slice` users from the same candidates and the same model.
+The second command scores the candidates of `slice` users by a saved recommender: by blocks of users with contiguous columns, and as
+before that, in one matrix of contiguous rows, with the blender as a product of matrices.
 """
 
 import argparse
@@ -12,11 +15,13 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from catboost import Pool
 
 from benchmarks.children import machine
 from benchmarks.worlds import train_set
@@ -24,8 +29,10 @@ from musicrec import settings
 from musicrec.dataset import TrainSet
 from musicrec.features import FEATURES
 from musicrec.lists import Lists, write
+from musicrec.models.top_k import n_threads
 from musicrec.ranking import (
     Candidates,
+    Features,
     Ranker,
     RankerSettings,
     TrainingTable,
@@ -35,6 +42,9 @@ from musicrec.ranking import (
     feature_matrix,
     fit_ranker,
 )
+from musicrec.ranking.blender import blender_inputs
+from musicrec.ranking.feature_matrix import AGREEMENT
+from musicrec.recommender import TwoStageRecommender
 from musicrec.runners import prefetched
 
 CANDIDATES, BATCH = 100, 4096
@@ -112,12 +122,74 @@ def by_tables(world: TrainSet, features: dict, model: Ranker, users: np.ndarray,
     return time.perf_counter() - start, found
 
 
+def in_one_piece(model: Ranker, found: Candidates, features: Features) -> np.ndarray:
+    """The scores from one matrix with contiguous rows, with the blender as a product of matrices."""
+    known = np.repeat(found.user_index >= 0, np.diff(found.indptr))
+    scores, part = found.rrf.copy(), copied(found, known)
+    names, width = columns(part.models, features), 3 * len(part.models)
+    matrix = np.empty((len(part), len(names.names)), np.float32)
+    matrix[:, 0:width:3], matrix[:, 1:width:3], matrix[:, 2:width:3] = part.scores, part.ranks, part.zscores
+    recommends, start = ~np.isnan(part.ranks), width + len(AGREEMENT)
+    matrix[:, width], matrix[:, width + 1], matrix[:, width + 2] = recommends.sum(axis=1), part.rrf, part.rrf_rank
+    matrix[:, width + 3] = np.where(recommends, part.ranks, np.inf).min(axis=1, initial=np.inf)
+    for fitted in features.values():
+        matrix[:, start:start + len(fitted.names)] = fitted.values(part.user_of_candidate, part.item_index)
+        start += len(fitted.names)
+    trees = np.asarray(model.trees.predict(Pool(matrix), prediction_type="RawFormulaVal", thread_count=n_threads()), np.float32)
+    inputs = blender_inputs(matrix[:, names.ranks], matrix[:, names.zscores])
+    scores[known] = trees + (inputs @ model.blender.weights + model.blender.intercept).astype(np.float32)
+    return scores
+
+
+def copied(found: Candidates, keep: np.ndarray) -> Candidates:
+    """The candidates that are kept, copied also where these are all."""
+    arrays = (array[keep] for array in (found.ranks, found.scores, found.zscores, found.rrf, found.rrf_rank))
+    return Candidates(found.user_index, np.concatenate([[0], np.cumsum(keep)])[found.indptr], found.item_index[keep], found.models, *arrays)
+
+
+def saved(folder: Path, size: int) -> None:
+    """Print what a user's candidates take in models, union, and scoring both ways, in seconds of a core."""
+    made = TwoStageRecommender.load(folder)
+    users = np.sort(np.random.default_rng(0).choice(len(made.fitted.train.user_ids), size, replace=False)).astype(np.int32)
+    steps(made, users[:256])  # compiles kernels and reads mapped files
+    clocks, found, before, scores = steps(made, users)
+    for name, seconds in clocks.items():
+        print(f"{name:20s} {seconds / size * 1000:7.3f} ms of a core a user")
+    first, second = (best_candidates(found, values, CANDIDATES)[0] for values in (before, scores))
+    print(f"{size:,} users, {len(found) / size:.0f} candidates each, {made.ranker.trees.tree_count_} trees: scores before / scores "
+          f"{clocks['scores before'] / clocks['scores']:.2f}; same scores {(before == scores).mean():.6%}, "
+          f"same places {(first == second).mean():.6%}; peak {peak():.2f} GB")
+
+
+def steps(made: TwoStageRecommender, users: np.ndarray) -> tuple[dict[str, float], Candidates, np.ndarray, np.ndarray]:
+    """Seconds of a core of each step, the candidates, and their scores before and now."""
+    state, clocks, lists = made.fitted, {}, {}
+    for name in made.models:
+        clocks[name], lists[name] = core_seconds(state.models[name].recommend, users, made.candidates_per_model)
+    clocks["union"], found = core_seconds(candidates, lists, users, made.max_candidates)
+    clocks["scores before"], before = core_seconds(in_one_piece, made.ranker, found, state.features)
+    clocks["scores"], scores = core_seconds(made.ranker.scores, found, state.features)
+    return clocks, found, before, scores
+
+
+def core_seconds(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    """Seconds of a core that work(*arguments) takes, and what it returns."""
+    start = time.process_time()
+    result = work(*arguments)
+    return time.process_time() - start, result
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"users": 1_373_221, "items": 1_000_000, "asked": 1_373_221, "slice": 2_000}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--recommender", type=Path)
     asked = parser.parse_args()
+    if asked.recommender:
+        print(f"{machine()}")
+        saved(asked.recommender, asked.slice)
+        return
     rng, chosen = np.random.default_rng(0), settings.load().ranking
     print(f"{machine()}")
     world = train_set(asked.users, asked.items)

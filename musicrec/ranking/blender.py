@@ -43,7 +43,8 @@ class Blender:
         return self._score(features[:, columns.ranks], features[:, columns.zscores])
 
     def _score(self, ranks: Float32, zscores: Float32) -> Float32:
-        return _log_odds(ranks, zscores, np.asarray(self.weights, np.float64), self.intercept)
+        scores: Float32 = _log_odds(ranks, zscores, np.asarray(self.weights, np.float64), self.intercept)
+        return scores
 
     def to_json(self) -> str:
         """As JSON, for the metadata of a saved ranker."""

@@ -211,7 +211,8 @@ class TwoStageRecommender:
     def batch_users(self, memory: int) -> int:
         """The number of users whose candidates fit into so many bytes, from 64 to 65,536.
 
-        A candidate takes its row of the feature matrix, CatBoost's copy of it and its ranks and scores, about 12 bytes per column.
+        A candidate takes its ranks and scores by every model, also while lists are united, in all less than 12 bytes per column of the
+        feature matrix, which itself is made for a few users at a time.
         """
         bytes_per_user = 12 * max(self.max_candidates, 1) * len(self.columns.names)
         return int(np.clip(memory // bytes_per_user, 64, 1 << 16))
