@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from musicrec.serving.arrays import NAME_ARRAYS, NO_DAY, Int32, arrays
+from musicrec.serving.arrays import NAME_ARRAYS, Int32, arrays
 from musicrec.serving.keys import name_hash
 from musicrec.serving.parameters import refusal
 from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, Somebody, UserRequest
