@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec import pipeline, registry, settings
+from musicrec.cli.predict import published_recommender, write_lists
 from musicrec.errors import SettingsError
 from musicrec.evaluation import ALL_PLAYS, Evaluator
 from musicrec.lists import Lists
@@ -61,6 +62,23 @@ def test_familiar_lists_are_published_beside_new_ones(done: tuple[Path, pipeline
     assert (familiar.sort_values(["user_id", "rank"]).index == familiar.index).all()
     assert (familiar.groupby("user_id").cumcount() + 1 == familiar["rank"]).all()
     assert new.merge(own).empty
+
+
+def test_predict_writes_familiar_and_mixed_lists(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
+    """--mode familiar writes what the run has published, --mode mixed takes its first places by share from both, and no track twice."""
+    project, result = done
+    chosen = configured(project, BLENDING_FAMILIAR_SHARE="0.5")
+    folder, made = published_recommender(chosen)
+    users = made.fitted.train.user_ids.tolist()
+    lists = {mode: tmp_path / mode for mode in ("new", "familiar", "mixed")}
+    for mode, path in lists.items():
+        write_lists(chosen, made, folder, users, 20, path, mode)  # type: ignore[arg-type]
+    new, familiar, both = (pq.read_table(path).to_pandas() for path in lists.values())
+    pd.testing.assert_frame_equal(familiar, pq.read_table(project / "artifacts" / "runs" / result.run_id / "familiar.parquet").to_pandas())
+    assert not both.duplicated(["user_id", "item_id"]).any()
+    user = users[0]
+    firsts = [frame[frame["user_id"] == user]["item_id"].tolist() for frame in (familiar, new, both)]
+    assert firsts[2][:4] == [firsts[0][0], firsts[1][0], firsts[0][1], firsts[1][1]]
 
 
 def test_the_manifest_has_the_table_of_all_plays(done: tuple[Path, pipeline.Result]) -> None:

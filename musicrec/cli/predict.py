@@ -1,8 +1,8 @@
 """`musicrec predict`: lists from a published run, without training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +13,11 @@ from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
     from musicrec.keys import KeyTable, RunKeys
+    from musicrec.lists import Lists
     from musicrec.recommender import TwoStageRecommender
     from musicrec.settings import Settings
+
+Mode = Literal["new", "familiar", "mixed"]
 
 
 def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_id, item_id, score, rank.")],
@@ -24,6 +27,7 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
             users_file: Annotated[Path | None, typer.Option(help="Text file with one user a line.")] = None,
             keys: Annotated[bool, typer.Option("--keys", help="Write user_key and item_key as well, as the logs have them.")] = False,
             k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists.")] = 100,
+            mode: Annotated[Mode, typer.Option(help="Tracks new to the user, the user's own, or both.")] = "new",
             config: Config = None) -> None:
     """Write lists from a published run. Unknown users get what cold users get.
 
@@ -38,10 +42,11 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
     with stoppable("an earlier file is untouched."):
         folder, made = published_recommender(chosen, run)
         known = registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder, run)
-        rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, out)
+        rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, out, mode)
         if keys:
             add_keys(out, known)
-    print(f"{rows:,} rows, ordered by {made.order}, are in {out}.")
+    ordered = f"ordered by {made.order}" if mode == "new" else f"{mode} tracks"
+    print(f"{rows:,} rows, {ordered}, are in {out}.")
 
 
 def published_recommender(chosen: "Settings", run_id: str | None = None) -> tuple[Path, "TwoStageRecommender"]:
@@ -78,7 +83,8 @@ def add_keys(path: Path, keys: "RunKeys") -> None:
             writer.close()
 
 
-def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, users: Sequence[int] | None, k: int, path: Path) -> int:
+def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, users: Sequence[int] | None, k: int, path: Path,
+                mode: Mode = "new") -> int:
     """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has.
 
     saved: the folder from which the recommender was loaded.
@@ -92,10 +98,29 @@ def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, us
 
     ids = made.fitted.train.user_ids if users is None else np.unique(int32_ids(users))
     shared = Shared(lambda: engine.connect(**chosen.engine_options), lambda: saved, path.with_name(f"{path.name}.lists"))
+    in_mode = _in_mode(chosen, made, mode)
     with Writer(path, made.fitted.train.item_ids) as writer:
         for lists in RUNNERS[chosen.engine.name](made, ids, k, [made.order], chosen.batch_memory, chosen.engine.threads, shared):
-            writer.add(lists[made.order])
+            writer.add(in_mode(lists[made.order]))
     return writer.rows
+
+
+def _in_mode(chosen: "Settings", made: "TwoStageRecommender", mode: Mode) -> "Callable[[Lists], Lists]":
+    """What makes lists of this mode of lists of new tracks. Raises DataError where nobody has played a track twice."""
+    from musicrec.lists import Lists
+    from musicrec.pipeline.all_plays import familiar_model, has_repeats, mixed_lists
+
+    train, share = made.fitted.train, chosen.blending.familiar_share
+    if mode == "new":
+        return lambda new: new
+    if not has_repeats(train):
+        raise DataError(f"--mode {mode} needs plays of one track by one user at several times, which this run has not learned from.")
+    own = familiar_model(chosen, train)
+
+    def of_mode(new: Lists) -> Lists:
+        familiar = Lists(new.user_ids, *own.recommend_with_seen(train.user_index(new.user_ids), new.items.shape[1]))
+        return familiar if mode == "familiar" else mixed_lists(familiar, new, share)
+    return of_mode
 
 
 def _lines(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from musicrec.pipeline.workspace import Workspace, model
 from musicrec.ranking import sampled_users
 from musicrec.recommender import TwoStageRecommender
 from musicrec.runners import recommended
+from musicrec.settings import Settings
 
 MOST_PLAYED, LATEST, MIXED = "most_played", "latest", "mixed"
 
@@ -23,10 +24,17 @@ def has_repeats(train: TrainSet) -> bool:
     return len(train.repeats.pairs) > 0
 
 
-def familiar_model(work: Workspace, train: TrainSet) -> WithSeenItems:
+def familiar_model(settings: Settings, train: TrainSet) -> WithSeenItems:
     """The model that [candidates] familiar names, fitted to `train`."""
-    fitted: Any = model(work.settings, work.settings.candidates.familiar).fit(train)
+    fitted: Any = model(settings, settings.candidates.familiar).fit(train)
     return cast(WithSeenItems, fitted)
+
+
+def mixed_lists(familiar: Lists, new: Lists, share: float) -> Lists:
+    """Both lists of each user mixed as `mixing.mixed` does it, as long as the new ones; scores say the place alone, from 0 downwards."""
+    k = new.items.shape[1]
+    items = mixed(familiar.items, new.items, share, k)
+    return Lists(new.user_ids, items, np.where(items >= 0, -np.arange(k), -np.inf).astype(np.float32))
 
 
 def references(train: TrainSet) -> dict[str, WithSeenItems]:
@@ -46,16 +54,15 @@ def evaluated_all_plays(work: Workspace, made: TwoStageRecommender, test: Intera
     warm, name = of_users(test, train.user_ids), settings.candidates.familiar
     sample = of_users(warm, sampled_users(warm, settings.evaluation.max_users, settings.evaluation.seed))
     with work.stages.measured("evaluate all plays"):
-        evaluator, familiar = Evaluator(train, sample, rules=ALL_PLAYS), familiar_model(work, train)
+        evaluator, familiar = Evaluator(train, sample, rules=ALL_PLAYS), familiar_model(settings, train)
         theirs = train_set_of_users(train, evaluator.user_ids)
         to_beat = references(theirs)
         for lists in recommended(made, evaluator.user_ids, k, [made.order], settings.batch_memory, settings.engine.threads):
             new, users = lists[made.order], lists[made.order].user_ids
             own = {of: Lists(users, *one.recommend_with_seen(theirs.user_index(users), k)) for of, one in to_beat.items()}
             own[name] = Lists(users, *familiar.recommend_with_seen(train.user_index(users), k))
-            together = mixed(own[name].items, new.items, settings.blending.familiar_share, k)
-            falling = np.where(together >= 0, -np.arange(k), -np.inf).astype(np.float32)
-            for of, one in {**own, made.order: new, MIXED: Lists(users, together, falling)}.items():
+            together = mixed_lists(own[name], new, settings.blending.familiar_share)
+            for of, one in {**own, made.order: new, MIXED: together}.items():
                 evaluator.add(of, one)
     return evaluator
 

@@ -43,7 +43,7 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
                 writer.add(lists[order_of[file]])
     _write_contributions(work, made)
     if has_repeats(train):
-        own = familiar_model(work, train)
+        own = familiar_model(settings, train)
         with Writer(work.folder / FAMILIAR, train.item_ids) as writer:
             for users in batches(train.user_ids, USERS_AT_A_TIME):
                 writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), settings.ranking.k)))
