@@ -97,8 +97,8 @@ def stop(name: Name, config: Config = None) -> None:
 def _change(name: str, config: Path | None, **changes: bool | datetime) -> None:
     chosen = settings.load(config)
     change(chosen.experiments.file, name, chosen.blending, **changes)
-    one = next(one for one in read_experiments(chosen.experiments.file, chosen.blending) if one.name == name)
-    print(f"{name}: {one.state(datetime.now(UTC))}")
+    known = {one.name: one for one in read_experiments(chosen.experiments.file, chosen.blending)}
+    print(f"{name}: {known[name].state(datetime.now(UTC))}")
 
 
 def _rows(config: Path | None, form: str, exports: Path | None) -> Any:

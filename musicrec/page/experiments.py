@@ -80,10 +80,9 @@ def _assignment(site: Site, found: Sequence[Experiment], user: str) -> None:
 def _report(site: Site, one: Experiment) -> None:
     @ui.refreshable
     def report() -> None:
+        style.text("" if one.name in site.reports else texts.NO_REPORT, "m-quiet")
         if told := site.reports.get(one.name):
             _told(told)
-        else:
-            style.text(texts.NO_REPORT, "m-quiet", "p")
 
     async def make() -> None:
         button.props("loading")

@@ -138,8 +138,7 @@ class Published:
     @cached_property
     def genres(self) -> dict[int, str]:
         """The name of each genre, by id."""
-        table = pq.read_table(self.folder / "genres.parquet", columns=["genre_id", "name"])
-        return dict(zip(*(column.to_pylist() for column in table.columns)))
+        return dict(zip(*pq.read_table(self.folder / "genres.parquet", columns=["genre_id", "name"]).to_pydict().values()))
 
     def _item_of(self, entries: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of the items to which entries of the flat array of artists belong."""

@@ -68,8 +68,7 @@ class _Radio:
             await self._fill()
         except ServiceError as cause:
             style.text(cause, "m-bad", "p")
-        if not self.queue:
-            style.text(texts.NO_TRACKS, "m-quiet", "p")
+        style.text("" if self.queue else texts.NO_TRACKS, "m-quiet")
         for place, item_id in enumerate(self.queue, 1):
             with style.box("m-line"):
                 style.text(place, "m-quiet")

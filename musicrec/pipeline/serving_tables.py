@@ -22,8 +22,7 @@ from musicrec.runners import RUNNERS, Shared
 from musicrec.schema import CONTRIBUTIONS, TOP_POPULAR
 
 MADE_BY = b"made_by"
-PUBLISHED, FAMILIAR, RANKER = "recommendations.parquet", "familiar.parquet", "cb_model.cbm"
-EXPLAINED = "contributions.parquet"
+PUBLISHED, FAMILIAR, RANKER, EXPLAINED = "recommendations.parquet", "familiar.parquet", "cb_model.cbm", "contributions.parquet"
 USERS_AT_A_TIME = 4096
 
 
