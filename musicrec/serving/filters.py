@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from musicrec.serving.arrays import NAME_ARRAYS, NO_DAY, Int32, arrays
+from musicrec.serving.arrays import NAME_ARRAYS, Int32, arrays
 from musicrec.serving.keys import name_hash
 from musicrec.serving.parameters import refusal
 from musicrec.serving.schemas import MAX_BATCH, MAX_KEY, WHOLE, DefaultRequest, Id, ModeRequest, Parameters, UserRequest
@@ -122,7 +122,7 @@ class ItemsByName:
 class ItemColumns:
     """What items are filtered by. The place of an item is its place in the list of all items by popularity.
 
-    item_ids: ascending, with the place of each in `places`. added_on: days since 1970 by place, NO_DAY where that is not known; empty
+    item_ids: ascending, with the place of each in `places`. added_on: days since 1970 by place, NO_DAY of arrays where not known; empty
     where the run knows of none.
     """
 
