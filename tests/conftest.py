@@ -3,6 +3,7 @@ they run."""
 
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ settings.load_profile("patient")
 MEMORY, NEEDED = Path("/dev/shm"), 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("TMPDIR", str(MEMORY))
+    tempfile.tempdir = None  # found anew
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)

@@ -126,7 +126,7 @@ class ItemsByName:
 class ItemColumns:
     """What items are filtered by. The place of an item is its place in the list of all items by popularity.
 
-    item_ids: ascending, with the place of each in `places`. added_on: days since 1970 by place, NO_DAY where that is not known; empty
+    item_ids: ascending, with the place of each in `places`. added_on: days since 1970 by place, NO_DAY of arrays where not known; empty
     where the run knows of none.
     """
 
