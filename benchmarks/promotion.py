@@ -96,9 +96,9 @@ def _run(split: Split, folder: Path, work: Path) -> tuple[pd.DataFrame, pd.DataF
     rows = rows.sort_values(["user_id", "started_at", "track_id"], ignore_index=True)
     rows["track_seq"] = (rows.groupby("user_id").cumcount() + 1).astype("int16")
     pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), logs / "interactions.parquet")
+    found = [] if split.change is random_dates else _tuned(split.data, folder, work)
     on, plan, tables = _prepared(folder, logs, work, split.cutoff)
-    if split.change is not random_dates:
-        on = dataclasses.replace(on, settings=with_found(on.settings, _tuned(split.data, folder, work)))
+    on = dataclasses.replace(on, settings=with_found(on.settings, found))
     result = pipeline.backtested(on, tables, plan)
     train, test = tables.dataset.split(plan.cutoff)
     made = pipeline.fitted(on, pipeline.learned(on, result), train, result.warm_starts)
