@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 import requests
 
+from musicrec import settings
+from musicrec.errors import ArtifactError
 from musicrec.registry import RunInfo, current, publish
+from musicrec.serving import model_store
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.model_store import Watch
-from musicrec.storage import storage
+from musicrec.storage import Storage, storage
 from tests.s3_server import s3_server
 from tests.service_world import PERSONAL, USER, Services, published, running, write_run
 
@@ -202,3 +205,26 @@ def test_an_unforeseen_error_ends_no_watch() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await work
     asyncio.run(steps())
+
+
+def test_a_place_is_kept_until_a_look_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that succeed share one client of the storage; the look after a failed one has another."""
+    published(tmp_path)
+    made: list[object] = []
+
+    def counted(location: str, environment: Mapping[str, str]) -> Storage:
+        made.append(location)
+        return storage(location, environment)
+    monkeypatch.setattr(model_store, "storage", counted)
+    pointer = tmp_path / "artifacts" / "current.json"
+    artifacts = settings.load(environ={"MUSICREC_ARTIFACTS_LOCATION": str(pointer.parent),
+                                       "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(tmp_path / "cache")}).artifacts
+    store = model_store.ModelStore(artifacts, {}, ("popular",), lambda run_id, folders: run_id)
+    assert [store.refresh() for _ in range(4)] == [True, False, False, False]
+    assert len(made) == 1
+    hidden = pointer.rename(pointer.with_name("hidden"))
+    with pytest.raises(ArtifactError):
+        store.refresh()
+    hidden.rename(pointer)
+    assert [store.refresh() for _ in range(3)] == [False] * 3
+    assert len(made) == 2

@@ -27,7 +27,7 @@ from musicrec.serving.cache_space import ServedRun
 from musicrec.serving.metrics import Metrics
 from musicrec.serving.schemas import Failure, Reloaded
 from musicrec.settings.sections import ArtifactSettings, bytes_of
-from musicrec.storage import storage
+from musicrec.storage import Storage, storage
 
 T = TypeVar("T")
 _LONGEST_PAUSE_S = 60.0
@@ -51,6 +51,7 @@ class ModelStore(Generic[T]):
         self._note = ServedRun.of(artifacts.cache_folder, artifacts.location, parts)
         self.restored = False
         self._one_at_a_time = threading.Lock()
+        self._place: Storage | None = None
 
     @property
     def mapped(self) -> T:
@@ -73,7 +74,7 @@ class ModelStore(Generic[T]):
         """
         location = self.artifacts.location
         with self._one_at_a_time:
-            run = registry.current(storage(location, self.environment))
+            run = self._current()
             self.restored = False
             if self._now is not None and self._now[0].run_id == run.run_id:
                 self.refused = None
@@ -93,6 +94,14 @@ class ModelStore(Generic[T]):
             self.refused = None
             self._note.write(run)
             return True
+
+    def _current(self) -> Manifest:
+        """The manifest of the current run. A client of S3 takes a tenth of a second of the core that answers requests, so it is kept, and
+        made anew after a failure, when keys may have changed."""
+        place, self._place = self._place or storage(self.artifacts.location, self.environment), None
+        run = registry.current(place)
+        self._place = place
+        return run
 
     async def named(self, run_id: str) -> T:
         """What `opened` makes of any run, beside the served one; a second call checks and notes it again.
