@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicrec import registry, settings
 from musicrec.evaluation.significance import bootstrap_means, interval
@@ -84,6 +85,12 @@ def ways() -> Iterator[tuple[str, str, dict[str, object]]]:
         yield f"blended, {method}, artist_decay 0.7", "blended", {"artist_decay": 0.7, "method": method}
 
 
+def compare(name: str, found: NDArray[np.float64], base: NDArray[np.float64]) -> None:
+    """Print the mean of `found`, and its difference to `base` of the same users with a 95 % interval."""
+    low, high = interval(bootstrap_means((found - base)[:, None], 2000))
+    print(f"{name} {found.mean():6.2f}   {(found - base).mean():+6.2f} ({low[0]:+.2f} to {high[0]:+.2f})", flush=True)
+
+
 def main(folder: Path, users: int) -> None:
     """Print a row a way."""
     listeners, blending = Listeners(folder), settings.load(Path("config.ini"), {}).blending
@@ -92,8 +99,7 @@ def main(folder: Path, users: int) -> None:
         options = answer_options(blending.model_copy(update=changed))
         found = np.array([listeners.listening(user, arm, options) for user in people])
         base = base if len(base) else found
-        low, high = interval(bootstrap_means((found - base)[:, None], 2000))
-        print(f"{name:<34} {found.mean():6.2f}   {(found - base).mean():+6.2f} ({low[0]:+.2f} to {high[0]:+.2f})", flush=True)
+        compare(f"{name:<34}", found, base)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from benchmarks.blending import Listeners
+from benchmarks.blending import Listeners, compare
 from musicrec import settings, simulation
 from musicrec.evaluation.significance import bootstrap_means, interval
 from musicrec.experiments.file import read_experiments
@@ -116,8 +116,7 @@ def compared(folder: Path, runs: list[str], users: int) -> None:
         listeners = Listeners(folder, len(runs) + 1, run)
         found = np.array([listeners.listening(user, "blended", options) for user in listeners.people(users)])
         base = base if len(base) else found
-        low, high = interval(bootstrap_means((found - base)[:, None], 2000))
-        print(f"{run}   {found.mean():6.2f}   {(found - base).mean():+6.2f} ({low[0]:+.2f} to {high[0]:+.2f})", flush=True)
+        compare(f"{run}  ", found, base)
 
 
 if __name__ == "__main__":

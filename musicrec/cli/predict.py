@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import DataError
+from musicrec.settings.sections import Mode
 from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from musicrec.lists import Lists
     from musicrec.recommender import TwoStageRecommender
     from musicrec.settings import Settings
-
-Mode = Literal["new", "familiar", "mixed"]
 
 
 def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_id, item_id, score, rank.")],

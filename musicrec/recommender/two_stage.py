@@ -175,8 +175,8 @@ class TwoStageRecommender:
         ids = ids[train.user_index(ids) >= 0]
         found = self._candidates(train.user_index(ids))
         matrix, starts, n = feature_matrix(found, self.fitted.features), self.columns.parts, len(train.item_ids)
-        best = best_candidates(found, self.ranker.scores_of_rows(matrix), k * self.constraints.pool if self.constraints.any else k)
-        items = constrained(*best, ids, k, self.constraints, train, log_odds=True)[0][:, :places]
+        best = best_candidates(found, self.ranker.scores_of_rows(matrix), self._pool(k))
+        items = self._constrained(RANKED, best, ids, k)[0][:, :places]
         user, place = np.nonzero(items >= 0)
         keys = np.repeat(np.arange(len(ids)), np.diff(found.indptr)) * n + found.item_index
         rows = keys.searchsorted(user * n + items[user, place])
@@ -194,14 +194,12 @@ class TwoStageRecommender:
         state, wanted = self.fitted, self.orders if orders is None else tuple(orders)
         for order in wanted:
             self._check(order)
-        pool = k * self.constraints.pool if self.constraints.any else k
         rows = state.train.user_index(user_ids)
-        found = self._lists(rows, pool, wanted)
+        found = self._lists(rows, self._pool(k), wanted)
         # Constraints apply to the lists of this recommender, not to those of single models.
         free = set(state.models) - {self.order}
         return {order: Lists(user_ids, *(first_k(found, k)[order] if order in free else
-                                         constrained(*found[order], user_ids, k, self.constraints, state.train,
-                                                     log_odds=order in (BLENDED, RANKED)))) for order in wanted}
+                                         self._constrained(order, found[order], user_ids, k))) for order in wanted}
 
     def training_table(self, user_ids: Int32, test: Interactions, negatives: int, seed: int = 0) -> TrainingTable:
         """The rows of these users for the ranker, see ranking.training_table; `test` holds their plays after the train set."""
@@ -246,6 +244,13 @@ class TwoStageRecommender:
         first_stage = first_k({name: lists[name] for name in self.models}, self.candidates_per_model)
         found = candidates(first_stage, rows, self.max_candidates)
         return first_k(lists, k) | {order: best_candidates(found, self._scores(found, order), k) for order in of_candidates}
+
+    def _pool(self, k: int) -> int:
+        """How many items a list needs before constraints choose k of them."""
+        return k * self.constraints.pool if self.constraints.any else k
+
+    def _constrained(self, order: str, lists: tuple[Int32, Float32], user_ids: Int32, k: int) -> tuple[Int32, Float32]:
+        return constrained(*lists, user_ids, k, self.constraints, self.fitted.train, log_odds=order in (BLENDED, RANKED))
 
     def _scores(self, found: Candidates, order: str) -> Float32:
         self._check(order)

@@ -1,9 +1,11 @@
 """The parameters that the services take and the bodies that they answer with, as pydantic models."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from musicrec.settings import sections
 
 MAX_ID = 2**31 - 1
 _MAX_NUMBER, MAX_KEY = 2**63 - 1, 256
@@ -59,7 +61,7 @@ UserIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_BATCH, descript
 ItemId = Annotated[Id, Field(validation_alias=AliasChoices("item_id", "track_id"), description="The track.", examples=[99262])]
 Verbose = Annotated[bool, BeforeValidator(flag), Field(description="Adds name, artists, source, score and reason of each item.",
                                                         examples=[False])]
-Mode = Annotated[Literal["new", "familiar", "mixed"], Field(description="Tracks that the user has not played, those played, or both.",
+Mode = Annotated[sections.Mode, Field(description="Tracks that the user has not played, those played, or both.",
                                                             examples=["new"])]
 K_NAMES = Field(validation_alias=AliasChoices("k", "n", "limit", "top_k", "n_recs", "n_recommendations"),
                 description="Most items to answer with.", examples=[10])

@@ -14,6 +14,8 @@ Url = Annotated[str, Field(pattern=r"^https?://[^/\s@][^\s@]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 SparkKey = Annotated[str, Field(pattern=r"^spark\.\w")]
+# Tracks that the user has not played, those played, or both.
+Mode = Literal["new", "familiar", "mixed"]
 
 
 def _cutoff(value: object) -> object:
@@ -194,7 +196,7 @@ class BlendingSettings(Section):
 
     first: Literal["offline", "online"]
     method: Literal["alternate", "score", "rrf"]
-    mode: Literal["new", "familiar", "mixed"]
+    mode: Mode
     familiar_share: Share
     recent_items: Count
     decay: Annotated[float, Field(gt=0, le=1)]
