@@ -1,5 +1,6 @@
 """ALS: implicit is the oracle for lists and for the loss, algebra for the factors."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from musicrec.dataset import Catalog, TrainSet, interactions
 from musicrec.errors import ArtifactError, ModelError
-from musicrec.models.als import ALS, FittedALS, WarmALS
+from musicrec.models.als import ALS, FittedALS, Start
 from musicrec.models.als_kernel import BLOCK, improve
 from musicrec.models.mips import MipsIndex
 from tests.worlds import DAY, checkerboard, random_world, train_set
@@ -221,7 +222,7 @@ def test_a_large_later_train_set_starts_from_earlier_factors(monkeypatch: pytest
     early = ALS(factors=8, iterations=20, genre_weight=0, artist_weight=0).fit(world)
     before = early.item_factors.copy()
     once = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0)
-    warm = WarmALS(once, early.train.item_ids, early.item_factors).fit(world)
+    warm = dataclasses.replace(early.warm_start(), settings=once).fit(world)
     assert _loss(warm, world) < _loss(once.fit(world), world)
     np.testing.assert_array_equal(early.item_factors, before)
 
@@ -240,11 +241,12 @@ def _with_items(world: TrainSet, item_ids: np.ndarray) -> TrainSet:
 
 
 def test_a_warm_start_matches_items_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a later train set lacks some items, training starts from the factors of the others, at their new indices."""
+    """Where a later train set lacks some items and users, training starts from the factors of the others, at their new indices."""
     monkeypatch.setattr("musicrec.models.als.LARGE", 1)
     world = random_world(n_users=80, n_items=60, n_plays=2000)
     early, later = SMALL.fit(world), _with_items(world, world.item_ids[7:])
-    started = SMALL.fit_from(early.item_factors[7:], later)
+    kept = np.isin(world.user_ids, later.user_ids)
+    started = SMALL.fit_from(Start(early.user_factors[kept], early.item_factors[7:]), later)
     np.testing.assert_array_equal(early.warm_start().fit(later).item_factors, started.item_factors)
 
 
@@ -254,7 +256,8 @@ def test_new_items_before_known_ones_do_not_shift_their_factors(monkeypatch: pyt
     settings_ = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0)
     world = random_world(n_users=80, n_items=60, n_plays=2000)
     early, later = SMALL.fit(world), _with_items(world, np.concatenate([np.arange(1, 9), world.item_ids]))
-    warm = WarmALS(settings_, world.item_ids, early.item_factors).fit(later)
-    misplaced = settings_.fit_from(np.concatenate([early.item_factors, np.zeros((8, 8), np.float32)]), later)
+    warm = dataclasses.replace(early.warm_start(), settings=settings_).fit(later)
+    nobody = np.zeros((0, 8), np.float32)
+    misplaced = settings_.fit_from(Start(nobody, np.concatenate([early.item_factors, np.zeros((8, 8), np.float32)])), later)
     assert _loss(warm, later) < _loss(misplaced, later)
     assert warm.item_factors.shape == (68, 8)

@@ -37,7 +37,7 @@ NOT_EXECUTED = {
     "make docs": "installs packages; test_the_site_builds_without_a_warning runs its command",
     "pip install pre-commit": _NETWORK, "pre-commit install": _NETWORK,
     "pip install '.[serve]'": _NETWORK, "pip install '.[redis]'": _NETWORK, "pip install '.[spark]'": _NETWORK,
-    "pip install '.[page]'": _NETWORK,
+    "pip install '.[page]'": _NETWORK, "pip install '.[gpu]'": _NETWORK,
     ".venv/bin/python -m pytest tests/test_model_contract.py -k newest": "tests/test_contributing.py executes it",
     'MUSICREC_CANDIDATES_MODELS="als newest" musicrec train --data data/sample --verbose': "tests/test_contributing.py executes it",
     "useradd --system musicrec && install -d -o musicrec /opt/musicrec/var": _ROOT,

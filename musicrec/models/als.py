@@ -6,6 +6,7 @@ Singh and Gordon, 2008; with implicit feedback, Fang and Si, 2011): tracks of th
 that nobody has played get factors at all.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -17,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from musicrec.dataset import Float32, Int32, TrainSet, index_of
 from musicrec.errors import ArtifactError, ModelError
 from musicrec.files import replaced
-from musicrec.models.als_kernel import improve
+from musicrec.models import cuda
+from musicrec.models.als_kernel import Alternation, improve
 from musicrec.models.mips import MipsIndex
 from musicrec.models.protocols import Arrays, Range, SearchSpace
 from musicrec.models.top_k import rows_of
@@ -26,9 +28,11 @@ from musicrec.progress import progress
 
 # Steps of conjugate gradients per row and half-iteration. More of them make iterations dearer, but hardly fewer.
 STEPS = 3
-# With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known item factors.
+# With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known factors.
 LARGE = 20_000_000
 TINY = 1e-30
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class ALS:
     genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
     half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
     Training ends after so many iterations, or when one changes the item factors by a share of less than `tolerance`.
+    device: where it trains and recommends: "cuda" on a GPU, "auto" there if one can be used, "cpu" never. A GPU gives the same factors up
+    to rounding, and from the same factors the same lists.
     """
 
     lists_file: ClassVar[str] = "personal_als.parquet"
@@ -55,6 +61,7 @@ class ALS:
     half_life_days: float = 0.0
     min_weight: float = 0.1
     seed: int = 0
+    device: str = "auto"
 
     def fit(self, train: TrainSet) -> "FittedALS":
         """The trained factors. O(iterations x (nnz x factors + (n_users + n_items) x factors^2)).
@@ -64,10 +71,10 @@ class ALS:
         """
         return self.fit_from(None, train)
 
-    def fit_from(self, item_factors: Float32 | None, train: TrainSet) -> "FittedALS":
-        """As fit, with iterations that start from these item factors (n_items, factors); from random ones when None."""
+    def fit_from(self, start: "Start | None", train: TrainSet) -> "FittedALS":
+        """As fit, with iterations that go on from these factors; from random ones when None."""
         self._check()
-        users, items = self._factors(sparse.vstack([self._confidence(train), *self._rows_of_names(train)], format="csr"), item_factors)
+        users, items = self._factors(sparse.vstack([self._confidence(train), *self._rows_of_names(train)], format="csr"), start)
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
             raise ModelError(f"als diverged with alpha {self.alpha} and regularization {self.regularization}; raise regularization or "
                              "lower alpha.")
@@ -99,25 +106,38 @@ class ALS:
         kinds = ((self.genre_weight, train.catalog.genres), (self.artist_weight, train.catalog.artists))
         return [_confidence_of_names(links, weight) for weight, links in kinds if weight > 0]
 
-    def _factors(self, confidence: sparse.csr_matrix, start: Float32 | None) -> tuple[Float32, Float32]:
+    def _factors(self, confidence: sparse.csr_matrix, start: "Start | None") -> tuple[Float32, Float32]:
         if confidence.nnz == 0:
             return tuple(np.zeros((n, self.factors), np.float32) for n in confidence.shape)  # type: ignore[return-value]
-        rng = np.random.default_rng(self.seed)
         users = np.zeros((confidence.shape[0], self.factors), np.float32)
-        items = rng.uniform(0, 0.01, (confidence.shape[1], self.factors)).astype(np.float32) if start is None else start.copy()
-        by_item = confidence.T.tocsr()
+        if start is None:
+            items = np.random.default_rng(self.seed).uniform(0, 0.01, (confidence.shape[1], self.factors)).astype(np.float32)
+        else:
+            # Rows of names have no earlier factors.
+            users[: len(start.users)], items = start.users, start.items.copy()
+        if cuda.uses_gpu(self.device):
+            try:
+                return self._iterated(cuda.GpuAlternation(confidence, users, items, self.regularization))
+            except cuda.FAILURES as cause:
+                if self.device == "cuda":
+                    raise ModelError(f"als: the GPU failed ({cause}); set device = cpu or fewer factors.") from cause
+                log.warning("als runs on the processor: the GPU failed (%s).", cause)
+        return self._iterated(Alternation(confidence, users, items, self.regularization))
+
+    def _iterated(self, sides: Alternation | cuda.GpuAlternation) -> tuple[Float32, Float32]:
+        before = sides.factors()[1].copy()
         # BLAS threads within the threads of the kernel make training ten times slower.
         with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"), progress(title="als", total=self.iterations) as bar:
             for _ in range(self.iterations):
-                before = items.copy()
-                improve(users, confidence, items, self.regularization, STEPS)
-                improve(items, by_item, users, self.regularization, STEPS)
-                change = float(np.linalg.norm(items - before)) / max(float(np.linalg.norm(items)), TINY)
+                items = sides.iterate(STEPS)
+                np.subtract(items, before, out=before)
+                change = float(np.linalg.norm(before)) / max(float(np.linalg.norm(items)), TINY)
                 bar.set_postfix_str(f"change {change:.3f}", refresh=False)
                 bar.update()
                 if change < self.tolerance:
                     break
-        return users, items
+                before[:] = items
+        return sides.factors()
 
 
 class FittedALS:
@@ -125,7 +145,7 @@ class FittedALS:
 
     def __init__(self, train: TrainSet, user_factors: Float32, item_factors: Float32, settings: ALS) -> None:
         self.train, self.user_factors, self.item_factors, self.settings = train, user_factors, item_factors, settings
-        self.index = MipsIndex(item_factors)
+        self.index = cuda.GpuIndex(item_factors) if cuda.uses_gpu(settings.device) else MipsIndex(item_factors)
 
     def recommend(self, user_index: Int32, k: int) -> tuple[Int32, Float32]:
         """Items int32 (n, k) and scores float32 (n, k), exact; nothing for row -1."""
@@ -137,8 +157,8 @@ class FittedALS:
         return self.index.top_k(self.factors_of(user_index), nothing, k)
 
     def warm_start(self) -> "WarmALS":
-        """The model for a later train set, which starts from these item factors."""
-        return WarmALS(self.settings, self.train.item_ids, self.item_factors)
+        """The model for a later train set, which starts from these factors."""
+        return WarmALS(self.settings, self.train.user_ids, self.train.item_ids, Start(self.user_factors, self.item_factors))
 
     def factors_of(self, user_index: Int32) -> Float32:
         """User factors float32 (n, factors): the trained ones, or with half_life_days those recomputed from decayed plays.
@@ -187,26 +207,37 @@ class FittedALS:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Factors of users (n_users, factors) and items (n_items, factors) from which training goes on, float32."""
+
+    users: Float32
+    items: Float32
+
+
+@dataclass(frozen=True)
 class WarmALS:
-    """ALS that starts from the item factors of an earlier train set, matched by item id."""
+    """ALS that starts from the factors of an earlier train set, matched by the ids of users and items."""
 
     settings: ALS
+    user_ids: Int32
     item_ids: Int32
-    item_factors: Float32
+    earlier: Start
 
     def fit(self, train: TrainSet) -> FittedALS:
         """With at least LARGE pairs training goes on from the known factors, else the same as ALS.fit. Raises as ALS.fit does.
 
-        Items that are new since then start near zero, at random.
+        Items that are new since then start near zero, at random, and new users at zero.
         """
         return self.settings.fit_from(self._start(train) if train.matrix.nnz >= LARGE else None, train)
 
-    def _start(self, train: TrainSet) -> Float32:
-        earlier = index_of(self.item_ids, train.item_ids)
+    def _start(self, train: TrainSet) -> Start:
         rng = np.random.default_rng(self.settings.seed)
-        start = rng.uniform(-0.01, 0.01, (len(earlier), self.item_factors.shape[1])).astype(np.float32)
-        start[earlier >= 0] = self.item_factors[earlier[earlier >= 0]]
-        return start
+        users = np.zeros((len(train.user_ids), self.settings.factors), np.float32)
+        items = rng.uniform(-0.01, 0.01, (len(train.item_ids), self.settings.factors)).astype(np.float32)
+        for factors, earlier, places in ((users, self.earlier.users, index_of(self.user_ids, train.user_ids)),
+                                         (items, self.earlier.items, index_of(self.item_ids, train.item_ids))):
+            factors[places >= 0] = earlier[places[places >= 0]]
+        return Start(users, items)
 
 
 def _confidence_of_names(links: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:

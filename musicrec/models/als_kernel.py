@@ -19,6 +19,24 @@ BLOCK = 1024
 SOLVED = 1e-20
 
 
+class Alternation:
+    """The factors of users (n_users, f) and items (n_items, f), improved in turns and in place, and the confidences by either side."""
+
+    def __init__(self, confidence: sparse.csr_matrix, users: Float32, items: Float32, regularization: float) -> None:
+        self._users, self._items, self._regularization = users, items, regularization
+        self._by_user, self._by_item = confidence, confidence.T.tocsr()
+
+    def iterate(self, steps: int) -> Float32:
+        """Move the factors of users, then those of items, so many steps; returns those of items. Call it with one BLAS thread."""
+        improve(self._users, self._by_user, self._items, self._regularization, steps)
+        improve(self._items, self._by_item, self._users, self._regularization, steps)
+        return self._items
+
+    def factors(self) -> tuple[Float32, Float32]:
+        """The factors of users and items."""
+        return self._users, self._items
+
+
 def improve(factors: Float32, confidence: sparse.csr_matrix, others: Float32, regularization: float, steps: int) -> None:
     """Move each row of `factors` (n, f) in place towards the minimum of its loss, in so many steps from where it is.
 
