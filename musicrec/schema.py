@@ -147,6 +147,11 @@ GENRES = TableSchema("genres", (
     Column("items_count", _I32, "tracks of the genre"),
     Column("score", _F32, "items_count as a share of all genre mentions"),
 ))
+PLAYS_BY_MONTH = TableSchema("plays_by_month", (
+    Column("item_id", _I32, "identity of the track, ascending"),
+    Column("month", _DAY, "the first day of the month, UTC, ascending within item_id"),
+    Column("plays", _I32, "plays of the track that began in this month"),
+))
 TOP_POPULAR = TableSchema("top_popular", (
     Column("rank", _I32, "1 is the most popular"),
     Column("item_id", _I32, "identity of the track"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from musicrec.errors import DataError, StorageError
 from musicrec.preprocess import preprocessed, write
-from musicrec.schema import EVENTS, GENRES, ITEMS
+from musicrec.schema import EVENTS, GENRES, ITEMS, PLAYS_BY_MONTH
 from tests import engines
 from tests.logs import Rows, raw_rows, raw_tables
 
@@ -54,7 +55,7 @@ def complete(any_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Table
 def _made(rows: Rows, connection: Any, folder: Path, leave_out: tuple[str, ...] = ("played_share",), **options: Any) -> Tables:
     tables = raw_tables(rows, connection, folder, leave_out)
     write(preprocessed(*tables, **options), folder / "out")
-    return {name: pq.read_table(folder / "out" / f"{name}.parquet") for name in ("items", "events", "genres")}
+    return {name: pq.read_table(folder / "out" / f"{name}.parquet") for name in ("items", "events", "genres", "plays_by_month")}
 
 
 def odd_rows(n_users: int = 12, n_tracks: int = 10) -> Rows:
@@ -120,10 +121,18 @@ def test_genres_count_tracks_and_share_mentions(odd: Tables) -> None:
     assert sum(row["score"] for row in found) == pytest.approx(1)
 
 
+def test_plays_are_counted_by_item_and_month(odd: Tables) -> None:
+    """Every play counts once, at its track and the month in which it began, in this order."""
+    counts = Counter((play["track_id"], play["started_at"].replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+                     for play in odd_rows()["interactions"])
+    expected = [{"item_id": item, "month": month, "plays": plays} for (item, month), plays in sorted(counts.items())]
+    assert odd["plays_by_month"].to_pylist() == expected
+
+
 def test_files_have_the_types_of_the_schema(odd: Tables, complete: Tables) -> None:
     """Column order and types are those of schema.py; played_share, feedback and added_at are there exactly when the source has them."""
     for found, without in ((odd, ()), (complete, ("played_share",))):
-        for name, schema in {"items": ITEMS, "events": EVENTS, "genres": GENRES}.items():
+        for name, schema in {"items": ITEMS, "events": EVENTS, "genres": GENRES, "plays_by_month": PLAYS_BY_MONTH}.items():
             # items.parquet always has num_users_norm, events.parquet only with extended_columns.
             absent = {*without, "added_at", "feedback", *(("num_users_norm",) if name == "events" else ())}
             expected = [(field.name, field.type) for field in schema.arrow if field.name not in absent]
@@ -137,7 +146,7 @@ def test_columns_of_empty_lists_are_read(connection: Any, tmp_path: Path) -> Non
     bare = pq.read_table(tmp_path / "tracks.parquet").drop_columns(["genres"])
     pq.write_table(bare.append_column("genres", pa.array([[]] * len(bare), pa.list_(pa.null()))), tmp_path / "bare.parquet")
     rows_written = write(preprocessed(connection.read_parquet(tmp_path / "bare.parquet"), *tables[1:]), tmp_path / "out")
-    assert rows_written == {"items": 10, "events": 60, "genres": 0}
+    assert rows_written == {"items": 10, "events": 60, "genres": 0, "plays_by_month": 50}
     assert pq.read_table(tmp_path / "out" / "items.parquet")["genres"].to_pylist() == [[]] * 10
 
 

@@ -160,8 +160,8 @@ def _example(name: str, content: Any) -> str:
 
 def files() -> str:
     """One table per file that has a schema."""
-    tables = (schema.ITEMS, schema.EVENTS, schema.GENRES, schema.TOP_POPULAR, schema.RECOMMENDATIONS, schema.SIMILAR, schema.PERSONAL,
-              schema.CONTRIBUTIONS)
+    tables = (schema.ITEMS, schema.EVENTS, schema.GENRES, schema.PLAYS_BY_MONTH, schema.TOP_POPULAR, schema.RECOMMENDATIONS,
+              schema.SIMILAR, schema.PERSONAL, schema.CONTRIBUTIONS)
     return "\n\n".join(f"## {_title(table.name)}\n\n{_columns(table)}" for table in tables)
 
 

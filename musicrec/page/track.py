@@ -3,8 +3,6 @@
 import asyncio
 from functools import partial
 
-from nicegui import ui
-
 from musicrec.errors import ServiceError
 from musicrec.page import style, texts
 from musicrec.page.site import Asked, Site
@@ -39,22 +37,14 @@ async def _show_track(site: Site, item_id: int) -> None:
     with style.box("m-cards"):
         with style.card(texts.SIMILAR):
             await _similar(site, item_id)
-        with style.card(texts.OVER_TIME) as over_time:
-            waiting = ui.spinner()
+        with style.card(texts.OVER_TIME):
+            style.months(texts.BY_MONTH, await asyncio.to_thread(published.plays_by_month, item_id))
         with style.card(texts.RECOMMENDED_TO):
             users = await asyncio.to_thread(published.recommended_to, item_id, K)
             style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
             with style.box("m-row"):
                 for key in map(published.lookup.users.key_of, users[:_USERS].tolist()):
                     style.link(key, "/", user=key)
-
-    async def plays() -> None:
-        counts = await asyncio.to_thread(published.plays_by_month, item_id)
-        waiting.delete()
-        with over_time:
-            style.months(texts.BY_MONTH, counts)
-    # All plays are looked through: what else is known need not wait for it.
-    ui.timer(0, plays, once=True)
 
 
 async def _similar(site: Site, item_id: int) -> None:

@@ -55,6 +55,12 @@ def events(interactions: Table) -> Table:
     return _typed(rows, columns)
 
 
+def plays_by_month(events: Table) -> Table:
+    """Columns of PLAYS_BY_MONTH for every item and month with plays, by item and month."""
+    counted = events.group_by("item_id", month=events.started_at.truncate("M")).agg(plays=events.count())
+    return counted.order_by("item_id", "month")
+
+
 def items(tracks: Table, catalog_names: Table, listeners: Table, by_genre: Table, low: int, high: int) -> Table:
     """Columns of ITEMS for the tracks with ids from low to high, ascending.
 

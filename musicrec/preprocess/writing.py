@@ -1,4 +1,4 @@
-"""Writing the preprocessed tables: streamed, in row groups, all three files or none."""
+"""Writing the preprocessed tables: streamed, in row groups, all files or none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,9 @@ from musicrec.errors import DataError, StorageError
 from musicrec.files import make_folder, parquet_in_parts
 from musicrec.preprocess.checks import first_line
 from musicrec.preprocess.streaming import ListenerCounts, ordered_parts, user_ranges
+from musicrec.preprocess.tables import plays_by_month
 from musicrec.progress import progress
-from musicrec.schema import EVENTS, GENRES, ITEMS
+from musicrec.schema import EVENTS, GENRES, ITEMS, PLAYS_BY_MONTH
 
 if TYPE_CHECKING:
     from musicrec.preprocess import Preprocessed
@@ -26,15 +27,16 @@ RANGE_ITEMS = 200_000
 
 
 def write(preprocessed: "Preprocessed", folder: Path, extended_columns: bool = False) -> dict[str, int]:
-    """Write items.parquet, events.parquet and genres.parquet into `folder`, which is created when missing, and return their row counts.
+    """Write items, events, genres and plays_by_month, each a .parquet, into `folder`, which is created when missing, and return their
+    row counts.
 
     events.parquet is ordered by user_id, started_at, track_seq, item_id; the statistics of its row groups (at most 250,000 rows) allow
     reading a range of users. Events are computed in ranges of about four million, and listeners are counted along the way.
     extended_columns: events also get num_users_norm of their item, which takes one more pass.
-    The files appear under their names when all three are complete; on an error or Ctrl-C earlier files stay.
+    The files appear under their names when all are complete; on an error or Ctrl-C earlier files stay.
     Raises StorageError when disk or memory is exhausted, DataError when the logs cannot be read.
     """
-    partials = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "listeners")}
+    partials = {name: folder / f"{name}.parquet.part" for name in ("items", "events", "genres", "plays_by_month", "listeners")}
     try:
         with _converted_errors(folder):
             make_folder(folder)
@@ -42,6 +44,7 @@ def write(preprocessed: "Preprocessed", folder: Path, extended_columns: bool = F
             pq.write_table(listeners, partials["listeners"])
             pq.write_table(preprocessed.genres.to_pyarrow().cast(GENRES.arrow), partials["genres"], compression="zstd")
             _write_items(preprocessed, listeners["track_id"].to_numpy(), partials)
+            _write_plays_by_month(preprocessed, partials)
             if extended_columns:
                 _add_num_users_norm(partials["events"], listeners)
             partials.pop("listeners").unlink()
@@ -67,6 +70,12 @@ def _write_events(preprocessed: "Preprocessed", path: Path) -> pa.Table:
             writer.write_table(part.cast(columns), row_group_size=GROUP_ROWS)
             bar.update(part.num_rows)
     return listeners.table()
+
+
+def _write_plays_by_month(preprocessed: "Preprocessed", partials: dict[str, Path]) -> None:
+    events = preprocessed.events.get_backend().read_parquet(partials["events"])
+    counted = plays_by_month(events).to_pyarrow().cast(PLAYS_BY_MONTH.arrow)
+    pq.write_table(counted, partials["plays_by_month"], compression="zstd", row_group_size=GROUP_ROWS // 10)
 
 
 def _add_num_users_norm(path: Path, listeners: pa.Table) -> None:

@@ -22,6 +22,7 @@ REQUIRED: dict[str, TableSchema] = {
 }
 OPTIONAL: dict[str, TableSchema | None] = {
     **dict.fromkeys(KEY_FILES.values(), schema.KEYS),
+    "plays_by_month.parquet": schema.PLAYS_BY_MONTH,
     "familiar.parquet": schema.PERSONAL,
     "personal_als.parquet": schema.PERSONAL,
     "content_recommendations.parquet": schema.PERSONAL,
