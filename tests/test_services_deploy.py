@@ -118,6 +118,23 @@ def test_image_holds_what_services_import() -> None:
     assert sorted(line[1:] for line in ignored if line.startswith("!")) == sorted(copied)
 
 
+def test_image_holds_bytecode() -> None:
+    """The code is compiled when the image is built: its root cannot be written when it runs."""
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    compiled = lines.index("RUN python -m compileall -q .")
+    assert all(number < compiled for number, line in enumerate(lines) if line.startswith("COPY"))
+    assert all(number > compiled for number, line in enumerate(lines) if "PYTHONDONTWRITEBYTECODE" in line)
+    assert not any("--no-compile" in line for line in lines)
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", *(f"musicrec-{name}.service" for name in APPS)])
+def test_workers_have_time_to_start(file: str) -> None:
+    """Where uvicorn starts several workers, it does not take one that needs more than its five seconds on a busy machine for dead."""
+    commands = [line for line in (DEPLOY / file).read_text().splitlines() if "--workers" in line]
+    assert commands
+    assert all("--timeout-worker-healthcheck 15 " in line for line in commands)
+
+
 def test_image_runs_without_rights() -> None:
     """The last user of the Dockerfile is a number other than root's, and pip accepts only files whose checksums are listed."""
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()

@@ -15,6 +15,8 @@ from musicrec.errors import ServiceError
 from musicrec.project import shipped
 
 LOGS = Path("var/log")
+# On a busy machine a worker may need longer than uvicorn's five seconds until it answers, and would be killed and started for ever.
+_SECONDS_TO_START = 15
 
 
 def serve(name: Annotated[Literal["recommendations", "features", "events"] | None, typer.Argument(help="Default: all three.")] = None,
@@ -61,4 +63,4 @@ def _serve_one(name: str, host: str | None, port: int | None, workers: int) -> N
     key, module = SERVICES[name]
     address = urlsplit(getattr(settings.load().urls, key))
     uvicorn.run(f"{module}:app", host=host or address.hostname or "127.0.0.1", port=port or address.port or 80, workers=workers,
-                proxy_headers=False, app_dir=str(shipped(f"{module}.py").parent))
+                timeout_worker_healthcheck=_SECONDS_TO_START, proxy_headers=False, app_dir=str(shipped(f"{module}.py").parent))
