@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from musicrec import registry
+from musicrec.page.sorted_rows import SortedRows
 from musicrec.registry import Manifest
 from musicrec.serving.arrays import Int32, place
 from musicrec.serving.keys import TEXT, Key
@@ -21,7 +22,10 @@ from musicrec.serving.lookup import Lookup, lookup
 from musicrec.storage import Storage
 
 LISTS = {"als": "personal_als.parquet", "content": "content_recommendations.parquet", "user_knn": "recommendations_ub.json"}
-FILES = ("items.parquet", "events.parquet", "genres.parquet", "plays_by_month.parquet", "contributions.parquet", *LISTS.values())
+# Files in which the rows of one user, or of one item, are looked up, with the column by which they ascend.
+_SORTED = {"events.parquet": "user_id", "contributions.parquet": "user_id", "plays_by_month.parquet": "item_id",
+           **{name: "user_id" for name in LISTS.values() if name.endswith(".parquet")}}
+FILES = ("items.parquet", "genres.parquet", LISTS["user_knn"], *_SORTED)
 _ROWS = 1 << 24
 
 
@@ -38,12 +42,19 @@ class Published:
         """The run over the folders of the parts that services map. Raises ArtifactError for a damaged file."""
         run = registry.manifest(place, run_id)
         folder = registry.fetch(place, run_id, [name for name in FILES if name in run.files], cache / "runs")
-        return cls(run, folder, lookup(run_id, dict(folders)))
+        found = cls(run, folder, lookup(run_id, dict(folders)))
+        # The footers of large files take a second: they are read before anybody waits for a screen.
+        _ = found._sorted
+        return found
 
     def key(self, text: str) -> Key:
         """The key that a person means by `text`: a whole number where it is written as one."""
         text = text.strip()
         return int(text) if text.isascii() and text.isdecimal() and str(int(text)) == text else text
+
+    @cached_property
+    def _sorted(self) -> dict[str, SortedRows]:
+        return {name: SortedRows(self.folder / name, key) for name, key in _SORTED.items() if name in self.manifest.files}
 
     @cached_property
     def listeners(self) -> Int32:
@@ -84,9 +95,7 @@ class Published:
     def history(self, user_id: int) -> list[dict[str, Any]]:
         """The plays of a user, the latest first: item_id, started_at, and played_share and feedback where the log has them."""
         names = ("item_id", "started_at", "track_seq", "played_share", "feedback")
-        path = self.folder / "events.parquet"
-        present = [name for name in names if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=present, filters=[("user_id", "=", user_id)])
+        table = self._sorted["events.parquet"].of(user_id, *names)
         rows: list[dict[str, Any]] = table.sort_by([("started_at", "descending"), ("track_seq", "descending")]).to_pylist()
         return rows
 
@@ -94,24 +103,25 @@ class Published:
         """The first k items of the user by list: the published one, that of each model whose list is published, and the popular items."""
         found = {"published": self.lookup.personal.of(user_id)[0][:k]}
         for name, file in LISTS.items():
-            if (path := self.folder / file).is_file() and file in self.manifest.files:
-                found[name] = (_line(path, user_id) if path.suffix == ".json" else _rows(path, user_id))[:k]
+            if file in self._sorted:
+                found[name] = self._sorted[file].of(user_id, "item_id")["item_id"].to_numpy()[:k]
+            elif file in self.manifest.files:
+                found[name] = _line(self.folder / file, user_id)[:k]
         return {name: items for name, items in found.items() if len(items)} | {"popular": self.lookup.popular[:k]}
 
     def contributions(self, user_id: int) -> dict[int, list[tuple[str, float]]]:
         """What adds most to the scores of the first places of a user's published list, by item; empty where that is not known."""
         found: dict[int, list[tuple[str, float]]] = {}
-        if "contributions.parquet" in self.manifest.files:
-            table = pq.read_table(self.folder / "contributions.parquet", filters=[("user_id", "=", user_id)])
-            for row in table.to_pylist():
+        if "contributions.parquet" in self._sorted:
+            for row in self._sorted["contributions.parquet"].of(user_id).to_pylist():
                 found.setdefault(row["item_id"], []).append((row["part"], row["value"]))
         return found
 
     def plays_by_month(self, item_id: int) -> dict[str, int]:
         """Plays of an item by month, as 2022-05; empty for a run without plays_by_month.parquet."""
-        if "plays_by_month.parquet" not in self.manifest.files:
+        if "plays_by_month.parquet" not in self._sorted:
             return {}
-        table = pq.read_table(self.folder / "plays_by_month.parquet", filters=[("item_id", "=", item_id)])
+        table = self._sorted["plays_by_month.parquet"].of(item_id)
         return {f"{month:%Y-%m}": plays for month, plays in zip(table["month"].to_pylist(), table["plays"].to_pylist())}
 
     def recommended_to(self, item_id: int, k: int) -> Int32:
@@ -146,10 +156,6 @@ class Published:
         best = places[np.argsort(-self.listeners[places], kind="stable")[:k]]
         found: list[int] = self.lookup.catalog.item_ids[best].tolist()
         return found
-
-
-def _rows(path: Path, user_id: int) -> Int32:
-    return np.asarray(pq.read_table(path, columns=["item_id"], filters=[("user_id", "=", user_id)])["item_id"].to_numpy(), np.int32)
 
 
 def _line(path: Path, user_id: int) -> Int32:
