@@ -24,16 +24,22 @@ def train(data: Data = None,
           test_start: Annotated[str | None, typer.Option(help="Cutoff: a date, a time, or a number of days before the end.")] = None,
           preset: Annotated[Preset, typer.Option(help="How much time to spend.")] = "standard",
           out: Out = None, config: Config = None,
-          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows of the comparison and all stages.")] = False) -> None:
+          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows of the comparison and all stages.")] = False,
+          estimate: Annotated[bool, typer.Option("--estimate", help="Read the logs, say what training takes, train nothing.")] = False,
+          ) -> None:
     """Train, evaluate and publish: all stages of the notebook without its plots.
 
     \b
     musicrec train
     musicrec train --data data/my_logs --source lastfm --test-start 2010-06-01
     musicrec train --data data/my_logs --preset quick --out artifacts/try
+    musicrec train --data data/my_logs --estimate
     """
-    published_run(settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset)),
-                  verbose=verbose)
+    chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
+    if estimate:
+        _tell_estimate(chosen)
+    else:
+        published_run(chosen, verbose=verbose)
 
 
 def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool = False) -> None:
@@ -55,6 +61,20 @@ def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool 
     print(f"Run {result.run_id} is at {chosen.artifacts.location}. Look at it: musicrec runs show {result.run_id}.",
           "Answer from it: musicrec serve." if registry.current_id(place) == result.run_id else
           f"It is not the current run; make it current: musicrec runs rollback {result.run_id}.")
+
+
+def _tell_estimate(chosen: Settings) -> None:
+    from musicrec import pipeline
+    from musicrec.pipeline.estimate import Costs
+
+    with stoppable("nothing was published and the earlier run is untouched."):
+        plays = int(pipeline.raw_tables(pipeline.workspace(chosen)).interactions.count().to_pyarrow().as_py())
+    costs = Costs.shipped()
+    stages = costs.of(plays, chosen.engine.threads)
+    print(stages.to_string(index=False, float_format="{:,.2f}".format), end="\n\n")
+    print(f"{plays:,} plays: about {_clock(stages['seconds'].sum())} on {chosen.engine.threads} cores, "
+          f"{_clock(stages['core_seconds'].sum())} of a core, and {stages['peak_gb'].max():.1f} GB of memory, as measured with the "
+          f"settings as shipped on logs of {' and '.join(f'{known:,}' for known in costs.plays)} plays.")
 
 
 def _costs(stages: "pd.DataFrame") -> str:

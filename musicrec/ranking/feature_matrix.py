@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from musicrec.dataset import Float32, Int32
@@ -97,19 +98,25 @@ def feature_matrix(found: Candidates, features: Features) -> Float32:
     Each column is contiguous, which CatBoost reads without a copy.
     """
     matrix = np.empty((len(columns(found.models, features).names), len(found)), np.float32).T
-    width = 3 * len(found.models)
-    matrix[:, 0:width:3], matrix[:, 1:width:3], matrix[:, 2:width:3] = found.scores, found.ranks, found.zscores
-    _fill_agreement(found, matrix[:, width:width + len(AGREEMENT)])
-    users, start = found.user_of_candidate, width + len(AGREEMENT)
+    _fill(found.scores, found.ranks, found.zscores, found.rrf, found.rrf_rank, matrix.T)
+    users, start = found.user_of_candidate, 3 * len(found.models) + len(AGREEMENT)
     for fitted in features.values():
         matrix[:, start:start + len(fitted.names)] = fitted.values(users, found.item_index)
         start += len(fitted.names)
     return matrix
 
 
-def _fill_agreement(found: Candidates, part: Float32) -> None:
-    recommends = ~np.isnan(found.ranks)
-    part[:, 0] = recommends.sum(axis=1)
-    part[:, 1] = found.rrf
-    part[:, 2] = found.rrf_rank
-    part[:, 3] = np.where(recommends, found.ranks, np.inf).min(axis=1, initial=np.inf)
+@njit(cache=True, nogil=True)
+def _fill(scores, ranks, zscores, rrf, rrf_rank, columns):  # type: ignore[no-untyped-def]
+    """The columns of models and AGREEMENT; `columns` is (f, m)."""
+    width = 3 * ranks.shape[1]
+    for row in range(len(ranks)):
+        n_models, best = 0, np.float32(np.inf)
+        for model in range(ranks.shape[1]):
+            rank = ranks[row, model]
+            columns[3 * model, row], columns[3 * model + 1, row] = scores[row, model], rank
+            columns[3 * model + 2, row] = zscores[row, model]
+            if not np.isnan(rank):
+                n_models, best = n_models + 1, min(best, rank)
+        columns[width, row], columns[width + 1, row] = n_models, rrf[row]
+        columns[width + 2, row], columns[width + 3, row] = rrf_rank[row], best
