@@ -33,7 +33,7 @@ from musicrec import registry, schema, settings
 from musicrec.page.access import READ_ONLY, BasicAuth
 from musicrec.registry import RunInfo
 from musicrec.storage import storage
-from tests.service_world import ITEMS, PROJECT, USER, Services, free_port, services, write, write_run
+from tests.service_world import HEARD, ITEMS, PROJECT, USER, Services, free_port, services, write, write_run
 
 pytest.importorskip("nicegui", reason="the page needs nicegui: pip install 'musicrec[page]'")
 api = pytest.importorskip("playwright.sync_api", reason="tests of the page need playwright: pip install 'musicrec[dev]'")
@@ -76,6 +76,8 @@ def named_run(folder: Path, personal: range) -> Path:
     write(folder, replace(schema.PERSONAL, name="personal_als"), dict(zip(schema.PERSONAL.names, zip(*rows))))
     parts = [(16, item, rank, *part) for rank, item in enumerate(personal[:10], 1) for part in (("als", 1.5), ("item_age", -0.5))]
     write(folder, schema.CONTRIBUTIONS, dict(zip(schema.CONTRIBUTIONS.names, zip(*parts))))
+    months = {"item_id": list(HEARD), "month": [datetime(2022, 1, 1)] * len(HEARD), "plays": [2] * len(HEARD)}
+    write(folder, schema.PLAYS_BY_MONTH, months)
     (folder / "recommendations_ub.json").write_text("".join(f'{{"user": {user}, "tracks": [{first}]}}\n' for user, first in (
         (16, 220), (USER, 230))))
     return folder

@@ -60,4 +60,5 @@ def _at(plays: int, measured: Sequence[int], known: Sequence[float]) -> float:
     at = np.log(max(plays, 1))
     step = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
     slope = (y[step] - y[step - 1]) / (x[step] - x[step - 1])
-    return float(np.exp(y[step] + max(slope, 0.0) * (at - x[step])))
+    # What took less on the largest log, as tuning does, does not vanish on larger ones.
+    return float(np.exp(y[step] + (max(slope, 0.0) if at > x[-1] else slope) * (at - x[step])))
