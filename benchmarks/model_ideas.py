@@ -7,6 +7,7 @@ DIR of --data holds `lastfm_artists`, `playlists` and `playback`; --work keeps p
 nu       ALS with a regularization that grows with the confidence or the pairs of a row (Rendle et al., "Revisiting the performance of iALS
          on item recommendation benchmarks", 2022); settings are chosen on one half of the splits and judged on the others, and the reverse
 mean     the mean of several fits of ALS, and more factors or iterations
+spread   the mean of three fits of ALS of other numbers of factors
 recency  ALS with the factors of a user from decayed plays
 ease     EASE (Steck, 2019) and EDLAE (Steck, 2020), exact over all items by the inverse of a matrix of users, beside SLIM
 zeros    plays below the mean of their user as confident zeros of ALS
@@ -54,6 +55,7 @@ from musicrec.models.weights import presence, profiles
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.training import backtest
 from musicrec.recommender import BLENDED, RANKED
+from musicrec.settings.presets import PRESETS, Preset
 from musicrec.tuning import SPACES, slices
 
 METRIC, WIDE, SAMPLES = "ndcg@10", "ndcg@100", 2000
@@ -377,6 +379,15 @@ def mean(given: Iterator[Case]) -> None:
     print(table(results))
 
 
+def spread(given: Iterator[Case]) -> None:
+    """Means of three fits whose numbers of factors lie further and further apart."""
+    results: Results = defaultdict(dict)
+    for case in given:
+        for apart in (1.0, 1.5, 2.0, 3.0):
+            results[f"spread {apart:g}"][case.log, case.split] = found(case, ALS(spread=apart).fit(case.train))
+    print(table(results))
+
+
 def averaged_of_sizes(train: TrainSet) -> FittedALS:
     """The mean of fits with several numbers of factors."""
     return averaged([ALS(spread=1, factors=factors).fit(train) for factors in (32, 64, 128)])
@@ -400,8 +411,8 @@ def ease(given: Iterator[Case]) -> None:
     for case in given:
         models = {"slim, as shipped": SLIM(), "slim, no recency": SLIM(half_life_days=0), "user_knn": UserKNN(), "als": ALS()}
         for half_life in (0, 720):
-            models |= {f"ease {penalty}, half-life {half_life}": Ease(penalty, 0, half_life) for penalty in (30, 100, 300, 1000, 3000)}
-            models |= {f"edlae {penalty}, 0.5, half-life {half_life}": Ease(penalty, 0.5, half_life) for penalty in (10, 100, 1000)}
+            models |= {f"ease {penalty}, half-life {half_life}": Ease(penalty, 0, half_life) for penalty in (30, 100, 300, 1000)}
+            models |= {f"edlae {penalty}, 0.5, half-life {half_life}": Ease(penalty, 0.5, half_life) for penalty in (10, 100)}
         for name, model in models.items():
             results[name][case.log, case.split] = found(case, model.fit(case.train))
     print(table(results))
@@ -423,8 +434,7 @@ def names(given: Iterator[Case], work: Path) -> None:
     results: Results = defaultdict(dict)
     for case in given:
         vectors = vectors_of_names(case, work)
-        models = {name: settings.load(environ={}).component(f"candidates.{name}", MODELS[name]).fit(case.train)
-                  for name in settings.load(environ={}).candidates.models}
+        models = {name: MODELS[name]().fit(case.train) for name in ("content", "als", "item_knn", "user_knn", "popular_decayed")}
         models |= {name: ByVectors(case.train, vectors, Ease(half_life_days=days))
                    for name, days in (("names", 0), ("names, half-life 240", 240))}
         evaluator = Evaluator(case.train, case.test)
@@ -439,12 +449,14 @@ def names(given: Iterator[Case], work: Path) -> None:
 
 def vectors_of_names(case: Case, work: Path) -> Float32:
     """Unit vectors of "name, artists" of the items."""
-    from wordllama import WordLlama
+    import wordllama
 
     items = pq.read_table(work / case.log.replace(", ", "_") / "items.parquet", columns=["item_id", "name", "artists"]).to_pandas()
     items = items.set_index("item_id").loc[case.train.item_ids]
     texts = [", ".join(dict.fromkeys([name, *artists])) for name, artists in zip(items["name"], items["artists"])]
-    vectors = np.asarray(WordLlama.load().embed(texts, norm=True), np.float32)
+    # Without a folder it looks for a part of the package on the net.
+    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    vectors = np.asarray(model.embed(texts, norm=True), np.float32)
     vectors -= vectors.mean(axis=0)
     unit: Float32 = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return unit
@@ -556,15 +568,15 @@ def smoothed(tried: list[dict[str, Any]], means: Float32) -> Float32:
     return fitted
 
 
-def whole(logs: list[str], data: Path, work: Path, changes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+def whole(logs: list[str], data: Path, work: Path, changes: Mapping[str, Mapping[str, Mapping[str, Any]]], preset: Preset) -> None:
     """The two-stage recommender with changed models: all orders on the test set, and what the policy publishes."""
     results: dict[str, Results] = {order: defaultdict(dict) for order in ("published", RANKED, BLENDED, "als")}
     for log in logs:
         of_log = dataset(log, data, work)
         for cutoff in LOGS[log].cutoffs:
             at = moment_of(of_log, cutoff)
-            on = pipeline.workspace(settings.load(environ={"MUSICREC_DATA_WORK_FOLDER": str(work / "whole")}))
-            plan = Plan(at, tuple(folds_before(days_of(of_log), at, 0.1, 4)))
+            on = pipeline.workspace(settings.load(environ={**PRESETS[preset], "MUSICREC_DATA_WORK_FOLDER": str(work / "whole")}))
+            plan = Plan(at, tuple(folds_before(days_of(of_log), at, 0.1, on.settings.split.folds)))
             past, future = of_log.split(at)
             for name, changed in changes.items():
                 made = pipeline.recommender(on.settings)
@@ -586,11 +598,12 @@ def whole(logs: list[str], data: Path, work: Path, changes: Mapping[str, Mapping
 def main() -> None:
     """Print the tables of one idea."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("idea", choices=["nu", "mean", "recency", "ease", "zeros", "names", "tuning", "whole"])
+    parser.add_argument("idea", choices=["nu", "mean", "spread", "recency", "ease", "zeros", "names", "tuning", "whole"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--logs", nargs="+", choices=LOGS, default=[*LOGS])
     parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--preset", choices=PRESETS, default="standard", help="of idea whole; nothing is tuned")
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL.FIELD=VALUE")
     asked = parser.parse_args()
     limit_threads(2)
@@ -601,11 +614,12 @@ def main() -> None:
         for one in asked.set:
             model, field, value = re.fullmatch(r"(\w+)\.(\w+)=(.+)", one).groups()
             changed[model][field] = type(getattr(MODELS[model](), field))(value)
-        whole(asked.logs, asked.data, asked.work, {"as shipped": {}, " ".join(asked.set): changed})
+        whole(asked.logs, asked.data, asked.work, {"as shipped": {}, " ".join(asked.set): changed}, asked.preset)
     elif asked.idea == "names":
         names(cases(asked.logs, asked.data, asked.work), asked.work)
     else:
-        {"nu": nu, "mean": mean, "recency": recency, "ease": ease, "zeros": zeros}[asked.idea](cases(asked.logs, asked.data, asked.work))
+        ideas = {"nu": nu, "mean": mean, "spread": spread, "recency": recency, "ease": ease, "zeros": zeros}
+        ideas[asked.idea](cases(asked.logs, asked.data, asked.work))
 
 
 if __name__ == "__main__":
