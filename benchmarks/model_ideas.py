@@ -5,7 +5,7 @@
 DIR of --data holds `lastfm_artists`, `playlists` and `playback`; --work keeps preprocessed logs. IDEA is one of:
 
 nu       ALS with a regularization that grows with the confidence or the pairs of a row (Rendle et al., "Revisiting the performance of iALS
-         on item recommendation benchmarks", 2022); settings are chosen on one half of the splits and judged on the others, and the reverse
+         on item recommendation benchmarks", 2022); its strength is chosen on one half of the splits and judged on the other half
 mean     the mean of several fits of ALS, and more factors or iterations
 spread   the mean of three fits of ALS of other numbers of factors
 recency  ALS with the factors of a user from decayed plays
@@ -50,15 +50,15 @@ from musicrec.settings.presets import PRESETS, Preset
 
 
 def nu(given: Iterator[Case]) -> None:
-    """Regularization by the size of the row, at its best pair of settings and at that of the other half of the splits."""
+    """Regularization by the size of the row, of the strength that is best on the other half of the splits of the log."""
     kinds = {"as shipped": (0.0, "confidence"), "confidence, nu 0.5": (0.5, "confidence"), "confidence, nu 1": (1.0, "confidence"),
              "pairs, nu 0.5": (0.5, "pairs"), "pairs, nu 1": (1.0, "pairs")}
-    grid = [(regularization, alpha) for alpha in (2.0, 10.0) for regularization in (1.0, 4.0, 16.0)]
+    grid = [0.75, 3.0, 12.0]
     every: dict[tuple[str, int], dict[tuple[str, str], pd.Series[float]]] = defaultdict(dict)
     for case in given:
         for kind, (power, size) in kinds.items():
-            for place, (regularization, alpha) in enumerate(grid):
-                model = VariedALS(nu=power, size=size, regularization=regularization, alpha=alpha)
+            for place, regularization in enumerate(grid):
+                model = VariedALS(nu=power, size=size, regularization=regularization)
                 every[kind, place][case.log, case.split] = found(case, model.fit(case.train))
     keys = list(every["as shipped", 0])
     results: Results = {kind: {} for kind in kinds}
@@ -71,8 +71,8 @@ def nu(given: Iterator[Case]) -> None:
                 results[kind][key] = every[kind, best][key]
     print(table(results))
     for kind in kinds:
-        for place, values in enumerate(grid):
-            print(kind, values, *(f"{one.mean():.4f}" for one in every[kind, place].values()))
+        for place, strength in enumerate(grid):
+            print(f"{kind}, {strength:g}", *(f"{one.mean():.4f}" for one in every[kind, place].values()))
 
 
 def mean(given: Iterator[Case]) -> None:
