@@ -18,7 +18,7 @@ from musicrec.models.als_kernel import BLOCK, improve
 from musicrec.models.mips import MipsIndex
 from tests.worlds import DAY, checkerboard, random_world, train_set
 
-SMALL = ALS(factors=8, iterations=5, genre_weight=0, artist_weight=0)
+SMALL = ALS(factors=8, iterations=5, genre_weight=0, artist_weight=0, spread=1)
 
 
 def test_lists_are_those_of_implicit() -> None:
@@ -69,7 +69,7 @@ def test_the_missing_item_of_the_checkerboard_comes_first() -> None:
 def test_confidence_is_one_plus_alpha_times_weight() -> None:
     """Each trained item vector solves the normal equations of its column."""
     world = random_world(n_plays=4000)
-    model = ALS(factors=5, iterations=60, tolerance=0, alpha=3.0, regularization=0.7, genre_weight=0, artist_weight=0).fit(world)
+    model = ALS(factors=5, iterations=60, tolerance=0, alpha=3.0, regularization=0.7, genre_weight=0, artist_weight=0, spread=1).fit(world)
     x, weights = model.user_factors.astype(np.float64), world.matrix.toarray()
     for item in (0, 5, 20):
         confidence = np.where(weights[:, item] > 0, 1 + 3 * weights[:, item], 1)
@@ -97,7 +97,7 @@ def test_half_an_iteration_solves_the_normal_equations(n_items: int) -> None:
 def test_training_reaches_the_loss_of_implicit() -> None:
     """After the same number of iterations the loss is at most that of implicit's factors, up to a thousandth."""
     world = random_world(n_users=300, n_items=200, n_plays=9000)
-    settings_ = ALS(factors=8, iterations=15, tolerance=0, genre_weight=0, artist_weight=0)
+    settings_ = ALS(factors=8, iterations=15, tolerance=0, genre_weight=0, artist_weight=0, spread=1)
     with threadpool_limits(1, user_api="blas"):
         oracle = AlternatingLeastSquares(8, settings_.regularization, iterations=15, random_state=0, num_threads=1)
         confidence = world.matrix.copy()
@@ -110,7 +110,7 @@ def test_training_reaches_the_loss_of_implicit() -> None:
 def test_training_ends_when_item_factors_hardly_change() -> None:
     """With a tolerance of 0.9 training ends after the second iteration, since the first one starts from factors that are almost 0."""
     world = random_world(n_users=80, n_items=60, n_plays=2000)
-    early, twice = (ALS(factors=8, iterations=iterations, tolerance=tolerance, genre_weight=0, artist_weight=0).fit(world)
+    early, twice = (ALS(factors=8, iterations=iterations, tolerance=tolerance, genre_weight=0, artist_weight=0, spread=1).fit(world)
                     for iterations, tolerance in ((10, 0.9), (2, 0.0)))
     np.testing.assert_array_equal(early.item_factors, twice.item_factors)
 
@@ -134,7 +134,7 @@ def test_weights_that_are_no_numbers_are_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"factors": 0}, {"iterations": 0}, {"tolerance": -1}, {"alpha": 0}, {"regularization": -1},
-                                    {"alpha": np.inf}])
+                                    {"alpha": np.inf}, {"spread": 0.5}, {"spread": np.nan}])
 def test_settings_out_of_range_are_refused(fields: dict[str, float]) -> None:
     """No factor, no iteration, no confidence, negative regularization."""
     with pytest.raises(ModelError, match="als needs"):
@@ -195,7 +195,8 @@ def test_decay_moves_a_user_towards_recent_plays() -> None:
 def test_an_extremely_long_half_life_changes_nothing() -> None:
     """Without noticeable decay the recomputed factors are those that solve the user's equations, the trained ones."""
     world, rows = random_world(), np.arange(-1, 25, dtype=np.int32)
-    fitted = ALS(factors=5, iterations=40, tolerance=0, half_life_days=1e9, artist_weight=0, genre_weight=0).fit(world)
+    fitted = ALS(factors=5, iterations=40, tolerance=0, half_life_days=1e9, artist_weight=0, genre_weight=0,
+                 spread=1).fit(world)
     np.testing.assert_allclose(fitted.factors_of(rows)[1:], fitted.user_factors[rows[1:]], atol=0.02)
     assert not fitted.factors_of(rows)[0].any()
 
@@ -219,9 +220,9 @@ def test_a_large_later_train_set_starts_from_earlier_factors(monkeypatch: pytest
     """From LARGE pairs on, one iteration from earlier factors has a lower loss than one from scratch, and leaves these as they were."""
     monkeypatch.setattr("musicrec.models.als.LARGE", 1)
     world = random_world(n_users=80, n_items=60, n_plays=2000)
-    early = ALS(factors=8, iterations=20, genre_weight=0, artist_weight=0).fit(world)
+    early = ALS(factors=8, iterations=20, genre_weight=0, artist_weight=0, spread=1).fit(world)
     before = early.item_factors.copy()
-    once = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0)
+    once = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0, spread=1)
     warm = dataclasses.replace(early.warm_start(), settings=once).fit(world)
     assert _loss(warm, world) < _loss(once.fit(world), world)
     np.testing.assert_array_equal(early.item_factors, before)
@@ -253,7 +254,7 @@ def test_a_warm_start_matches_items_by_id(monkeypatch: pytest.MonkeyPatch) -> No
 def test_new_items_before_known_ones_do_not_shift_their_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     """With new items of lower ids, one iteration from earlier factors has a lower loss than from the same factors at wrong items."""
     monkeypatch.setattr("musicrec.models.als.LARGE", 1)
-    settings_ = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0)
+    settings_ = ALS(factors=8, iterations=1, genre_weight=0, artist_weight=0, spread=1)
     world = random_world(n_users=80, n_items=60, n_plays=2000)
     early, later = SMALL.fit(world), _with_items(world, np.concatenate([np.arange(1, 9), world.item_ids]))
     warm = dataclasses.replace(early.warm_start(), settings=settings_).fit(later)
@@ -261,3 +262,31 @@ def test_new_items_before_known_ones_do_not_shift_their_factors(monkeypatch: pyt
     misplaced = settings_.fit_from(Start(nobody, np.concatenate([early.item_factors, np.zeros((8, 8), np.float32)])), later)
     assert _loss(warm, later) < _loss(misplaced, later)
     assert warm.item_factors.shape == (68, 8)
+
+
+def test_scores_are_the_mean_of_three_fits() -> None:
+    """The dense product of the factors is the mean of the products of fits with half as many, as many and twice as many factors."""
+    world = random_world()
+    fits = [ALS(factors=size, spread=1).fit(world) for size in (3, 6, 12)]
+    together = ALS(factors=6, spread=2).fit(world)
+    mean = np.mean([one.user_factors.astype(np.float64) @ one.item_factors.T for one in fits], axis=0)
+    np.testing.assert_allclose(together.user_factors @ together.item_factors.T, mean, rtol=1e-4, atol=1e-5)
+    assert together.item_factors.shape == (80, 21)
+
+
+def test_a_spread_of_one_and_a_large_log_have_a_single_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have the factors that fit_from gives, bit for bit."""
+    world, single = random_world(), ALS(factors=6, spread=1)
+    factors = single.fit_from(None, world).item_factors
+    np.testing.assert_array_equal(single.fit(world).item_factors, factors)
+    monkeypatch.setattr("musicrec.models.als.SMALL", world.matrix.nnz - 1)
+    np.testing.assert_array_equal(ALS(factors=6, spread=2).fit(world).item_factors, factors)
+
+
+def test_training_does_not_go_on_from_several_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later train set that is large is trained from scratch where the earlier one was so small that it has several fits."""
+    world, several = random_world(seed=3), ALS(factors=6, spread=2)
+    warm = several.fit(random_world(seed=4)).warm_start()
+    monkeypatch.setattr("musicrec.models.als.SMALL", 1)
+    monkeypatch.setattr("musicrec.models.als.LARGE", 1)
+    np.testing.assert_array_equal(warm.fit(world).item_factors, several.fit(world).item_factors)

@@ -26,7 +26,7 @@ from musicrec.recommender import BLENDED, RANKED, RRF, TwoStageRecommender
 from tests.worlds import DAY, random_world
 
 COLD = 123_456_789
-SMALL_ALS = ALS(factors=8, iterations=3)
+SMALL_ALS = ALS(factors=8, iterations=3, spread=1)
 
 
 def all_users(world: TrainSet) -> np.ndarray:

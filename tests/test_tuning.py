@@ -196,6 +196,12 @@ def test_the_objective_of_a_model_is_the_ndcg_of_its_lists(world: World) -> None
     assert (evaluated({"factors": 0}, 1) == 0).all()
 
 
+def test_a_search_tries_the_cheap_form_of_a_model(world: World) -> None:
+    """Fields that a model gives in search_with have those values in the search, whatever the settings say."""
+    work, _, _, folds = world
+    assert model_evaluated(dataclasses.replace(pipeline.model(work.settings, "als"), spread=3.0), folds, 10, 0)[0]["spread"] == 1  # type: ignore[type-var]
+
+
 def _with_tuning(work: pipeline.Workspace, **changed: int) -> pipeline.Workspace:
     tuning = work.settings.tuning.model_copy(update={"trials": 8, **changed})
     return dataclasses.replace(work, settings=work.settings.model_copy(update={"tuning": tuning}))

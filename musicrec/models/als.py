@@ -7,9 +7,10 @@ that nobody has played get factors at all.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +29,8 @@ from musicrec.progress import progress
 
 # Steps of conjugate gradients per row and half-iteration. More of them make iterations dearer, but hardly fewer.
 STEPS = 3
+# With more pairs than this a single fit is made: several would take minutes.
+SMALL = 2_000_000
 # With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known factors.
 LARGE = 20_000_000
 TINY = 1e-30
@@ -42,6 +45,8 @@ class ALS:
     genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
     half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
     Training ends after so many iterations, or when one changes the item factors by a share of less than `tolerance`.
+    spread: above 1, the scores are the mean of three fits, with factors / spread, factors and factors x spread; a train set of more than
+    SMALL pairs has a single fit.
     device: where it trains and recommends: "cuda" on a GPU, "auto" there if one can be used, "cpu" never. A GPU gives the same factors up
     to rounding, and from the same factors the same lists.
     """
@@ -51,7 +56,9 @@ class ALS:
     search_space: ClassVar[SearchSpace] = {
         "factors": Range(12, 128, log=True), "regularization": Range(0.1, 100.0, log=True), "alpha": Range(0.5, 40.0, log=True),
         "genre_weight": Range(1.0, 40.0, log=True), "artist_weight": Range(1.0, 40.0, log=True)}
+    search_with: ClassVar[Mapping[str, Any]] = {"spread": 1.0}
     factors: int = 64
+    spread: float = 2.0
     iterations: int = 10
     tolerance: float = 0.05
     regularization: float = 3.0
@@ -64,15 +71,19 @@ class ALS:
     device: str = "auto"
 
     def fit(self, train: TrainSet) -> "FittedALS":
-        """The trained factors. O(iterations x (nnz x factors + (n_users + n_items) x factors^2)).
+        """The trained factors; those of several fits stand side by side. O(iterations x (nnz x factors + (n_users + n_items) x factors^2)).
 
         Nothing is learned from pairs of weight 0, which stay seen. Raises ModelError for weights that are negative, infinite or NaN, for
         settings out of range, and for factors that diverge.
         """
-        return self.fit_from(None, train)
+        self._check()
+        if self.spread == 1 or train.matrix.nnz > SMALL:
+            return self.fit_from(None, train)
+        sizes = (max(round(self.factors * power), 1) for power in (1 / self.spread, 1.0, self.spread))
+        return _averaged([replace(self, factors=size).fit_from(None, train) for size in sizes], self)
 
     def fit_from(self, start: "Start | None", train: TrainSet) -> "FittedALS":
-        """As fit, with iterations that go on from these factors; from random ones when None."""
+        """As a single fit, with iterations that go on from these factors; from random ones when None."""
         self._check()
         users, items = self._factors(sparse.vstack([self._confidence(train), *self._rows_of_names(train)], format="csr"), start)
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
@@ -84,6 +95,8 @@ class ALS:
         if min(self.factors, self.iterations) < 1 or not self.tolerance >= 0:
             raise ModelError(f"als needs factors and iterations of at least 1 and tolerance of at least 0, not {self.factors}, "
                              f"{self.iterations} and {self.tolerance}.")
+        if not (self.spread >= 1 and np.isfinite(self.spread)):
+            raise ModelError(f"als needs a spread of at least 1, not {self.spread}.")
         check_recency(self.half_life_days, self.min_weight)
         if not (self.genre_weight >= 0 and self.artist_weight >= 0 and np.isfinite(self.genre_weight + self.artist_weight)):
             raise ModelError(f"als needs genre_weight and artist_weight of at least 0, not {self.genre_weight} and {self.artist_weight}.")
@@ -179,7 +192,7 @@ class FittedALS:
         rows.data = 1 + np.float32(settings.alpha) * rows.data
         factors = np.zeros((len(user_index), self.item_factors.shape[1]), np.float32)
         with threadpool_limits(1, user_api="blas"):
-            improve(factors, rows, self.item_factors, settings.regularization, settings.factors)
+            improve(factors, rows, self.item_factors, settings.regularization, factors.shape[1])
         return factors
 
     def arrays(self) -> Arrays:
@@ -224,11 +237,13 @@ class WarmALS:
     earlier: Start
 
     def fit(self, train: TrainSet) -> FittedALS:
-        """With at least LARGE pairs training goes on from the known factors, else the same as ALS.fit. Raises as ALS.fit does.
+        """With at least LARGE pairs training goes on from the known factors of a single fit, else the same as ALS.fit. Raises as it does.
 
         Items that are new since then start near zero, at random, and new users at zero.
         """
-        return self.settings.fit_from(self._start(train) if train.matrix.nnz >= LARGE else None, train)
+        if train.matrix.nnz < LARGE or self.earlier.items.shape[1] != self.settings.factors:
+            return self.settings.fit(train)
+        return self.settings.fit_from(self._start(train), train)
 
     def _start(self, train: TrainSet) -> Start:
         rng = np.random.default_rng(self.settings.seed)
@@ -238,6 +253,13 @@ class WarmALS:
                                          (items, self.earlier.items, index_of(self.item_ids, train.item_ids))):
             factors[places >= 0] = earlier[places[places >= 0]]
         return Start(users, items)
+
+
+def _averaged(fits: Sequence[FittedALS], settings: ALS) -> FittedALS:
+    """The model whose scores are the means of those of the fits."""
+    scale = np.float32(len(fits) ** -0.5)
+    users, items = (np.hstack(side) * scale for side in zip(*((one.user_factors, one.item_factors) for one in fits)))
+    return FittedALS(fits[0].train, users, items, settings)
 
 
 def _confidence_of_names(links: sparse.csr_matrix, weight: float) -> sparse.csr_matrix:

@@ -30,9 +30,9 @@ class Model(Protocol):
     """The settings of a method.
 
     A class whose lists are published as a table of their own has a class attribute `lists_file`, the name of the file (.parquet, or
-    .json for JSON lines). A class with a class attribute `search_space` is tuned: Ranges by the names of its fields. A class with a class
-    attribute `only_seen = True` recommends seen items alone: what it fits is WithSeenItems, and its `recommend` finds nothing. It is named
-    in [candidates] familiar.
+    .json for JSON lines). A class with a class attribute `search_space` is tuned: Ranges by the names of its fields; while it is, a class
+    attribute `search_with` gives the values of further fields. A class with a class attribute `only_seen = True` recommends seen items
+    alone: what it fits is WithSeenItems, and its `recommend` finds nothing. It is named in [candidates] familiar.
     """
 
     def fit(self, train: TrainSet) -> FittedModel:

@@ -52,6 +52,7 @@ def model_evaluated(model: Model, folds: Sequence[Slice], max_users: int, seed: 
     At most max_users of each fold are evaluated, a model of seen items by ALL_PLAYS. Values with which the model cannot be fitted have
     NDCG 0.
     """
+    model = dataclasses.replace(model, **getattr(model, "search_with", {}))  # type: ignore[type-var]  # every model is a dataclass
     rules, method = (ALL_PLAYS, "recommend_with_seen") if getattr(model, "only_seen", False) else (DISCOVERY, "recommend")
     samples = [of_users(on.test, sampled_users(on.test, max_users, seed)) for on in folds]
 
