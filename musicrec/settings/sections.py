@@ -96,6 +96,7 @@ class EngineSettings(Section):
     memory_limit: Size
     threads: Count
     temp_folder: Path
+    scratch: str
 
 
 class SplitSettings(Section):
