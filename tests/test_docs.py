@@ -50,6 +50,7 @@ NOT_EXECUTED = {
     "PYSPARK_PYTHON=./environment/bin/python musicrec predict --out lists.parquet": "needs the packed environment",
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",
+    "musicrec events export --new --form impressions --out exports": "needs Redis; tests/test_events_new.py runs it",
     "musicrec learn": "tests/test_simulation.py runs it", "systemctl enable --now musicrec-learn.timer": _ROOT,
     "musicrec learn --data data/simulated --source botify": "tests/test_simulation.py runs it",
     "musicrec train --data data/simulated --source botify": "tests/test_simulation.py runs it",
