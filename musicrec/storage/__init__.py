@@ -30,7 +30,7 @@ def storage(location: str, environment: Mapping[str, str]) -> Storage:
     scheme, separator, _ = location.partition("://")
     kind = STORAGES.get(scheme if separator else "folder")
     if kind is None:
-        raise StorageError(f"location {location} starts with {scheme}://; use a folder or "
+        raise StorageError(f"a location starts with {scheme}://; use a folder or "
                            f"{', '.join(f'{name}://' for name in STORAGES if name != 'folder')}.")
     return kind.at(location, environment)
 
