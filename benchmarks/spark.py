@@ -24,6 +24,7 @@ from musicrec import engine
 from musicrec.recommender import TwoStageRecommender
 from musicrec.runners import RUNNERS, Shared
 from musicrec.settings import bytes_of
+from musicrec.storage import storage
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = {"one process, 2 threads": "", "local[2]": "local[2]", "local-cluster[2,1,2048]": "local-cluster[2,1,2048]"}
@@ -93,7 +94,7 @@ def side(options: argparse.Namespace, master: str) -> dict[str, Any]:
         connection = engine.connect("spark", memory_limit="1GB", threads=2, temp_folder=scratch / "spill", master=master, options={
             "spark.executorEnv.PYTHONPATH": str(ROOT), "spark.ui.enabled": "true", "spark.ui.showConsoleProgress": "false"})
     found: dict[str, Any] = {"start": time.perf_counter() - started, "passes": []}
-    shared = Shared(lambda: connection, lambda: options.recommender, scratch / "lists")
+    shared = Shared(lambda: connection, lambda: options.recommender, storage(str(scratch / "lists"), {}))
     for _ in range(options.repeats):
         items, scores, clock, core = hashlib.sha256(), hashlib.sha256(), time.perf_counter(), watched.core_seconds
         for lists in RUNNERS["spark" if master else "duckdb"](made, users, options.k, [options.order], MEMORY, 2, shared):

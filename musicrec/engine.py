@@ -3,10 +3,12 @@
 All other code works on Ibis expressions and does not depend on the engine.
 """
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any
 
@@ -64,6 +66,32 @@ def one_job_a_query(connection: Any) -> Iterator[None]:
             connection.raw_sql(f"SET {key}={value}")
 
 
+def failure(cause: BaseException) -> str | None:
+    """What an error of Spark says, in one line, also of a Spark whose process has ended; None for any other error.
+
+    >>> failure(ValueError("no")) is None
+    True
+    """
+    kind, text = type(cause).__name__, str(cause)
+    ended = kind == "Py4JNetworkError" or (kind == "Py4JError" and "Trace:" not in text)
+    if ended or (isinstance(cause, ConnectionError) and _came_from("py4j", cause)):
+        return "the process of its driver has ended, killed or out of memory"
+    if type(cause).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+        return None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if "Error" in line or "Exception" in line]
+    return (told or lines or [kind])[-1][:300].rstrip(".")
+
+
+def _came_from(package: str, cause: BaseException) -> bool:
+    return any(frame.f_globals.get("__name__", "").startswith(package) for frame, _ in walk_tb(cause.__traceback__))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # py4j writes a traceback as well as it raises an error when Spark has ended.
+    return record.msg != "Exception while sending command."
+
+
 def _duckdb(memory_limit: str, threads: int, temp_folder: Path) -> Any:
     import duckdb
 
@@ -91,6 +119,7 @@ def _spark(master: str, options: Mapping[str, str]) -> Any:
         if session is None:
             session = SparkSession.builder.master(master).appName("musicrec").config(map=dict(options)).getOrCreate()
             session.sparkContext.setLogLevel("ERROR")
+            logging.getLogger().addFilter(_is_news)
             if master.startswith("local") and session.sparkContext.pythonExec == "python3":
                 # PYSPARK_PYTHON is not set, and whatever python3 is on this machine need not have musicrec.
                 session.sparkContext.pythonExec = sys.executable

@@ -12,6 +12,7 @@ MusicRecError
  ├── StorageError           a folder or bucket cannot be read or written, is full, or does not answer
  ├── ArtifactError          a published run is missing, damaged, or of another format
  ├── EventStoreError        the event store cannot be written or read
+ ├── MisdirectedError       a service was asked for a user of another shard
  ├── ServiceError           a service does not answer, or its answer is invalid
  └── NotebookError          a cell of the notebook failed
 """
@@ -74,6 +75,10 @@ class ExcludedUserError(MusicRecError):
 
     def __init__(self) -> None:
         super().__init__("this user was deleted; nothing of the user is stored.")
+
+
+class MisdirectedError(MusicRecError):
+    """A service that holds one shard was asked for a user of another."""
 
 
 class ServiceError(MusicRecError):

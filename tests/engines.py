@@ -3,13 +3,17 @@
 import importlib.util
 import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musicrec import engine
+from tests.s3_server import free_port
 
 ROOT = Path(__file__).parents[1]
 NAMES = tuple(engine.ENGINES)
@@ -41,11 +45,46 @@ def cluster(folder: Path) -> Iterator[Any]:
     stop()
 
 
+@contextmanager
+def standalone(folder: Path) -> Iterator[str]:
+    """The address of a master with two workers of one core, each with an address of its own, as if they were two machines; skips where
+    Spark cannot run."""
+    skip_without_spark()
+    import pyspark
+
+    port, processes = free_port(), []
+    program = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
+    address, package = f"spark://127.0.0.1:{port}", "org.apache.spark.deploy"
+    worker = [f"{package}.worker.Worker", "--cores", "1", "--memory", "1g", "--webui-port", "0", "--work-dir", str(folder), address]
+    try:
+        for options in ([f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"],
+                        [*worker, "--host", "127.0.0.2"], [*worker, "--host", "127.0.0.3"]):
+            with (folder / "cluster.log").open("ab") as log:
+                processes.append(subprocess.Popen([program, *options], stdout=log, stderr=log,
+                                                  env={**os.environ, "SPARK_DAEMON_JAVA_OPTS": QUICK, "SPARK_LOCAL_DIRS": str(folder)}))
+        yield address
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
+
+
 def executors() -> list[int]:
     """The process ids of the executors of this process's cluster, ascending."""
+    return descendants("CoarseGrainedExecutorBackend")
+
+
+def descendants(command: str, of: int | None = None) -> list[int]:
+    """The process ids of this process's descendants, or those of another, whose command line holds `command`, ascending."""
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
-    return sorted(pid for pid in parents if os.getpid() in _ancestors(pid, parents)
-                  and b"CoarseGrainedExecutorBackend" in _read(Path(f"/proc/{pid}/cmdline")))
+    return sorted(pid for pid in parents if (of or os.getpid()) in _ancestors(pid, parents)
+                  and command.encode() in _read(Path(f"/proc/{pid}/cmdline")))
+
+
+def signalled(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> set[int]:

@@ -50,6 +50,7 @@ NOT_EXECUTED = {
     "PYSPARK_PYTHON=./environment/bin/python musicrec predict --out lists.parquet": "needs the packed environment",
     "git tag v1.2.3": "publishes", "python -m build": _NETWORK, "python -m zipfile --list dist/musicrec-*.whl": "needs the wheel",
     "musicrec tune --data path/to/folder --minutes 30": "takes half an hour; the next block is executed",
+    "musicrec events export --new --form impressions --out exports": "needs Redis; tests/test_events_new.py runs it",
     "musicrec learn": "tests/test_simulation.py runs it", "systemctl enable --now musicrec-learn.timer": _ROOT,
     "musicrec learn --data data/simulated --source botify": "tests/test_simulation.py runs it",
     "musicrec train --data data/simulated --source botify": "tests/test_simulation.py runs it",
@@ -115,12 +116,13 @@ def assert_alternating(items: list[dict[str, Any]]) -> None:
 @pytest.mark.slow
 def test_publishing_to_s3_runs(world: World, tmp_path: Path) -> None:
     """With the keys of a real server in the environment, the page ends with a current run in the bucket."""
-    (tmp_path / "s3" / "my-bucket").mkdir(parents=True)
+    shutil.copytree(world.folder / "path" / "to" / "folder", tmp_path / "s3" / "my-bucket" / "logs")
     with s3_server(tmp_path / "s3") as server:
         world.variables = server.environment()
         for block in blocks(PROJECT / "docs" / "how-to" / "publish-to-s3.md"):
             world.run(block, NOT_EXECUTED)
         assert registry.current(storage("s3://my-bucket/musicrec", server.environment())).files
+        assert pq.read_metadata(tmp_path / "s3" / "my-bucket" / "lists.parquet").num_rows
 
 
 @pytest.mark.slow

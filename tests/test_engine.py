@@ -1,11 +1,14 @@
 """The engine starts with its limits, or the error says why it does not."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from musicrec import engine
 from musicrec.errors import SettingsError, StorageError
+from tests.s3_server import free_port
 
 
 def _connect(folder: Path, name: str = "duckdb", memory_limit: str = "1GB") -> object:
@@ -37,3 +40,14 @@ def test_a_spill_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> Non
     (tmp_path / "spill").write_text("in the way")
     with pytest.raises(StorageError, match="spill cannot be created"):
         _connect(tmp_path)
+
+
+def test_a_spark_that_has_ended_is_one_sentence() -> None:
+    """Whichever command asks it, and wherever, ends with 1 and says so."""
+    pytest.importorskip("py4j")
+    program = ("from py4j.java_gateway import GatewayParameters, JavaGateway\nfrom musicrec import cli, engine\n"
+               f"gateway = JavaGateway(gateway_parameters=GatewayParameters(port={free_port()}))\n"
+               "cli.app = lambda **_: gateway.jvm.java.lang.System.nanoTime()\ncli.main(['train'])\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Spark failed: the process of its driver has ended")

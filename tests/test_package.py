@@ -49,12 +49,12 @@ def python(code: str, environment: dict[str, str]) -> subprocess.CompletedProces
 
 def test_an_installed_package_adds_to_each_registry(tmp_path: Path) -> None:
     """Its entry stands behind our own under the name that it declares."""
-    registries = {"models": "MODELS", "features": "FEATURES", "sources": "SOURCES"}
+    registries = {"models": "MODELS", "features": "FEATURES", "sources": "SOURCES", "event_stores": "EVENT_STORES"}
     environment = installed(tmp_path, "".join(f"[musicrec.{group}]\nalphabetical = tiny:Alphabetical\n" for group in registries))
-    code = "".join(f"from musicrec.{group} import {name} as found; print(list(found)[-1], found['alphabetical'].__name__)\n"
-                   for group, name in registries.items())
+    code = "".join(f"from musicrec.{group.replace('event_stores', 'events')} import {name} as found; "
+                   "print(list(found)[-1], found['alphabetical'].__name__)\n" for group, name in registries.items())
     done = python(code, environment)
-    assert done.stdout == "alphabetical Alphabetical\n" * 3, done.stderr
+    assert done.stdout == "alphabetical Alphabetical\n" * 4, done.stderr
 
 
 def test_a_package_may_import_what_it_adds_to(tmp_path: Path) -> None:

@@ -16,20 +16,14 @@ import pytest
 
 from musicrec import engine, settings, validation
 from musicrec.cli.predict import write_lists
-from musicrec.dataset import DAY, interactions
 from musicrec.errors import EngineError, SettingsError
-from musicrec.features import FEATURES
-from musicrec.models import MODELS
 from musicrec.pipeline import serving_tables
 from musicrec.pipeline.workspace import Workspace
-from musicrec.ranking import Constraints, RankerSettings, fit_ranker
-from musicrec.recommender import RANKED, TwoStageRecommender
-from musicrec.runners import RUNNERS, Shared, spark
+from musicrec.runners import spark
 from tests import engines
 from tests.logs import raw_rows, raw_tables
-from tests.worlds import random_world
+from tests.runner_lists import K, Saved, lists_of, saved_recommender
 
-K, MEMORY = 12, 1 << 20
 pytestmark = [engines.SPARKS_WARNINGS, pytest.mark.slow]
 
 
@@ -40,31 +34,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageRecommender, Path]:
-    """A recommender of every model and feature group, with ranker and constraints, and the folder in which it is saved."""
-    world = random_world(n_users=400, n_plays=4000)
-    made = TwoStageRecommender({name: kind() for name, kind in MODELS.items()}, {name: kind() for name, kind in FEATURES.items()},
-                               constraints=Constraints(max_per_artist=2), candidates_per_model=20, max_candidates=60).fit(world)
-    rng = np.random.default_rng(1)
-    items = np.minimum(rng.geometric(0.05, 800), len(world.item_ids)) - 1
-    test = interactions(rng.choice(world.user_ids, 800), items, np.full(800, 2000 * DAY), None, len(world.item_ids))
-    table = made.training_table(test.user_ids, test, negatives=10)
-    made = made.with_ranker(fit_ranker([table], RankerSettings(iterations=20, depth=3, learning_rate=0.2))).with_order(RANKED)
-    folder = tmp_path_factory.mktemp("saved") / "recommender"
-    made.save(folder)
-    return made, folder
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """A recommender of every model and feature group, and the folder in which it is saved."""
+    return saved_recommender(tmp_path_factory.mktemp("saved") / "recommender")
 
 
-def lists_of(runner: str, saved: tuple[TwoStageRecommender, Path], scratch: Path, users: Any = None) -> dict[str, list[bytes]]:
-    """All lists in all orders, in bytes."""
-    made, folder = saved
-    asked = made.fitted.train.user_ids if users is None else users
-    parts = list(RUNNERS[runner](made, asked, K, made.orders, MEMORY, 2, Shared(lambda: None, lambda: folder, scratch)))
-    return {order: [np.concatenate([getattr(part[order], name) for part in parts]).tobytes() for name in ("user_ids", "items", "scores")]
-            for order in made.orders}
-
-
-def test_executors_give_the_lists_of_this_machine(cluster: Any, saved: tuple[TwoStageRecommender, Path], tmp_path: Path,
+def test_executors_give_the_lists_of_this_machine(cluster: Any, saved: Saved, tmp_path: Path,
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     """Users, items, scores and order of every model, the blend and the ranker agree in every bit, also of cold users and in any order."""
     monkeypatch.setattr(spark, "SMALLEST", 16)
@@ -73,7 +48,7 @@ def test_executors_give_the_lists_of_this_machine(cluster: Any, saved: tuple[Two
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_executor_changes_nothing(cluster: Any, saved: tuple[TwoStageRecommender, Path], tmp_path: Path,
+def test_a_killed_executor_changes_nothing(cluster: Any, saved: Saved, tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     """When an executor is killed with SIGKILL in the middle, the lists are the same, and none is there twice or missing."""
     monkeypatch.setattr(spark, "SMALLEST", 1)
@@ -100,7 +75,7 @@ def _kill_when_a_task_is_done(cluster: Any, killed: list[tuple[int, int]]) -> No
         time.sleep(0.01)
 
 
-def test_a_recommender_that_executors_cannot_load_is_one_sentence(cluster: Any, saved: tuple[TwoStageRecommender, Path],
+def test_a_recommender_that_executors_cannot_load_is_one_sentence(cluster: Any, saved: Saved,
                                                                   tmp_path: Path) -> None:
     """The message names the folder and what was wrong with it; no list and no part of one is left."""
     made, _ = saved
@@ -111,7 +86,7 @@ def test_a_recommender_that_executors_cannot_load_is_one_sentence(cluster: Any, 
     assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
 
 
-def test_the_pipeline_and_predict_write_the_same_files_with_both_engines(cluster: Any, saved: tuple[TwoStageRecommender, Path],
+def test_the_pipeline_and_predict_write_the_same_files_with_both_engines(cluster: Any, saved: Saved,
                                                                          tmp_path: Path) -> None:
     """recommendations.parquet, the lists of single models and what predict writes hold the same rows whichever engine is set."""
     made, folder = saved

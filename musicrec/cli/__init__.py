@@ -92,6 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         extra = next((name for name, libraries in _EXTRAS.items() if library in libraries), "train")
         sys.exit(_told(f"This command needs the package {library}; install it with: pip install 'musicrec[{extra}]'"))
+    except Exception as cause:
+        # Who has not loaded the engine, such as a service, cannot have failed in Spark.
+        engine = sys.modules.get("musicrec.engine")
+        said = engine.failure(cause) if engine else None
+        if said is None:
+            raise
+        sys.exit(_told(f"Spark failed: {said}; nothing was published. Look at its memory and the logs of its executors, and start again."))
 
 
 def _told(sentence: str) -> int:

@@ -11,7 +11,8 @@ from musicrec.files import replaced
 from musicrec.project import add_missing
 from musicrec.settings import SPARK, Settings
 from musicrec.settings.pinning import with_values
-from musicrec.storage import artifacts_storage
+from musicrec.storage import artifacts_storage, storage
+from musicrec.storage.copying import location_of
 
 app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the files of a new project folder.", rich_markup_mode=None)
 
@@ -39,9 +40,11 @@ def check(config: Config = None) -> None:
     workspace(chosen)
     place = artifacts_storage(chosen)
     place.preflight()
-    logs = "there" if chosen.data.folder.is_dir() else "not there; name the folder with the logs in [data] folder"
+    where = location_of(chosen.data.folder)
+    is_there = storage(where, settings.s3_environment(chosen.path)).list() if "://" in where else chosen.data.folder.is_dir()
+    logs = "there" if is_there else "not there; name the folder with the logs in [data] folder"
     print(f"{chosen.path}: every key is known and every value in its range; {place.location} can be written.")
-    print(f"[data] folder {chosen.data.folder} is {logs}.")
+    print(f"[data] folder {where} is {logs}.")
 
 
 @app.command()

@@ -13,19 +13,30 @@ import typer
 from musicrec import settings
 from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
-from musicrec.events import EventStore, configured_store
+from musicrec.errors import EventStoreError
+from musicrec.events import EventStore, EventStream, configured_store
 
 app = typer.Typer(no_args_is_help=True, help="Stored feedback and impressions: export, stats.", rich_markup_mode=None)
 
 
 @app.command()
-def export(out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+def export(out: Annotated[Path, typer.Option(help="Parquet file to write; with --new a folder for one.")],
            form: Annotated[Literal["events", "interactions", "impressions"], typer.Option(
                help="events: as the preprocessed table; interactions: as raw logs, for [data] further_plays; impressions.")] = "events",
+           new: Annotated[bool, typer.Option("--new", help="Only what no earlier call with --new has written: interactions or impressions, "
+                                                           "of a store that is a stream (redis).")] = False,
            config: Config = None) -> None:
     """Write what is stored as a parquet file."""
-    from musicrec.events.export import FORMS, write
+    from musicrec.events.export import FORMS, write, write_new
 
+    if new:
+        if form == "events":
+            raise typer.BadParameter("--new writes the form interactions or impressions; the rows of events are numbered over all of them.")
+        with stoppable("what is in the folder is complete."), opened_store(config) as store:
+            if not isinstance(store, EventStream):
+                raise EventStoreError("--new needs a store that is a stream; set [events] store to redis.")
+            print(f"{write_new(store, form, out):,} new rows are in {out}.")
+        return
     with stoppable("an earlier file is untouched."), opened_store(config) as store:
         table = FORMS[form](store)
     write(table, out)

@@ -39,7 +39,7 @@ def learn(data: Data = None,
     chosen = settings.load(config, environment(data=data, source=source, preset=preset))
     with _alone(chosen.data.work_folder):
         plays = chosen.data.work_folder / PLAYS
-        export(plays, "interactions", config)
+        export(plays, "interactions", config=config)
         told = environment(data=data, source=source, preset=preset) | {"MUSICREC_DATA_FURTHER_PLAYS": str(plays)}
         published_run(settings.load(config, told), _check)
 

@@ -9,7 +9,7 @@ import typer
 from musicrec.settings.presets import PRESETS, Preset
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file. [default: config.ini]")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder with the logs. [default: [data] folder]")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder with the logs, or s3://bucket/prefix. [default: [data] folder]")]
 Out = Annotated[str | None, typer.Option("--out", help="Folder or s3://bucket/prefix for the run. [default: [artifacts] location]")]
 
 

@@ -10,7 +10,7 @@ from musicrec.cli.options import Config
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import DataError
 from musicrec.settings.sections import Mode
-from musicrec.storage import artifacts_storage
+from musicrec.storage import artifacts_storage, scratch_storage
 
 if TYPE_CHECKING:
     from musicrec.keys import KeyTable, RunKeys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from musicrec.settings import Settings
 
 
-def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_id, item_id, score, rank.")],
+def predict(out: Annotated[Path, typer.Option(help="Parquet file to write, also s3://bucket/file: user_id, item_id, score, rank.")],
             run: Annotated[str | None, typer.Option(help="Id of the run. [default: the current one]")] = None,
             users: Annotated[list[str] | None, typer.Option(
                 help="A user, by key or id; give it several times. [default: everybody]")] = None,
@@ -35,17 +35,19 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write: user_
     musicrec predict --out lists.parquet --users 617032 --users 99 -k 10
     """
     from musicrec import registry, settings
+    from musicrec.storage.copying import location_of, written
 
     chosen = settings.load(config)
     asked = [*(users or []), *(_lines(users_file) if users_file else [])]
     with stoppable("an earlier file is untouched."):
         folder, made = published_recommender(chosen, run)
         known = registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder, run)
-        rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, out, mode)
-        if keys:
-            add_keys(out, known)
+        with written(out, settings.s3_environment(chosen.path), chosen.data.work_folder) as path:
+            rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, path, mode)
+            if keys:
+                add_keys(path, known)
     ordered = f"ordered by {made.order}" if mode == "new" else f"{mode} tracks"
-    print(f"{rows:,} rows, {ordered}, are in {out}.")
+    print(f"{rows:,} rows, {ordered}, are in {location_of(out)}.")
 
 
 def published_recommender(chosen: "Settings", run_id: str | None = None) -> tuple[Path, "TwoStageRecommender"]:
@@ -96,7 +98,8 @@ def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, us
     from musicrec.runners import RUNNERS, Shared
 
     ids = made.fitted.train.user_ids if users is None else np.unique(int32_ids(users))
-    shared = Shared(lambda: engine.connect(**chosen.engine_options), lambda: saved, path.with_name(f"{path.name}.lists"))
+    scratch = scratch_storage(chosen, path.with_name(f"{path.name}.lists"))
+    shared = Shared(lambda: engine.connect(**chosen.engine_options), lambda: saved, scratch)
     in_mode = _in_mode(chosen, made, mode)
     with Writer(path, made.fitted.train.item_ids) as writer:
         for lists in RUNNERS[chosen.engine.name](made, ids, k, [made.order], chosen.batch_memory, chosen.engine.threads, shared):

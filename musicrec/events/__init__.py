@@ -1,26 +1,28 @@
 """Event stores: the latest plays of users, what is remembered of them, and logs of all feedback and impressions. A store is added by one
-file and one line in EVENT_STORES."""
+file and one line in EVENT_STORES, or by another package as an entry point of musicrec.event_stores."""
 
 import time
+from collections.abc import Mapping
 
 from musicrec.errors import EventStoreError
 from musicrec.events.memory import MemoryStore
-from musicrec.events.protocol import TYPES, Clock, EventStore, Exposure, Impression, Remembered, UserFeedback
+from musicrec.events.protocol import TYPES, Clock, EventStore, EventStream, Exposure, Impression, Remembered, UserFeedback
 from musicrec.events.redis import RedisStore
 from musicrec.events.sqlite import SqliteStore
+from musicrec.plugins import WithPlugins
 from musicrec.settings import EventSettings
 
 __all__ = [
-    "EVENT_STORES", "TYPES", "Clock", "EventStore", "Exposure", "Impression", "Remembered", "UserFeedback", "configured_store",
-    "event_store",
+    "EVENT_STORES", "TYPES", "Clock", "EventStore", "EventStream", "Exposure", "Impression", "Remembered", "UserFeedback",
+    "configured_store", "event_store",
 ]
 
 _DAY_S = 86_400
-EVENT_STORES: dict[str, type[EventStore]] = {
+EVENT_STORES: Mapping[str, type[EventStore]] = WithPlugins("musicrec.event_stores", {
     "sqlite": SqliteStore,
     "redis": RedisStore,
     "memory": MemoryStore,
-}
+})
 
 
 def event_store(name: str, path: str, per_user: int = 10, max_age_s: float | None = None, log_rows: int = 100_000_000,

@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, NOBODY, PLAY, EventStore, Impression, Key, UserFeedback
+from musicrec.events.protocol import BLOCK_ARTIST, BLOCK_ITEM, DISLIKE, NOBODY, PLAY, EventLogs, EventStream, Impression, Key, UserFeedback
 from musicrec.files import make_folder, writable, write_parquet
 from musicrec.progress import progress
 from musicrec.schema import EVENTS, LARGEST_ID, RAW_INTERACTIONS
 
 _CHUNK = 100_000
+_NEW = 1_000_000
 
 
-def events(store: EventStore) -> pa.Table:
+def events(store: EventLogs) -> pa.Table:
     """All feedback with the columns of events.parquet, ordered by user_id and time, track_seq from 1 within a user.
 
     played_share and feedback are there only where not all rows are plays of unknown length; blocks are dislikes. Memory: about 50 bytes a
@@ -30,7 +31,7 @@ def events(store: EventStore) -> pa.Table:
     return pa.table({name: columns[name] for name in EVENTS.required.names} | _told(rows))
 
 
-def interactions(store: EventStore) -> pa.Table:
+def interactions(store: EventLogs) -> pa.Table:
     """The same with the columns of raw interactions, which the pipeline can read in addition to the logs; and recommendation_id where
     feedback names answers.
     """
@@ -39,7 +40,7 @@ def interactions(store: EventStore) -> pa.Table:
     return pa.table(dict(zip(RAW_INTERACTIONS.required.names, rows.columns)) | _told(rows) | answers)
 
 
-def impressions(store: EventStore) -> pa.Table:
+def impressions(store: EventLogs) -> pa.Table:
     """All impressions in the order in which they were stored: user_id, item_id, source, position (from 0), shown_at, run,
     recommendation_id, variant, propensity, ms, outcome. user_id is null where it was nobody known, item_id for an empty list.
     """
@@ -51,12 +52,25 @@ def impressions(store: EventStore) -> pa.Table:
     return pa.table(dict(zip(Impression._fields, columns)))
 
 
-def of_user(store: EventStore, user_id: Key) -> tuple[list[UserFeedback], list[Impression]]:
+def of_user(store: EventLogs, user_id: Key) -> tuple[list[UserFeedback], list[Impression]]:
     """The feedback of one user and what was shown to this user, in the order in which they were stored. Reads the whole logs."""
     return [row for row in store.feedback() if row.user_id == user_id], [row for row in store.impressions() if row.user_id == user_id]
 
 
-FORMS: dict[str, Callable[[EventStore], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
+FORMS: dict[str, Callable[[EventLogs], pa.Table]] = {"events": events, "interactions": interactions, "impressions": impressions}
+
+
+def write_new(stream: EventStream, form: Literal["interactions", "impressions"], folder: Path) -> int:
+    """Write what no earlier call has written as files of at most _NEW rows of a log into `folder`; returns the number of rows.
+
+    One call at a time. What a killed call has written and not yet noted is written again under the same name.
+    """
+    rows = 0
+    for name, logs in stream.new_rows("impressions" if form == "impressions" else "feedback", _NEW):
+        table = FORMS[form](logs)
+        write(table, folder / f"{form}-{name}.parquet")
+        rows += table.num_rows
+    return rows
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -66,7 +80,7 @@ def write(table: pa.Table, path: Path) -> None:
     write_parquet(table, path, private=True)
 
 
-def _sorted_feedback(store: EventStore) -> pa.Table:
+def _sorted_feedback(store: EventLogs) -> pa.Table:
     """user_id, item_id, started_at, played_share, feedback, recommendation_id, by user and moment; rows of one time keep their
     order."""
     chunks = [tuple(zip(*rows)) for rows in _chunks(store.feedback())]

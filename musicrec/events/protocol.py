@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from musicrec.errors import ExcludedUserError
 
@@ -157,7 +157,31 @@ class Exposure(NamedTuple):
         return self._replace(user_id=decoded(self.user_id), items=tuple(map(decoded, self.items)))
 
 
-class EventStore(Protocol):
+class EventLogs(Protocol):
+    """Logs of feedback and exposures that can be read through."""
+
+    def feedback(self) -> Iterator[UserFeedback]:
+        """All logged feedback, in the order in which it was stored."""
+        ...
+
+    def impressions(self) -> Iterator[Impression]:
+        """The impressions of all logged exposures, in the order in which they were stored."""
+        ...
+
+
+@runtime_checkable
+class EventStream(Protocol):
+    """A store whose logs are a stream that others take rows from."""
+
+    def new_rows(self, kind: Literal["feedback", "impressions"], n: int) -> Iterator[tuple[str, EventLogs]]:
+        """The rows of a log that nobody has taken, at most n at a time, and a name for them that no others have.
+
+        Rows count as taken when the next ones are asked for; else, also after a crash, they come again first, under the same name.
+        """
+        ...
+
+
+class EventStore(EventLogs, Protocol):
     """The latest plays of each user, what is remembered of each user's items, and logs of all feedback and exposures.
 
     path: a file or URL. per_user: the most latest plays kept per user. max_age_s: older plays are not returned (None: no limit).
@@ -194,14 +218,6 @@ class EventStore(Protocol):
 
     async def put_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Return when all are stored durably; those of excluded users are left out."""
-        ...
-
-    def feedback(self) -> Iterator[UserFeedback]:
-        """All logged feedback, in the order in which it was stored."""
-        ...
-
-    def impressions(self) -> Iterator[Impression]:
-        """The impressions of all logged exposures, in the order in which they were stored."""
         ...
 
     async def delete(self, user_id: Key) -> int:

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
 
 from musicrec.errors import EventStoreError, ExcludedUserError
 from musicrec.events.protocol import (
@@ -14,6 +15,7 @@ from musicrec.events.protocol import (
     SLACK,
     STAYS,
     Clock,
+    EventLogs,
     Exposure,
     Impression,
     Key,
@@ -77,6 +79,8 @@ redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'user_id', ARGV[3], 'ex
 if ARGV[2] ~= '0' then redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2]) end
 """
 _TEST_USER = -1
+# The group and the consumer that `musicrec events export --new` is.
+_GROUP = "musicrec"
 # Modes of Redis that cannot be used as the store, with the reason and what to do.
 _UNSUPPORTED_MODES = {
     "cluster": "belongs to a Redis Cluster, which keeps the two keys of a put on different servers; name a single server",
@@ -96,6 +100,7 @@ class RedisStore:
         self.address, self.per_user, self.max_age_s, self.log_rows, self.clock = _address(path), per_user, max_age_s, log_rows, clock
         self.log_age_s = log_age_s
         self._redis_error: type[Exception] = redis.RedisError
+        self._refusal: type[Exception] = redis.ResponseError
         try:
             self._sync = redis.Redis.from_url(path, socket_timeout=5)
             pool = redis.asyncio.BlockingConnectionPool.from_url(path, max_connections=_CONNECTIONS, timeout=5, socket_timeout=5)
@@ -147,19 +152,28 @@ class RedisStore:
 
     def feedback(self) -> Iterator[UserFeedback]:
         """The logged feedback, read in chunks; rows of earlier versions are plays."""
-        for row in self._logged(_LOGS[0]):
-            share = row.get(b"played_share")
-            yield UserFeedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
-                           float(share) if share else None, row.get(b"context", b"").decode(), row.get(b"recommendation_id", b"").decode())
+        return LoggedRows(self._logged(_LOGS[0])).feedback()
 
     def impressions(self) -> Iterator[Impression]:
         """The logged impressions, read in chunks; earlier versions stored one a row."""
-        for row in self._logged(_LOGS[1]):
-            if b"exposure" in row:
-                yield from Exposure(*json.loads(row[b"exposure"])).decoded().impressions()
-            else:
-                yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
-                                 int(row[b"shown_at"]))
+        return LoggedRows(self._logged(_LOGS[1])).impressions()
+
+    def new_rows(self, kind: Literal["feedback", "impressions"], n: int) -> Iterator[tuple[str, EventLogs]]:
+        """The entries of a stream that the consumer group `musicrec` has not acknowledged, named by the id of the first of them."""
+        log, after = _LOGS[kind == "impressions"], "0"
+        with self._failures():
+            with suppress(self._refusal):  # the group is there
+                self._sync.xgroup_create(log, _GROUP, "0", mkstream=True)
+            while True:
+                # "0" are those that a call before has taken and not acknowledged, ">" those that nobody has taken.
+                found = cast("list[Any]", self._sync.xreadgroup(_GROUP, _GROUP, {log: after}, count=n))
+                if entries := found[0][1] if found else []:
+                    yield entries[0][0].decode(), LoggedRows([row for _, row in entries if row])
+                    self._sync.xack(log, _GROUP, *(entry for entry, _ in entries))
+                elif after == ">":
+                    return
+                else:
+                    after = ">"
 
     async def delete(self, user_id: Key) -> int:
         """Exclude the user and remove the latest plays in one transaction, then the rows of the logs, a thousand read at a time."""
@@ -200,10 +214,8 @@ class RedisStore:
     def _logged(self, stream: str) -> Iterator[dict[bytes, bytes]]:
         after = "-"
         while True:
-            try:
+            with self._failures():
                 rows = cast("list[Any]", self._sync.xrange(stream, min=after, count=_CHUNK))
-            except (self._redis_error, OSError) as cause:
-                raise self._error(cause) from cause
             if not rows:
                 return
             after = f"({rows[-1][0].decode()}"
@@ -221,13 +233,39 @@ class RedisStore:
         return 0 if self.log_age_s is None else int((self.clock() - self.log_age_s) * 1e3)
 
     async def _answered(self, answer: Awaitable[T]) -> T:
-        try:
+        with self._failures():
             return await answer
-        except (self._redis_error, OSError) as cause:
-            raise self._error(cause) from cause
 
-    def _error(self, cause: Exception) -> EventStoreError:
-        return EventStoreError(f"Redis at {self.address} failed: {cause}; check that it runs, has memory and can write to its disk.")
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (self._redis_error, OSError) as cause:
+            raise EventStoreError(f"Redis at {self.address} failed: {cause}; check that it runs, has memory and can write to its "
+                                  "disk.") from cause
+
+
+@dataclass(frozen=True)
+class LoggedRows:
+    """Rows of a stream as the logs of a store, those of earlier versions too."""
+
+    rows: Iterable[Mapping[bytes, bytes]]
+
+    def feedback(self) -> Iterator[UserFeedback]:
+        """Rows without a type are plays."""
+        for row in self.rows:
+            share = row.get(b"played_share")
+            yield UserFeedback(decoded(row[b"user_id"]), decoded(row[b"item_id"]), int(row[b"at"]), row.get(b"type", b"play").decode(),
+                           float(share) if share else None, row.get(b"context", b"").decode(), row.get(b"recommendation_id", b"").decode())
+
+    def impressions(self) -> Iterator[Impression]:
+        """Rows without an exposure are one impression each."""
+        for row in self.rows:
+            if b"exposure" in row:
+                yield from Exposure(*json.loads(row[b"exposure"])).decoded().impressions()
+            else:
+                yield Impression(decoded(row[b"user_id"]), decoded(row[b"item_id"]), row[b"source"].decode(), int(row[b"position"]),
+                                 int(row[b"shown_at"]))
 
 
 def _remembered(rows: dict[bytes, bytes]) -> list[Remembered]:

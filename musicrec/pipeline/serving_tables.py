@@ -20,6 +20,7 @@ from musicrec.recommender.two_stage import batches
 from musicrec.registry import RECOMMENDER
 from musicrec.runners import RUNNERS, Shared
 from musicrec.schema import CONTRIBUTIONS, TOP_POPULAR
+from musicrec.storage import scratch_storage
 
 MADE_BY = b"made_by"
 PUBLISHED, FAMILIAR, RANKER, EXPLAINED = "recommendations.parquet", "familiar.parquet", "cb_model.cbm", "contributions.parquet"
@@ -33,7 +34,7 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
     """
     order_of = {PUBLISHED: made.order} | {file: name for name, one in made.models.items() if (file := getattr(one, "lists_file", ""))}
     train, settings = made.fitted.train, work.settings
-    shared = Shared(lambda: work.connection, lambda: _saved(work, made), work.folder / "lists.part")
+    shared = Shared(lambda: work.connection, lambda: _saved(work, made), scratch_storage(settings, work.folder / "lists.part"))
     with ExitStack() as files:
         writers = {file: files.enter_context(_writer(work.folder / file, train)) for file in order_of}
         for lists in RUNNERS[settings.engine.name](made, train.user_ids, settings.ranking.k, set(order_of.values()), settings.batch_memory,

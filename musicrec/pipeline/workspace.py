@@ -22,9 +22,10 @@ from musicrec.models import MODELS, Model
 from musicrec.pipeline.stages import Stages
 from musicrec.ranking import Constraints, RankerSettings
 from musicrec.recommender import TwoStageRecommender
-from musicrec.settings import Settings
+from musicrec.settings import Settings, s3_environment
 from musicrec.sources import SOURCES, Earlier, RawTables
 from musicrec.storage import artifacts_storage
+from musicrec.storage.copying import local_copy
 
 log = logging.getLogger(__name__)
 ACCOUNT = "account.json"
@@ -126,14 +127,16 @@ def ranker_settings(settings: Settings) -> RankerSettings:
 def raw_tables(work: Workspace) -> RawTables:
     """The logs that [data] names, read by its source and checked, with further_plays behind them and without excluded users.
 
+    Logs in a bucket are copied into the workspace first.
     Keys keep the ids of the current run. The account of what was read is logged and written into the workspace. Raises DataError for bad
     logs.
     """
     data = work.settings.data
     kind: Any = SOURCES[data.source]
     own = {field.name for field in dataclasses.fields(kind)}
-    shared = {name: getattr(data, name) for name in ("folder", "tracks", "catalog_names", "interactions", "max_bad_share")
-              if name in own}
+    folder = local_copy(data.folder, s3_environment(work.settings.path), work.folder / "logs")
+    given = {**{name: getattr(data, name) for name in ("tracks", "catalog_names", "interactions", "max_bad_share")}, "folder": folder}
+    shared = {name: value for name, value in given.items() if name in own}
     source = work.settings.component(f"sources.{data.source}", kind, **shared)
     excluded = read_key_lines(Path(data.excluded)) if data.excluded else frozenset[str]()
     earlier = Earlier(current_keys(work), Path(data.further_plays) if data.further_plays else None, excluded)

@@ -8,19 +8,20 @@ from typing import Any, Protocol
 from musicrec.dataset import Int32
 from musicrec.lists import Lists
 from musicrec.recommender import TwoStageRecommender
+from musicrec.storage import Storage
 
 
 @dataclass(frozen=True)
 class Shared:
     """What a runner on several machines needs; one on this machine uses none of it.
 
-    connection: returns the engine. saved: returns the folder in which the recommender is saved. scratch: a folder for the parts of the
-    result, which is removed at the end. All machines reach both folders under the same path.
+    connection: returns the engine. saved: returns the folder in which the recommender is saved. scratch: where the parts of the result lie
+    until the end, which holds nothing else. All machines reach it; where it is a folder, both folders under the same path.
     """
 
     connection: Callable[[], Any]
     saved: Callable[[], Path]
-    scratch: Path
+    scratch: Storage
 
 
 class Runner(Protocol):

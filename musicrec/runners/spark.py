@@ -1,15 +1,21 @@
 """Lists for many users on the executors of Spark.
 
-Nothing of the recommender is sent: each Python worker maps the saved one and answers ranges of users with the code of the local runner.
-Each task writes its rows as parquet, which Spark commits once a task, whatever was tried again or twice; then the parts are read in order.
+Nothing of the recommender is sent through Spark: each Python worker maps the saved one, from a folder that all machines reach or from a
+copy that the first worker of a machine fetches from S3, and answers ranges of users with the code of the local runner. Each task leaves its
+rows as one parquet file, which appears when it is complete, and which a task that is tried again, or twice, replaces with the same rows;
+then the files are read in order.
 """
 
+import fcntl
+import io
 import shutil
+import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from musicrec import engine
 from musicrec.dataset import Int32, index_of
 from musicrec.errors import EngineError
-from musicrec.files import make_folder, writable
 from musicrec.lists import Lists, empty, table
 from musicrec.models.top_k import limit_threads
 from musicrec.recommender import TwoStageRecommender
@@ -27,10 +33,15 @@ from musicrec.recommender.saving import DESCRIPTION
 from musicrec.recommender.two_stage import batches
 from musicrec.runners import local
 from musicrec.runners.protocol import Shared
+from musicrec.schema import PERSONAL
+from musicrec.settings import node_folder, s3_environment
+from musicrec.storage import Storage, storage
+from musicrec.storage.copying import copied
 
-SCHEMA = "user_id int, item_id int, score float, rank int, list tinyint"
+SCHEMA = PERSONAL.arrow.append(pa.field("list", pa.int8()))
 # Several tasks a core even out their differences; more users than LARGEST in one would be much to do again, and to hold, at a time.
 TASKS_A_CORE, SMALLEST, LARGEST = 4, 512, 32_768
+USERS, RECOMMENDER = "users.npy", "recommender"
 
 
 def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, orders: Collection[str], batch_memory: int, threads: int,
@@ -39,46 +50,79 @@ def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, order
     from pyspark.sql import SparkSession
 
     shared.connection()
-    session, folder, names = SparkSession.active(), shared.saved().resolve(), tuple(orders)
+    session, saved, names, place = SparkSession.active(), shared.saved().resolve(), tuple(orders), shared.scratch
     cores = session.sparkContext.defaultParallelism
     size = int(np.clip(-(-len(user_ids) // (TASKS_A_CORE * cores)), SMALLEST, LARGEST))
     tasks = -(-len(user_ids) // size)
-    with _scratch(shared.scratch.resolve()) as scratch:
-        np.save(scratch / "users.npy", user_ids)
-        cpus = int(session.sparkContext.getConf().get("spark.task.cpus", "1"))
-        work = Work(folder, (folder / DESCRIPTION).stat().st_mtime_ns, scratch / "users.npy", size, k, names, batch_memory, cpus)
-        with _one_sentence(folder):
-            numbers = session.range(0, tasks, 1, tasks)
-            numbers.mapInArrow(work.rows, SCHEMA).write.parquet((scratch / "lists").as_uri(), compression="zstd")
-        parts = {int(path.name.split("-")[1]): path for path in (scratch / "lists").glob("part-*.parquet")}
+    cpus = int(session.sparkContext.getConf().get("spark.task.cpus", "1"))
+    # A folder of its own for each job: a task of an earlier one may still be running somewhere.
+    work = Work(place.location, uuid.uuid4().hex, saved, (saved / DESCRIPTION).stat().st_mtime_ns, size, k, names, batch_memory, cpus)
+    with _emptied(place):
+        work.hand_over(place, user_ids)
+        with _one_sentence(str(saved) if place.file(work.prefix) else place.location):
+            session.range(0, tasks, 1, tasks).mapInArrow(work.done, "id long").collect()
         for number, part in enumerate(batches(user_ids, size)):
-            yield _lists(parts.get(number), part, recommender.fitted.train.item_ids, k, names)
+            yield _lists(work.rows(place, number), part, recommender.fitted.train.item_ids, k, names)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an executor is told: where the saved recommender and the file of users are, how many users a task has, and what is asked."""
+    """What an executor is told: where files are handed over and below which prefix, where the recommender is saved and when that was, how
+    many users a task has, and what is asked."""
 
+    scratch: str
+    prefix: str
     saved: Path
     version: int
-    users: Path
     size: int
     k: int
     orders: tuple[str, ...]
     batch_memory: int
     threads: int
 
-    def rows(self, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Rows of SCHEMA for the tasks with these numbers (column `id`); `list` is the place of an order in `orders`."""
+    def hand_over(self, place: Storage, user_ids: Int32) -> None:
+        """Write what all tasks need: the users, and the recommender where its folder is not reached by all."""
+        content = io.BytesIO()
+        np.save(content, user_ids)
+        place.write(f"{self.prefix}/given/{USERS}", content.getvalue())
+        if place.file(self.prefix) is None:
+            for path in self.saved.iterdir():
+                place.upload(path, f"{self.prefix}/given/{RECOMMENDER}/{path.name}")
+
+    def done(self, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The numbers of the tasks (column `id`), each when its rows are written."""
+        place = storage(self.scratch, s3_environment())
         limit_threads(self.threads)
         with threadpool_limits(1):
-            made, users = _loaded(self.saved, self.version), np.load(self.users, mmap_mode="r")
-            for number in (one for batch in numbers for one in batch.column("id").to_pylist()):
-                ids = np.array(users[number * self.size:(number + 1) * self.size])
-                for lists in local.recommended(made, ids, self.k, self.orders, self.batch_memory, self.threads):
-                    for place, order in enumerate(self.orders):
+            shared = place.file(f"{self.prefix}/given")
+            given = shared or _fetched(place, f"{self.prefix}/given/", node_folder() / f"musicrec-{self.prefix}")
+            made, users = _loaded(self.saved if shared else given / RECOMMENDER, self.version), np.load(given / USERS, mmap_mode="r")
+            for batch in numbers:
+                for number in batch.column("id").to_pylist():
+                    self._write(place, number, made, np.array(users[number * self.size:(number + 1) * self.size]))
+                yield batch
+
+    def rows(self, place: Storage, number: int) -> pa.Table:
+        """What the task has written: rows of SCHEMA; `list` is the place of an order in `orders`."""
+        key = self._key(number)
+        if own := place.file(key):
+            return pq.read_table(own)
+        with TemporaryDirectory() as folder:
+            place.download(key, Path(folder, "rows.parquet"))
+            return pq.read_table(Path(folder, "rows.parquet"), memory_map=False)
+
+    def _write(self, place: Storage, number: int, made: TwoStageRecommender, users: Int32) -> None:
+        with TemporaryDirectory(dir=node_folder()) as folder:
+            path = Path(folder, "rows.parquet")
+            with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+                for lists in local.recommended(made, users, self.k, self.orders, self.batch_memory, self.threads):
+                    for at, order in enumerate(self.orders):
                         rows = table(lists[order], made.fitted.train.item_ids)
-                        yield from rows.append_column("list", pa.array(np.full(len(rows), place, np.int8))).to_batches()
+                        writer.write_table(rows.append_column(SCHEMA.field("list"), pa.array(np.full(len(rows), at, np.int8))))
+            place.upload(path, self._key(number))
+
+    def _key(self, number: int) -> str:
+        return f"{self.prefix}/lists/{number}.parquet"
 
 
 @lru_cache(maxsize=1)
@@ -86,41 +130,56 @@ def _loaded(folder: Path, version: int) -> TwoStageRecommender:
     return TwoStageRecommender.load(folder)
 
 
-def _lists(path: Path | None, user_ids: Int32, item_ids: Int32, k: int, orders: tuple[str, ...]) -> dict[str, Lists]:
-    """The lists that one task has written, empty ones for users who are not in its file; a task without any rows has none."""
-    stored = pq.read_table(path) if path else None
+def _fetched(place: Storage, prefix: str, folder: Path) -> Path:
+    """`folder` with the files below `prefix`, fetched by the first worker of this machine; those of an earlier job are removed."""
+    with (folder.parent / "musicrec.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            for earlier in folder.parent.glob("musicrec-*"):
+                shutil.rmtree(earlier, ignore_errors=True)
+            partial = folder.with_name(f"{folder.name}.part")
+            copied(place, prefix, partial)
+            partial.rename(folder)
+    return folder
+
+
+def _lists(stored: pa.Table, user_ids: Int32, item_ids: Int32, k: int, orders: tuple[str, ...]) -> dict[str, Lists]:
+    """The lists that one task has written, empty ones for users who are not among its rows."""
     ascending = np.argsort(user_ids)
     found = {}
     for place, order in enumerate(orders):
         items, scores = empty(len(user_ids), k)
-        if stored is not None:
-            rows = stored.filter(pc.equal(stored["list"], place))
-            at = ascending[index_of(user_ids[ascending], rows["user_id"].to_numpy())], rows["rank"].to_numpy() - 1
-            items[at], scores[at] = index_of(item_ids, rows["item_id"].to_numpy()), rows["score"].to_numpy()
+        rows = stored.filter(pc.equal(stored["list"], place))
+        at = ascending[index_of(user_ids[ascending], rows["user_id"].to_numpy())], rows["rank"].to_numpy() - 1
+        items[at], scores[at] = index_of(item_ids, rows["item_id"].to_numpy()), rows["score"].to_numpy()
         found[order] = Lists(user_ids, items, scores)
     return found
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """An empty folder that is removed at the end."""
-    with writable(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
+def _emptied(place: Storage) -> Iterator[None]:
+    """Nothing is at `place` at the begin, whatever a lost driver has left there, and at the end."""
+    _empty(place)
     try:
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _empty(place)
+
+
+def _empty(place: Storage) -> None:
+    if own := place.file(USERS):
+        shutil.rmtree(own.parent, ignore_errors=True)
+        return
+    for key in place.list():
+        place.delete(key)
 
 
 @contextmanager
-def _one_sentence(folder: Path) -> Iterator[None]:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
+def _one_sentence(needed: str) -> Iterator[None]:
     try:
         yield
-    except (PySparkException, Py4JError) as cause:
-        lines = [line.strip() for line in str(cause).splitlines() if "Error" in line or "Exception" in line]
-        raise EngineError(f"Spark could not answer the users: {(lines[-1] if lines else str(cause))[:300].rstrip('.')}; check that every "
-                          f"executor has this version of musicrec and reaches {folder}.") from cause
+    except Exception as cause:
+        if said := engine.failure(cause):
+            raise EngineError(f"Spark could not answer the users: {said}; check that every executor has this version of musicrec and "
+                              f"reaches {needed}.") from cause
+        raise

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musicrec.errors import ExcludedUserError, MusicRecError
+from musicrec.errors import ExcludedUserError, MisdirectedError, MusicRecError
 from musicrec.serving.access_control import HEALTH, Auth, RateLimiting, TooManyRequestsError, too_many
 from musicrec.serving.access_log import AccessLog, RequestsLog, failure, log, log_as_json
 from musicrec.serving.descriptors import raise_descriptor_limit
@@ -170,8 +170,10 @@ async def _unavailable(request: Request, cause: Exception) -> Response:
     return Json({"detail": str(cause)}, 503)
 
 
-async def _forbidden(request: Request, cause: Exception) -> Response:
-    return Json({"detail": str(cause)}, 403)
+def _refused(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, cause: Exception) -> Response:
+        return Json({"detail": str(cause)}, status)
+    return answer
 
 
 async def _failed(request: Request, cause: Exception) -> Response:
@@ -184,8 +186,8 @@ async def _too_many(request: Request, cause: Exception) -> Response:
 
 
 _ANSWERS: dict[Any, Any] = {
-    HTTPException: http_exception_handler, RequestValidationError: request_validation_exception_handler, ExcludedUserError: _forbidden,
-    MusicRecError: _unavailable, TooManyRequestsError: _too_many, Exception: _failed}
+    HTTPException: http_exception_handler, RequestValidationError: request_validation_exception_handler, ExcludedUserError: _refused(403),
+    MisdirectedError: _refused(421), MusicRecError: _unavailable, TooManyRequestsError: _too_many, Exception: _failed}
 
 
 def _add_health(app: FastAPI, metrics: Metrics, state: Callable[[], Mapping[str, Any]],

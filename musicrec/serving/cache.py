@@ -16,13 +16,14 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from musicrec import registry
 from musicrec.errors import ArtifactError, MusicRecError, StorageError
 from musicrec.files import make_folder
 from musicrec.registry import Manifest
-from musicrec.serving import cache_space, checksums
+from musicrec.serving import cache_space, checksums, shards
 from musicrec.serving.keys import KEY_PARTS
 from musicrec.storage import storage
 
@@ -64,7 +65,7 @@ def ready(location: str, environment: Mapping[str, str], run: Manifest, parts: t
         for folder in found.values():
             os.utime(folder)
         if place.file(registry.CURRENT) is not None:
-            registry.fetch(place, run.run_id, _artifacts(_present(run, parts)), cache / "runs")
+            registry.fetch(place, run.run_id, _artifacts(run, _present(run, parts)), cache / "runs")
         return found
     _make_in_child(location, environment, run.run_id, parts, cache, limit)
     return found
@@ -104,7 +105,7 @@ def make(location: str, environment: Mapping[str, str], run_id: str, parts: tupl
         wanted, kept = folders(run, parts, cache), _of_run(run, cache) | _used(cache)
         missing = tuple(part for part, folder in wanted.items() if not folder.is_dir())
         cache_space.remove(cache_space.unused(cache, kept, None if limit is None else max(0, limit - _needed(run, missing))))
-        source = registry.fetch(place, run_id, _artifacts(_present(run, parts)), cache / "runs")
+        source = registry.fetch(place, run_id, _artifacts(run, _present(run, parts)), cache / "runs")
         for part, folder in wanted.items():
             if not folder.is_dir():
                 _write(part, source, folder, _checksums(run, part))
@@ -148,25 +149,31 @@ def _used(cache: Path) -> set[Path]:
 
 def _of_run(run: Manifest, cache: Path) -> set[Path]:
     parts = tuple(part for part, names in PARTS.items() if all(name in run.files for name in names))
-    return {*folders(run, parts, cache).values(), cache / "runs" / run.run_id}
+    sharded = (cache.glob(f"{part}@*-{FORMAT}-{_digest(run, f'{part}@')}") for part in shards.SHARDED if part in parts)
+    return {*folders(run, parts, cache).values(), *chain.from_iterable(sharded), cache / "runs" / run.run_id}
 
 
 def _needed(run: Manifest, parts: tuple[str, ...]) -> int:
     """About the bytes that the artifacts and the arrays of the parts take."""
-    return 2 * sum(run.files[name].bytes for name in _artifacts(parts) if name in run.files)
+    return 2 * sum(run.files[name].bytes for name in _artifacts(run, parts) if name in run.files)
 
 
 def _present(run: Manifest, parts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part for part in parts if part not in OPTIONAL or all(name in run.files for name in PARTS[part]))
+    return tuple(part for part in parts if shards.plain(part) not in OPTIONAL or all(name in run.files for name in _made_from(run, part)))
 
 
-def _artifacts(parts: tuple[str, ...]) -> list[str]:
-    return list(dict.fromkeys(name for part in parts for name in PARTS[part]))
+def _made_from(run: Manifest, part: str) -> tuple[str, ...]:
+    artifacts = PARTS[name := shards.plain(part)]
+    return artifacts if part == name or shards.USER_KEYS not in run.files else (*artifacts, shards.USER_KEYS)
+
+
+def _artifacts(run: Manifest, parts: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(name for part in parts for name in _made_from(run, part)))
 
 
 def _checksums(run: Manifest, part: str) -> dict[str, str]:
     try:
-        return {name: run.files[name].sha256 for name in PARTS[part]}
+        return {name: run.files[name].sha256 for name in _made_from(run, part)}
     except KeyError as name:
         raise ArtifactError(f"run {run.run_id} holds no {name.args[0]}, which {part} are made from; publish again or roll back.") from None
 

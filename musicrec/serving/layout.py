@@ -4,6 +4,7 @@ Written in a stream, so that memory stays small. To add a part: name its artifac
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from musicrec.errors import ArtifactError
 from musicrec.files import parquet_in_parts
 from musicrec.keys import read_keys
 from musicrec.progress import progress
+from musicrec.serving import shards
 from musicrec.serving.arrays import NAME_ARRAYS, NO_DAY, SEPARATOR
 from musicrec.serving.keys import IDS, NUMBERS, TEXT, hash_of, name_hash
 
@@ -274,11 +276,21 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def write(part: str, source: Path, into: Path) -> None:
-    """Write the arrays of `part` into the empty folder `into`, from the artifacts in `source`, and index.json beside them.
+    """Write the arrays of `part` into the empty folder `into`, from the artifacts in `source`, and index.json beside them; of a part that
+    names a shard those of its users.
 
     index.json holds {array: [dtype, length]}. Raises ArtifactError or SchemaError naming file and column.
     """
-    WRITERS[part](source, into)
+    if shard := shards.shard_in(part):
+        part, scratch = shards.plain(part), into / "rows"
+        artifact = shards.SHARDED[part]
+        scratch.mkdir()
+        rows = _opened(source / artifact, schema.EVENTS if part == "seen" else schema.PERSONAL)
+        shards.write_rows(shard, rows, source / shards.USER_KEYS, scratch / artifact)
+        WRITERS[part](scratch, into)
+        shutil.rmtree(scratch)
+    else:
+        WRITERS[part](source, into)
     found = {path.stem: np.load(path, mmap_mode="r") if path.stat().st_size > _HEADER else np.load(path) for path in into.glob("*.npy")}
     index = {name: [str(array.dtype), len(array)] for name, array in sorted(found.items())}
     (into / "index.json").write_text(json.dumps(index))

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from musicrec.errors import MisdirectedError
 from musicrec.serving.arrays import SEPARATOR, Float32, Int32, arrays, place
 from musicrec.serving.filters import ItemColumns, item_columns
 from musicrec.serving.fold_in import FoldIn, fold_in
 from musicrec.serving.keys import Key, KeyIndex, User, run_key_indexes
+from musicrec.serving.shards import Shard, plain, shard_of
 
 _NOTHING = np.empty(0, np.int32)
 
@@ -99,7 +101,7 @@ class ItemNames:
 @dataclass(frozen=True)
 class Lookup:
     """What the recommendations service knows of one run. blocked: ascending ids that are never recommended; allowed: ascending ids that
-    alone are, None for all items. fold_in: None for a run without item factors.
+    alone are, None for all items. fold_in: None for a run without item factors. shard: the users that are held, None for all.
     """
 
     run_id: str
@@ -115,6 +117,7 @@ class Lookup:
     blocked: Int32 = field(default_factory=lambda: _NOTHING)
     allowed: Int32 | None = None
     fold_in: FoldIn | None = None
+    shard: Shard | None = None
 
     @property
     def has_keys(self) -> bool:
@@ -122,9 +125,16 @@ class Lookup:
         return bool(self.users.kind or self.items.kind)
 
     def user(self, asked: Key, request: object) -> User:
-        """The user that `asked` means; the request may ask for keys in the answer, and a key in text does."""
+        """The user that `asked` means; the request may ask for keys in the answer, and a key in text does.
+
+        Raises MisdirectedError for a user of another shard.
+        """
         by_key = isinstance(asked, str) or (self.has_keys and getattr(request, "keys", False))
-        return User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
+        user = User(asked, self.users.id_of(asked), self.users.canonical(asked), by_key)
+        if self.shard is not None and not self.shard.holds(user.key):
+            right = Shard(shard_of(user.key, self.shard.of), self.shard.of)
+            raise MisdirectedError(f"this user belongs to shard {right}, and this service holds {self.shard}; ask the other one.")
+        return user
 
     def ruled(self, blocked: Sequence[Key], allowed: Sequence[Key] | None) -> "Lookup":
         """The same run with these keys, or ids, blocked and allowed; those that it does not know are ignored."""
@@ -142,11 +152,13 @@ def grouped(folder: Path, items: str) -> Grouped:
     return Grouped(found["keys"], found["starts"], found[items], scores)
 
 
-def lookup(run_id: str, folders: dict[str, Path]) -> Lookup:
+def lookup(run_id: str, folders: dict[str, Path], shard: Shard | None = None) -> Lookup:
     """The Lookup over the folders of the parts recommendations, seen, popular, items, filters, and those of familiar, user_keys, item_keys
-    and factors that the run has."""
+    and factors that the run has; the parts are whole, or all of the shard."""
+    folders = {plain(part): folder for part, folder in folders.items()}
     familiar = grouped(folders["familiar"], "item_id") if "familiar" in folders else NO_GROUPS
     popular, catalog = arrays(folders["popular"]), arrays(folders["items"])
     return Lookup(run_id, grouped(folders["recommendations"], "item_id"), grouped(folders["seen"], "item_id"),
                   popular["item_id"], popular["score"], ItemNames(catalog["item_id"], catalog),
-                  item_columns(folders["filters"]), familiar, *run_key_indexes(folders), fold_in=fold_in(folders.get("factors")))
+                  item_columns(folders["filters"]), familiar, *run_key_indexes(folders), fold_in=fold_in(folders.get("factors")),
+                  shard=shard)

@@ -26,6 +26,7 @@ from musicrec.serving.model_store import ModelStore, Watch, reload_router
 from musicrec.serving.parameters import P, keyed, limited, read
 from musicrec.serving.responses import headers_of, responded
 from musicrec.serving.schemas import BatchRecommendations, BatchRequest, ItemRequest, ItemText, RecommendationsAnswer
+from musicrec.serving.shards import Shard
 from musicrec.serving.stations import stations
 from musicrec.serving.turns import Turns
 from musicrec.serving.upstream import Upstream
@@ -42,8 +43,9 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
     metrics, blending = Metrics("recommendations"), settings.blending
     blocked = _keys(blending.blocked_items, "blocked_items") if blending.blocked_items else []
     allowed = _keys(blending.allowed_items, "allowed_items") if blending.allowed_items else None
-    store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, PARTS,
-                                           lambda run_id, folders: lookup(run_id, folders).ruled(blocked, allowed))
+    shard = Shard(*settings.service.shard) if settings.service.shard else None
+    store: ModelStore[Lookup] = ModelStore(settings.artifacts, environment, shard.parts(PARTS) if shard else PARTS,
+                                           lambda run_id, folders: lookup(run_id, folders, shard).ruled(blocked, allowed))
     watch, upstream = Watch(store, metrics), Upstream(settings, metrics, store)
 
     @asynccontextmanager
@@ -53,7 +55,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Starlette:
             yield
 
     def state() -> dict[str, Any]:
-        return {"users": len(store.mapped.personal.keys), "items": len(store.mapped.catalog.item_ids),
+        return {"shard": shard and str(shard), "users": len(store.mapped.personal.keys), "items": len(store.mapped.catalog.item_ids),
                 "unknown_items": metrics.n_unknown, "experiments": upstream.experiments.state(), **watch.state()}
 
     operations = _operations(store, upstream, blending.max_k)

@@ -44,7 +44,8 @@ from musicrec.settings.sections import (
 __all__ = [
     "CONFIG", "ArtifactSettings", "BlendingSettings", "CandidateSettings", "DataSettings", "EngineSettings", "EvaluationSettings",
     "EventSettings", "ExperimentSettings", "PageSettings", "RankingSettings", "ServiceSettings", "Settings", "SimilarItemSettings",
-    "SplitSettings", "UrlSettings", "bytes_of", "load", "s3_environment",
+    "SplitSettings", "UrlSettings", "bytes_of", "load", "node_folder",
+    "s3_environment",
 ]
 CONFIG = Path("config.ini")
 PREFIX, SPARK = "MUSICREC_", "engine.spark"
@@ -83,7 +84,8 @@ class Settings(Section):
     @property
     def engine_options(self) -> dict[str, Any]:
         """What [engine] and [engine.spark] say, as engine.connect takes it."""
-        return {**self.engine.model_dump(), "options": {key: value.get_secret_value() for key, value in self.spark.items()}}
+        own = self.engine.model_dump(exclude={"scratch"})
+        return {**own, "options": {key: value.get_secret_value() for key, value in self.spark.items()}}
 
     def component(self, name: str, kind: type[Any], **given: Any) -> Any:
         """An instance of the dataclass `kind` with the fields that section `[name]` sets, else `given`, the rest at their defaults.
@@ -129,6 +131,12 @@ def s3_environment(path: Path = CONFIG, environ: Mapping[str, str] | None = None
     """S3_ENDPOINT_URL, S3_BUCKET_NAME and every AWS_... variable, as far as .env or the environment set them."""
     found = {**dotenv_values(Path(path).parent / ".env"), **(os.environ if environ is None else environ)}
     return {name: value for name, value in found.items() if value and name.startswith(("S3_ENDPOINT_URL", "S3_BUCKET_NAME", "AWS_"))}
+
+
+def node_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder that the executors of an application of Spark share on the machine on which this one runs; Spark removes it with the
+    application."""
+    return Path((os.environ if environ is None else environ).get("SPARK_LOCAL_DIRS", ".").partition(",")[0]).parent
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -34,6 +34,17 @@ def _cutoff(value: object) -> object:
 
 
 Cutoff = Annotated[datetime | Annotated[int, Field(ge=1)] | None, BeforeValidator(_cutoff)]
+def _shard(value: object) -> object:
+    """None for an empty text, number and count for one such as 2/4."""
+    if not isinstance(value, str) or not value.strip():
+        return None if isinstance(value, str) else value
+    number, _, count = value.strip().partition("/")
+    if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return int(number), int(count)
+    raise ValueError("expected nothing, or one of several shards such as 2/4")
+
+
+ShardSetting = Annotated[tuple[int, int] | None, BeforeValidator(_shard)]
 Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMG]B$")]
 _UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 
@@ -96,6 +107,7 @@ class EngineSettings(Section):
     memory_limit: Size
     threads: Count
     temp_folder: Path
+    scratch: str
 
 
 class SplitSettings(Section):
@@ -232,6 +244,7 @@ class ServiceSettings(Section):
     rate_limit: Annotated[float, Field(ge=0)]
     trusted_addresses: Networks
     cors_origins: Names
+    shard: ShardSetting
 
     @model_validator(mode="after")
     def _reading_is_less_than_all(self) -> Self:

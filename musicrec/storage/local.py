@@ -82,7 +82,7 @@ class LocalStorage:
         except OSError as cause:
             raise _error(path, "removed", cause) from None
 
-    def file(self, key: str) -> Path | None:
+    def file(self, key: str) -> Path:
         """The file."""
         return self._path(key)
 
