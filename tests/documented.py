@@ -145,10 +145,9 @@ class World:
         small = taste_logs.environment(self.folder, self.folder)
         for name in ("DATA_FOLDER", "DATA_WORK_FOLDER", "ENGINE_TEMP_FOLDER", "ARTIFACTS_LOCATION", "ARTIFACTS_CACHE_FOLDER"):
             del small[f"MUSICREC_{name}"]
-        urls = {f"MUSICREC_URLS_{key}_URL": f"http://127.0.0.1:{self.ports[port]}"
-                for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-        return {**os.environ, **small, **urls, "PATH": path, "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
+        return {**os.environ, **small, **_urls(self._answering_ports), "PATH": path,
+                "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
                 "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_PAGE_URL": f"http://127.0.0.1:{free_port()}",
                 "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(self.folder / "cache"),
                 "MUSICREC_SERVICE_RELOAD_KEY": "reload-key", "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **self.variables}
@@ -246,6 +245,11 @@ class World:
         """Output and drawings are read by people."""
 
     @property
+    def _answering_ports(self) -> dict[int, int]:
+        """Those of `asked` where nothing serves here."""
+        return self.asked.ports if self.asked and not self.servers else self.ports
+
+    @property
     def _is_as_asked(self) -> bool:
         """Whether `musicrec serve` would answer here as in `asked`: with the same settings, from the same run."""
         if self.asked is None or self.variables:
@@ -267,8 +271,8 @@ class World:
             port = "".join(f" --port {port}" for port, name in _PORTS.items() if app and name == app[1])
             with (self.folder / "services.log").open("ab") as log:
                 command = ["bash", "-c", f"exec env {self._here(line + port, True)}"]
-                self.servers.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log,
-                                                     start_new_session=True))
+                self.servers.append(subprocess.Popen(command, cwd=self.folder, env={**self.environment, **_urls(self.ports)}, stdout=log,
+                                                     stderr=log, start_new_session=True))
         named = [port for port, name in _PORTS.items() if any(name in line or f"--port {port}" in line for line in lines)]
         deadline = time.monotonic() + 120
         for port in named or _PORTS:
@@ -285,10 +289,14 @@ class World:
 
     def _here(self, text: str, serving: bool = False) -> str:
         """The text with the ports and the first run of this world; with the ports of `asked` where nothing serves here."""
-        ports = self.asked.ports if self.asked and not self.servers and not serving else self.ports
-        for port, free in ports.items():
+        for port, free in (self.ports if serving else self._answering_ports).items():
             text = re.sub(rf"(127\.0\.0\.1:|--port ){port}\b", rf"\g<1>{free}", text)
         ids = sorted(path.name for path in (self.folder / "artifacts" / "runs").iterdir()) if (self.folder / "artifacts").is_dir() else []
         if ids:
             text = re.sub(r"\bRUN_ID\b", ids[0], text)
         return text
+
+
+def _urls(ports: dict[int, int]) -> dict[str, str]:
+    return {f"MUSICREC_URLS_{key}_URL": f"http://127.0.0.1:{ports[port]}"
+            for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}

@@ -110,8 +110,7 @@ def test_a_stop_behind_other_errors_is_found() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code", "by", "stage"), [
-    (signal.SIGINT, 130, "Ctrl-C", "preprocess"), (signal.SIGTERM, 143, "SIGTERM", "backtest"),
-    (signal.SIGINT, 130, "Ctrl-C", "recommend")])
+    (signal.SIGINT, 130, "Ctrl-C", "preprocess"), (signal.SIGTERM, 143, "SIGTERM", "recommend")])
 def test_a_stopped_training_says_one_sentence_and_publishes_nothing(number: signal.Signals, code: int, by: str, stage: str,
                                                                     tmp_path: Path) -> None:
     """Stopped after any stage, also by SIGTERM as a scheduler sends it: nothing half done is left, and services load the earlier run whole;
