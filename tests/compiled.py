@@ -13,5 +13,6 @@ from tests import taste_logs
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         logs = taste_logs.write(Path(folder) / "logs")
-        pipeline.run(settings.load(Path(__file__).parents[1] / "config.ini", taste_logs.environment(logs, Path(folder))))
+        chosen = {**taste_logs.environment(logs, Path(folder)), "MUSICREC_RANKING_MAX_PER_ARTIST": "1"}
+        pipeline.run(settings.load(Path(__file__).parents[1] / "config.ini", chosen))
         synthetic.write(Path(folder) / "synthetic", 0.002)
