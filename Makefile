@@ -16,10 +16,9 @@ help: ## list the commands
 demo: $(VENV)/run.stamp ## the whole path: sample logs, notebook, artifacts, three services, seven questions
 	@$(MUSICREC) demo
 
+# Types are checked on one core; meanwhile the other one compiles what all tests use.
 test: $(VENV)/dev.stamp ## [PYTHONS="3.12 3.13"]: lint, types, import rules and all tests; with further Pythons the fast ones
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+	@$(PY) -m tests.compiled & $(VENV)/bin/ruff check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
 	@for version in $(PYTHONS); do test -e $(VENV)/bin/python$$version && continue; \
 	  for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
 	    if "$$python" -c '' 2>/dev/null; then $(MAKE) --no-print-directory fast VENV=.venv-$$version PYTHON="$$python" || exit 1; break; fi; \

@@ -1,13 +1,29 @@
 """The musicrec command for tests: in this process, or as a process of its own."""
 
+import contextlib
+import os
 import signal
 import sys
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from musicrec.cli import main
 
 MUSICREC = (sys.executable, "-m", "musicrec")
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables and no others inside; those from before afterwards."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def exit_code(*arguments: object) -> int:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import requests
 
 from tests import taste_logs
-from tests.commands import exit_code
+from tests.commands import environment, exit_code
 from tests.logs import SCHEMAS
 from tests.service_world import free_port
 
@@ -122,19 +122,6 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
         place = text.find("{", place)
 
 
-@contextlib.contextmanager
-def changed(environ: os._Environ[str], values: dict[str, str]) -> Iterator[None]:
-    """The environment with these values and no others, put back at the end."""
-    before = dict(environ)
-    environ.clear()
-    environ.update(values)
-    try:
-        yield
-    finally:
-        environ.clear()
-        environ.update(before)
-
-
 @dataclass
 class World:
     """A project folder in which blocks run: its environment, the ports of its services, and those that run.
@@ -158,10 +145,9 @@ class World:
         small = taste_logs.environment(self.folder, self.folder)
         for name in ("DATA_FOLDER", "DATA_WORK_FOLDER", "ENGINE_TEMP_FOLDER", "ARTIFACTS_LOCATION", "ARTIFACTS_CACHE_FOLDER"):
             del small[f"MUSICREC_{name}"]
-        urls = {f"MUSICREC_URLS_{key}_URL": f"http://127.0.0.1:{self.ports[port]}"
-                for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}
         path = os.pathsep.join([str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-        return {**os.environ, **small, **urls, "PATH": path, "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
+        return {**os.environ, **small, **_urls(self._answering_ports), "PATH": path,
+                "PYTHONPATH": os.pathsep.join([str(self.folder / "site"), str(PROJECT)]),
                 "MUSICREC_RANKING_N_SEEDS": "1", "MUSICREC_PAGE_URL": f"http://127.0.0.1:{free_port()}",
                 "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(self.folder / "cache"),
                 "MUSICREC_SERVICE_RELOAD_KEY": "reload-key", "MUSICREC_SERVICE_TIMEOUT_MS": "2000", **self.variables}
@@ -189,7 +175,9 @@ class World:
             else:
                 self._in_bash(block, plain)
             self.done.update(line for line in plain if line.startswith("musicrec train"))
-        if servers:
+        if servers == ["musicrec serve"] and self._is_as_asked:
+            self._answering(block)
+        elif servers:
             self._serve(servers, block)
 
     def _in_bash(self, block: Block, lines: list[str]) -> None:
@@ -205,7 +193,7 @@ class World:
             assert found is not None
             variables = dict(word.split("=", 1) for word in shlex.split(found["variables"]))
             told = io.StringIO()
-            with (contextlib.chdir(self.folder), changed(os.environ, {**self.environment, **variables}),
+            with (contextlib.chdir(self.folder), environment({**self.environment, **variables}),
                   contextlib.redirect_stdout(told), contextlib.redirect_stderr(told)):
                 code = exit_code(*shlex.split(found["arguments"]))
             assert code == 0, f"{block}\n{line}\n{told.getvalue()[-1500:]}"
@@ -256,6 +244,19 @@ class World:
     def _text(self, block: Block, _: dict[str, str]) -> None:
         """Output and drawings are read by people."""
 
+    @property
+    def _answering_ports(self) -> dict[int, int]:
+        """Those of `asked` where nothing serves here."""
+        return self.asked.ports if self.asked and not self.servers else self.ports
+
+    @property
+    def _is_as_asked(self) -> bool:
+        """Whether `musicrec serve` would answer here as in `asked`: with the same settings, from the same run."""
+        if self.asked is None or self.variables:
+            return False
+        same = ("config.ini", "artifacts/current.json")
+        return all((self.folder / name).read_bytes() == (self.asked.folder / name).read_bytes() for name in same)
+
     def _answering(self, block: Block) -> None:
         """Return when services answer, those that the page has started or else those of `asked`."""
         other = self.asked or self
@@ -270,8 +271,8 @@ class World:
             port = "".join(f" --port {port}" for port, name in _PORTS.items() if app and name == app[1])
             with (self.folder / "services.log").open("ab") as log:
                 command = ["bash", "-c", f"exec env {self._here(line + port, True)}"]
-                self.servers.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log,
-                                                     start_new_session=True))
+                self.servers.append(subprocess.Popen(command, cwd=self.folder, env={**self.environment, **_urls(self.ports)}, stdout=log,
+                                                     stderr=log, start_new_session=True))
         named = [port for port, name in _PORTS.items() if any(name in line or f"--port {port}" in line for line in lines)]
         deadline = time.monotonic() + 120
         for port in named or _PORTS:
@@ -288,10 +289,14 @@ class World:
 
     def _here(self, text: str, serving: bool = False) -> str:
         """The text with the ports and the first run of this world; with the ports of `asked` where nothing serves here."""
-        ports = self.asked.ports if self.asked and not self.servers and not serving else self.ports
-        for port, free in ports.items():
+        for port, free in (self.ports if serving else self._answering_ports).items():
             text = re.sub(rf"(127\.0\.0\.1:|--port ){port}\b", rf"\g<1>{free}", text)
         ids = sorted(path.name for path in (self.folder / "artifacts" / "runs").iterdir()) if (self.folder / "artifacts").is_dir() else []
         if ids:
             text = re.sub(r"\bRUN_ID\b", ids[0], text)
         return text
+
+
+def _urls(ports: dict[int, int]) -> dict[str, str]:
+    return {f"MUSICREC_URLS_{key}_URL": f"http://127.0.0.1:{ports[port]}"
+            for key, port in (("RECOMMENDATIONS", 8000), ("FEATURES_STORE", 8010), ("EVENTS_STORE", 8020))}

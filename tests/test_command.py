@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,23 +109,32 @@ def test_a_stop_behind_other_errors_is_found() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code", "by"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
-def test_a_stopped_training_says_one_sentence_and_publishes_nothing(number: signal.Signals, code: int, by: str, tmp_path: Path) -> None:
-    """Also SIGTERM, as a scheduler sends it; nothing half done is left in the artifacts."""
-    logs = taste_logs.write(tmp_path / "logs")
+@pytest.mark.parametrize(("number", "code", "by", "stage"), [
+    (signal.SIGINT, 130, "Ctrl-C", "preprocess"), (signal.SIGTERM, 143, "SIGTERM", "recommend")])
+def test_a_stopped_training_says_one_sentence_and_publishes_nothing(number: signal.Signals, code: int, by: str, stage: str,
+                                                                    tmp_path: Path) -> None:
+    """Stopped after any stage, also by SIGTERM as a scheduler sends it: nothing half done is left, and services load the earlier run whole;
+    after the last stages the command may be done instead."""
+    logs, place = taste_logs.write(tmp_path / "logs"), storage(str(tmp_path / "artifacts"), {})
+    earlier = registry.publish(place, write_run(tmp_path / "made"), RunInfo({}))
     environ = {**os.environ, **taste_logs.environment(logs, tmp_path), "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen([*MUSICREC, "train"], env=environ, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr
     line = process.stderr.readline()
-    while "preprocess" not in line:
+    while f" {stage}: " not in line:
         assert process.poll() is None, line
         line = process.stderr.readline()
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
+    run = registry.current(place)
+    registry.fetch(place, None, run.files, tmp_path / "cache")
+    assert "Traceback" not in said
+    if stage == "recommend" and process.returncode == 0:
+        return
     assert process.returncode == code
     assert said.splitlines()[-1] == f"Stopped by {by}; nothing was published and the earlier run is untouched."
-    assert "Traceback" not in said
-    assert not list((tmp_path / "artifacts").rglob("*.parquet"))
+    assert run.run_id == earlier
+    assert {path.parent.name for path in (tmp_path / "artifacts").rglob("*.parquet")} == {earlier}
 
 
 @pytest.fixture
@@ -135,13 +144,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     made, place = write_run(tmp_path / "made"), storage("artifacts", {})
     rows = [{"model": "als", "users": 9, "ndcg@10": 0.2, "ndcg@10_low": 0.1, "ndcg@10_high": 0.3, "recall@10": 0.5, "coverage@10": 0.25}]
     metrics = {"published": "als", "warm": rows, "reason": "als is published because it is the only one.", "trained_until": "2022-12-31"}
-    first = registry.publish(place, made, RunInfo({"ranking": {"k": 100}}, metrics))
+    first = registry.publish(place, made, RunInfo({"ranking": {"k": 100}}, metrics), datetime(2022, 1, 1, tzinfo=UTC))
     lists = pd.read_parquet(made / "recommendations.parquet")
     user = lists["user_id"].iloc[0]
     mine = lists["user_id"] == user
     lists.loc[mine, "item_id"] = lists.loc[mine, "item_id"].max() + 1 + np.arange(mine.sum(), dtype=np.int32)
     lists.to_parquet(made / "recommendations.parquet", index=False)
-    time.sleep(1.1)  # run ids sort by second
     return first, registry.publish(place, made, RunInfo({"ranking": {"k": 50}}, metrics))
 
 

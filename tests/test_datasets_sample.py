@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from musicrec.datasets.generated import FILES, is_generated
-from musicrec.datasets.sample import write
+from musicrec.datasets.sample import listening, write
 from musicrec.errors import SourceError
 from musicrec.sources.yandex import Yandex
 
@@ -96,15 +96,19 @@ def test_co_listening_beats_popularity(plays: pd.DataFrame) -> None:
     assert hits(train @ cosine) > 2 * hits(np.broadcast_to(popularity, train.shape)) > 0
 
 
-def test_a_complete_sample_is_not_written_again(folder: Path) -> None:
-    """A second call keeps a complete sample, which is marked as generated; a damaged one is written again."""
+def test_a_complete_sample_is_not_written_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call keeps a complete sample, which is marked as generated; a damaged one is written again, with the same bytes."""
     assert is_generated(folder)
     assert "Generated data" in (folder / "README.txt").read_text(encoding="utf-8")
-    before = [(folder / name).read_bytes() for name in FILES]
     assert not write(folder)
-    (folder / FILES[1]).write_bytes(before[1][:-9])
-    assert write(folder)
-    assert [(folder / name).read_bytes() for name in FILES] == before
+    monkeypatch.setattr(listening, "N_USERS", 100)
+    monkeypatch.setattr(listening, "N_LISTENS", 8_000)
+    assert write(tmp_path)
+    before = [(tmp_path / name).read_bytes() for name in FILES]
+    assert not write(tmp_path)
+    (tmp_path / FILES[1]).write_bytes(before[1][:-9])
+    assert write(tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in FILES] == before
 
 
 def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from musicrec import registry
 from musicrec.errors import ArtifactError, SchemaError
-from musicrec.serving import cache, cache_space, layout
+from musicrec.serving import cache, cache_space, checksums, layout
 from musicrec.serving.answers import AnswerOptions, Answers
 from musicrec.serving.layout import GrowingArray
 from musicrec.serving.lookup import Lookup, grouped, lookup, place, without
@@ -229,17 +228,18 @@ def test_changed_arrays_are_made_again(tmp_path: Path, caplog: pytest.LogCapture
     run_id = published(tmp_path)
     folders = made(tmp_path)
     before = {path: path.read_bytes() for folder in folders.values() for path in folder.iterdir()}
-    # One file of every part at a time, since what makes them anew is a process.
-    for paths in zip_longest(*(sorted(folder.iterdir()) for folder in folders.values())):
-        changed = [path for path in paths if path]
-        for path in changed:
-            path.write_bytes(np.random.default_rng(1).bytes(len(before[path])))
-        assert made(tmp_path) == folders
-        for path, said in zip(changed, caplog.messages[-len(changed):], strict=True):
-            assert f"cache folder {path.parent} is damaged" in said
-    folders["seen"].joinpath("keys.npy").unlink()
+    arrays = [path for path in before if path.name != checksums.NAME]
+    for path in arrays:
+        path.write_bytes(np.random.default_rng(1).bytes(len(before[path])))
     assert made(tmp_path) == folders
-    assert len(caplog.messages) == len(before) + 1
+    changed = {folder: ", ".join(sorted(path.name for path in arrays if path.parent == folder)) for folder in folders.values()}
+    assert caplog.messages == [f"cache folder {folder} is damaged ({names} changed) and made again" for folder, names in changed.items()]
+    caplog.clear()
+    folders["seen"].joinpath("keys.npy").unlink()
+    folders["popular"].joinpath(checksums.NAME).write_bytes(b"nonsense")
+    assert made(tmp_path) == folders
+    assert [message.partition(" is damaged (")[2] for message in caplog.messages] == [
+        "keys.npy: No such file or directory) and made again", "checksums.json cannot be read) and made again"]
     assert {path: path.read_bytes() for path in before} == before
     assert lookup(run_id, folders).personal.of(USER)[0].tolist() == list(PERSONAL)
     (folders["recommendations"] / "keys.npy").write_bytes(b"x")

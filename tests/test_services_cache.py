@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,33 @@ def stopped_at_the_end(found: Services) -> Iterator[Services]:
         for process in found.running.values():
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, "Future[float]"]]:
+    """A features service with a cache, started again while S3 accepts connections and never answers, and the seconds until it is ready:
+    it waits while the tests run."""
+    root = tmp_path_factory.mktemp("silent")
+    (root / "s3" / "music").mkdir(parents=True)
+    with s3_server(root / "s3") as server:
+        publish(storage("s3://music/app", server.environment()), write_run(root / "made"), RunInfo({}))
+        settings = {**server.environment(), "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app", "MUSICREC_SERVICE_POLL_S": "0.2",
+                    "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(root / "cache")}
+        with stopped_at_the_end(services(root, **settings)) as found:
+            found.start("features")
+            found.stop("features")
+            server.process.kill()
+            server.process.wait()
+            with (socket.create_server(("127.0.0.1", int(server.endpoint.rsplit(":", 1)[1])), backlog=1000),
+                  ThreadPoolExecutor(1) as thread):
+                yield found, thread.submit(seconds_until_ready, found)
+
+
+def seconds_until_ready(found: Services) -> float:
+    """How long the features service takes to start."""
+    began = time.monotonic()
+    found.start("features")
+    return time.monotonic() - began
 
 
 def test_random_bytes_in_the_cache_change_no_answer(tmp_path: Path) -> None:
@@ -77,29 +105,6 @@ def test_a_restart_while_s3_is_down_goes_on_with_the_last_run(tmp_path: Path) ->
                 wait_until(lambda: stats(found)["run_id"] == current(place).run_id, "the next run was not taken up")
 
 
-def test_a_server_that_says_nothing_holds_up_neither_start_nor_stop(tmp_path: Path) -> None:
-    """While S3 accepts connections and never answers, a restart goes on from the cache within 40 seconds and a stop takes less than 10."""
-    (tmp_path / "s3" / "music").mkdir(parents=True)
-    with s3_server(tmp_path / "s3") as server:
-        publish(storage("s3://music/app", server.environment()), write_run(tmp_path / "made"), RunInfo({}))
-        settings = {**server.environment(), "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app", "MUSICREC_SERVICE_POLL_S": "0.2",
-                    "MUSICREC_ARTIFACTS_CACHE_FOLDER": str(tmp_path / "cache")}
-        with stopped_at_the_end(services(tmp_path, **settings)) as found:
-            found.start("features")
-            found.stop("features")
-            server.process.kill()
-            server.process.wait()
-            with socket.create_server(("127.0.0.1", int(server.endpoint.rsplit(":", 1)[1])), backlog=1000):
-                began = time.monotonic()
-                found.start("features")
-                assert time.monotonic() - began < 40
-                assert "does not answer" in requests.get(f"{found.url('features')}/ready", timeout=5).json()["detail"]
-                time.sleep(1)  # so that a look is under way
-                began = time.monotonic()
-                found.stop("features")
-                assert time.monotonic() - began < 10
-
-
 def test_a_damaged_cache_starts_nothing_while_s3_is_down(tmp_path: Path) -> None:
     """Without the storage damaged arrays cannot be made again: the start fails with the storage's sentence, and the log names the array."""
     (tmp_path / "s3" / "music").mkdir(parents=True)
@@ -118,3 +123,14 @@ def test_a_damaged_cache_starts_nothing_while_s3_is_down(tmp_path: Path) -> None
                 found.start("features")
             assert "cannot be used (keys.npy changed)" in str(told.value)
             assert "does not answer; check S3_ENDPOINT_URL" in str(told.value).splitlines()[-2]
+
+
+def test_a_server_that_says_nothing_holds_up_neither_start_nor_stop(silent: tuple[Services, "Future[float]"]) -> None:
+    """While S3 accepts connections and never answers, a restart goes on from the cache within 40 seconds and a stop takes less than 10."""
+    found, seconds = silent
+    assert seconds.result() < 40
+    assert "does not answer" in requests.get(f"{found.url('features')}/ready", timeout=5).json()["detail"]
+    time.sleep(1)  # so that a look is under way
+    began = time.monotonic()
+    found.stop("features")
+    assert time.monotonic() - began < 10

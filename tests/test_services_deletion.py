@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ from musicrec import settings
 from musicrec.cli.processes import free_urls
 from musicrec.cli.processes import running as started
 from musicrec.errors import SettingsError
-from tests.service_world import APPS, COLD, PERSONAL, POPULAR, PROJECT, USER, Services, published, running, services
+from tests.commands import environment, exit_code
+from tests.service_world import APPS, COLD, PERSONAL, POPULAR, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -125,13 +124,13 @@ def test_two_keys_are_valid_while_one_takes_the_place_of_the_other(tmp_path: Pat
         assert delete(three, USER, X_API_Key="old").json() == {"result": "ok", "deleted": 0}
 
 
-def test_a_readmitted_user_is_known_again(found: Services) -> None:
+def test_a_readmitted_user_is_known_again(found: Services, capsys: pytest.CaptureFixture[str]) -> None:
     """`musicrec users readmit` while services run: plays are stored at once, the personal list is back within poll_s."""
     assert delete(found, USER, X_Reload_Key=ADMIN).ok
     assert found.recs("/recommendations", user_id=USER, k=5) == POPULAR_FIRST
-    done = subprocess.run([sys.executable, "-m", "musicrec", "users", "readmit", str(USER)], cwd=PROJECT, env=found.environment,
-                          capture_output=True, text=True, check=True, timeout=60)
-    assert "is no longer excluded" in done.stdout
+    with environment(found.environment):
+        assert exit_code("users", "readmit", USER) == 0
+    assert "is no longer excluded" in capsys.readouterr().out
     assert found.post("events", "/put", user_id=USER, item_id=200).ok
     until(lambda: found.recs("/recommendations", user_id=USER, k=4) == [150, 201, 151, 202], POLL_S + 3)
 

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from tests.service_world import PROJECT, USER, Services, published, running, services
+from tests.commands import environment, exit_code
+from tests.service_world import USER, Services, published, running, services
 from tests.test_readiness import wait_for_ready
 
 pytestmark = pytest.mark.slow
@@ -256,7 +257,7 @@ def test_schemathesis(tmp_path: Path) -> None:
             assert run.returncode == 0, said[-4000:]
 
 
-def test_export(tmp_path: Path) -> None:
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exported plays are events: ordered by user and time, numbered from 1 within a user; the raw form and impressions too."""
     with running(tmp_path, "events") as found:
         for user, item in [(2, 10), (1, 10), (2, 20), (2, 10)]:
@@ -266,9 +267,9 @@ def test_export(tmp_path: Path) -> None:
         tables = {}
         for form in ("events", "interactions", "impressions"):
             out = tmp_path / f"{form}.parquet"
-            done = subprocess.run([sys.executable, "-m", "musicrec", "events", "export", "--form", form, "--out", str(out)],
-                                  cwd=PROJECT, env=found.environment, capture_output=True, text=True, check=True, timeout=60)
-            assert f"rows are in {out}." in done.stdout
+            with environment(found.environment):
+                assert exit_code("events", "export", "--form", form, "--out", out) == 0
+            assert f"rows are in {out}." in capsys.readouterr().out
             tables[form] = pq.read_table(out)
     from musicrec import schema
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +11,8 @@ import pytest
 import requests
 
 from musicrec.events import Impression, event_store
-from tests.service_world import HEARD, PROJECT, USER, Services, published, running, services
+from tests.commands import environment, exit_code
+from tests.service_world import HEARD, USER, Services, published, running, services
 
 pytestmark = pytest.mark.slow
 
@@ -198,8 +197,8 @@ def test_hot_swap(tmp_path: Path) -> None:
             assert refused.status_code == 503
             assert served(url) == second
             assert bad not in {run for _, run, _ in seen}
-            command = [sys.executable, "-m", "musicrec", "runs", "rollback", first]
-            subprocess.run(command, cwd=PROJECT, env=found.environment, check=True, capture_output=True, timeout=60)
+            with environment(found.environment):
+                assert exit_code("runs", "rollback", first) == 0
             wait_for(url, first)
             wait_for(found.url("features"), first)
             time.sleep(0.2)
@@ -270,7 +269,8 @@ def test_two_workers(tmp_path: Path) -> None:
     directory.mkdir()
     found = services(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(directory))
     try:
-        found.start("events", "features", "recommendations", options=("--workers", "2"))
+        found.start("features")
+        found.start("events", "recommendations", options=("--workers", "2"))
         for item in range(200, 210):
             found.post("events", "/put", user_id=USER, item_id=item)
             assert found.post("events", "/get", user_id=USER, k=1).json() == {"events": [item]}

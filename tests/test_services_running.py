@@ -1,13 +1,14 @@
 """Three real services started, asked, killed and stopped; what they load is what was published whole."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ from musicrec.errors import ServiceError, StorageError
 from musicrec.registry import RunInfo
 from musicrec.settings import UrlSettings
 from musicrec.storage import storage
+from musicrec.storage.s3 import PART_BYTES
+from tests import service_world
 from tests.s3_server import free_port, s3_server
-from tests.service_world import write_run
+from tests.service_world import Services, write_run
 
 PROJECT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
@@ -124,25 +127,25 @@ def test_the_demo_asks_all_seven_questions(project: Path, capfd: pytest.CaptureF
     assert "Track 150" in said
 
 
-def s3_environ(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables for services that load from the bucket."""
-    return {**os.environ, **environment, "MUSICREC_ARTIFACTS_LOCATION": "s3://music/app"}
+def on_s3(project: Path, environment: Mapping[str, str]) -> contextlib.AbstractContextManager[Services]:
+    """A recommendations service that loads from the bucket."""
+    return service_world.running(project, "recommendations", **environment, MUSICREC_ARTIFACTS_LOCATION="s3://music/app",
+                                 MUSICREC_ARTIFACTS_CACHE_FOLDER=str(project / "cache"))
 
 
-def run_served(environ: Mapping[str, str], project: Path) -> str:
-    """The run from which freshly started services answer."""
-    with running(addresses(), environ, project / "log") as found:
-        answer = requests.get(f"{found[0].url}/recommendations_offline", params={"user_id": 617032}, timeout=5)
-        return answer.headers["X-Run-Id"]
+def run_served(project: Path, environment: Mapping[str, str]) -> str:
+    """The run from which a freshly started service answers."""
+    with on_s3(project, environment) as found:
+        return found.post("recommendations", "/recommendations_offline", user_id=617032).headers["X-Run-Id"]
 
 
 def test_services_load_the_earlier_run_after_the_server_died_while_publishing(project: Path) -> None:
-    """The publisher is told in one sentence; services started afterwards answer from the run before."""
+    """The publisher is told in one sentence; a service started afterwards answers from the run before."""
     (project / "s3" / "music").mkdir(parents=True)
     with s3_server(project / "s3") as server:
         place = storage("s3://music/app", server.environment())
         first = registry.publish(place, project / "made", RunInfo({}))
-        (project / "made" / "als_model.npz").write_bytes(os.urandom(120_000_000))
+        (project / "made" / "als_model.npz").write_bytes(os.urandom(4 * PART_BYTES))
         moved = []
 
         def killing(count: int) -> None:
@@ -155,25 +158,24 @@ def test_services_load_the_earlier_run_after_the_server_died_while_publishing(pr
             registry.publish(place, project / "made", RunInfo({}))
         assert moved
     with s3_server(project / "s3") as server:
-        assert run_served(s3_environ(server.environment()), project) == first
+        assert run_served(project, server.environment()) == first
 
 
 def test_a_service_refuses_a_changed_byte_in_the_bucket(project: Path) -> None:
     """It names the file; after rolling back to the earlier run it starts."""
     (project / "s3" / "music").mkdir(parents=True)
     with s3_server(project / "s3") as server:
-        place, environ = storage("s3://music/app", server.environment()), s3_environ(server.environment())
-        first = registry.publish(place, project / "made", RunInfo({}))
-        time.sleep(1.1)  # run ids tell seconds, and the later one has to sort after the earlier one
+        place = storage("s3://music/app", server.environment())
+        first = registry.publish(place, project / "made", RunInfo({}), datetime(2022, 1, 1, tzinfo=UTC))
         later = registry.publish(place, write_run(project / "later", range(200, 220)), RunInfo({}))
         stored = project / "s3" / "music" / "app" / "runs" / later / "recommendations.parquet"
         content = bytearray(stored.read_bytes())
         content[len(content) // 2] ^= 1
         stored.write_bytes(content)
-        with pytest.raises(ServiceError, match=r"recommendations\.parquet is damaged"), running(addresses(), environ, project / "log"):
+        with pytest.raises(AssertionError, match=r"recommendations\.parquet is damaged"), on_s3(project, server.environment()):
             pass
         registry.rollback(place, first)
-        assert run_served(environ, project) == first
+        assert run_served(project, server.environment()) == first
 
 
 def test_the_shipped_addresses_are_those_of_the_seed() -> None:

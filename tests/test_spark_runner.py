@@ -52,7 +52,7 @@ def test_a_killed_executor_changes_nothing(cluster: Any, saved: Saved, tmp_path:
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     """When an executor is killed with SIGKILL in the middle, the lists are the same, and none is there twice or missing."""
     monkeypatch.setattr(spark, "SMALLEST", 1)
-    monkeypatch.setattr(spark, "TASKS_A_CORE", 60)
+    monkeypatch.setattr(spark, "TASKS_A_CORE", 20)
     before, killed = set(engines.executors()), []
     killer = threading.Thread(target=_kill_when_a_task_is_done, args=(cluster, killed))
     killer.start()

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import boto3
+import botocore.loaders
 import botocore.session
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
@@ -33,6 +35,8 @@ _CODES = {
 }
 _SILENT = "does not answer; check S3_ENDPOINT_URL, start the server and try again"
 _MISSING = {"404", "NoSuchKey"}
+# The descriptions of the service take most of the time of making a client, so all clients of a process share them.
+_loader = lru_cache(botocore.loaders.create_loader)
 
 
 def client(endpoint: str | None, environment: Mapping[str, str], quick: bool = False) -> Any:
@@ -44,6 +48,7 @@ def client(endpoint: str | None, environment: Mapping[str, str], quick: bool = F
         variables = variables if isinstance(variables, list) else [variables]
         if given := [environment[variable] for variable in variables if variable in environment]:
             core.set_config_variable(name, convert(given[0]) if convert else given[0])
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     session = boto3.Session(botocore_session=core, region_name=environment.get("AWS_REGION"))
     config = _CONFIG.merge(_QUICK) if quick else _CONFIG
     if endpoint:
