@@ -64,6 +64,10 @@ class Listeners:
 
     def listening(self, user: int, arm: str, options: AnswerOptions) -> float:
         """What the user listens to in one session, without the first track."""
+        return sum(one.share for one in self.played(user, arm, options)[1:])
+
+    def played(self, user: int, arm: str, options: AnswerOptions) -> list[Played]:
+        """What the user plays in one session."""
         answers, own = Answers(self.mapped, options), self.mapped.users.id_of(user)
 
         def next_track(played: Sequence[Played]) -> int | None:
@@ -72,7 +76,7 @@ class Listeners:
             return next((track for track in (int(self.mapped.items.key_of(item)) for item in items) if track not in earlier), None)
 
         rng = np.random.default_rng((self.world.seed, 21, 0, self.round, user))
-        return sum(one.share for one in session(self.world, user, rng, next_track, self.round)[1:])
+        return session(self.world, user, rng, next_track, self.round)
 
 
 def ways() -> Iterator[tuple[str, str, dict[str, object]]]:

@@ -2,21 +2,28 @@
 
     python -m benchmarks.fold_in quality --data FOLDER --puts-from 2010-02-01 --cutoff 2010-06-01
     python -m benchmarks.fold_in speed [--items 1000000] [--model als_model.npz]
+    python -m benchmarks.fold_in http --folder FOLDER [--items 1000000]
 
 quality: FOLDER holds items.parquet and events.parquet as a training run leaves them in its workspace. The run has learned from the plays
 before --puts-from; those up to --cutoff come only by put; those after it are to be found. `refit` has learned from all plays before the
 cutoff. New users have no play before --puts-from: their first three plays come by put, the later ones are to be found.
 speed: a personal list of 100 for users who are not in the run, one at a time, on generated factors or those of a run.
+http: the same through the services, one worker each, at 100 requests a second, for users who have put two plays. FOLDER keeps the run.
 """
 
 import argparse
+import os
 import time
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import requests
 
 from benchmarks.children import machine
+from benchmarks.http_load import at_rate, in_turns, targets
+from benchmarks.serving import ours
+from benchmarks.serving_artifacts import Size, artifacts
 from benchmarks.user_knn import split_catalog
 from musicrec.dataset import Dataset, Int32, Interactions, TrainSet, second
 from musicrec.models import ALS, ItemKNN, PopularDecayed
@@ -133,6 +140,34 @@ def speed(asked: argparse.Namespace) -> None:
         print(f"  {plays:3d} plays: {'; '.join(times)}", flush=True)
 
 
+def http(asked: argparse.Namespace) -> None:
+    """Print the latency of personal and blended lists of users whom the run does not know, after two plays."""
+    rng = np.random.default_rng(0)
+    factors, settings = generated(asked.items, rng), ALS()
+    popularity = np.linalg.norm(factors, axis=1)
+
+    def add(run: Path) -> None:
+        np.savez(run / "als_model.npz", item_ids=np.arange(asked.items, dtype=np.int32), item_factors=factors, alpha=settings.alpha,
+                 regularization=settings.regularization)
+    root = artifacts(asked.folder, Size(10_000, asked.items, 20), add)
+    users = np.arange(10_000_000, 10_000_000 + asked.users)
+    played = rng.choice(asked.items, (asked.users, 2), p=popularity / popularity.sum())
+    print(f"{asked.items:,} items x {factors.shape[1]} factors, 1 worker, {asked.rate} requests a second; {machine()}")
+    with ours(root, 1) as (ports, _):
+        puts = in_turns(ports["events"], [f"/put?user_id={user}&item_id={item}" for user, items in zip(users, played) for item in items], 8)
+        url = f"http://127.0.0.1:{ports['recommendations']}/recommendations_offline"
+        strategies = {requests.post(url, params={"user_id": user}, timeout=10).headers["X-Strategy"] for user in users[:20]}
+        print(f"  {puts.failed} puts failed; lists are {', '.join(strategies)}")
+        for path in ("/recommendations_offline", "/recommendations"):
+            wanted = targets(path, users, lambda _: f"&k={K}")
+            in_turns(ports["recommendations"], wanted[:100], 1)
+            for at in range(asked.repeat):
+                load = at_rate(ports["recommendations"], np.roll(wanted, 500 * at).tolist(), asked.rate)
+                quantiles = ", ".join(f"{name} {load.ms(q):.1f} ms" for name, q in (("median", 0.5), ("p95", 0.95), ("p99", 0.99)))
+                print(f"  {path}: {quantiles}, longest {load.ms(1):.1f} ms of {len(wanted):,}; {load.failed} failed, "
+                      f"{load.degraded} degraded; load {os.getloadavg()[0]:.1f}", flush=True)
+
+
 def generated(n: int, rng: np.random.Generator, factors: int = 64) -> np.ndarray:
     """Factors of items of 170 genres, with norms that fall with the rank of popularity as those of ALS do."""
     genres = rng.normal(size=(170, factors))
@@ -168,8 +203,14 @@ def main() -> None:
     one.add_argument("--items", type=int, default=1_000_000)
     one.add_argument("--model", type=Path)
     one.add_argument("--users", type=int, default=500)
+    one = kinds.add_parser("http")
+    one.add_argument("--folder", type=Path, required=True)
+    one.add_argument("--items", type=int, default=1_000_000)
+    one.add_argument("--users", type=int, default=2000)
+    one.add_argument("--rate", type=int, default=100)
+    one.add_argument("--repeat", type=int, default=3)
     asked = parser.parse_args()
-    (quality if asked.kind == "quality" else speed)(asked)
+    {"quality": quality, "speed": speed, "http": http}[asked.kind](asked)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 In the new folder FOLDER: makes the default simulated world, trains on its logs, and serves the run with the real services. Each round has
 listeners of its own, whose tastes have drifted on, and who get blended lists; an experiment gives half of them those of the first run, the
 other half those of the current one, side by side. What both have played is learned, published and served before the next round. At the end
-the same users, of one round more, listen to each run in turn, without services in between.
+the same users, of one round more, listen to each run in turn, without services in between. None has listened before: lists hold what
+is new, and who has heard the best tracks gets the next best.
 """
 
 import argparse
@@ -89,7 +90,7 @@ def main(folder: Path, users: int, rounds: int, preset: str) -> None:
         file.write_text(f"[runs]\nvariants.first = {{run = '{first}'}}\nvariants.current = {{}}\n")
         experiment = read_experiments(file, settings.load(folder / "config.ini", {}).blending)[0]
         time.sleep(5)  # until the experiment runs
-        runs = list[str]()
+        runs, heard = list[str](), set[int]()
         print("round   users  listening, first run    users  listening, current run    current - first")
         for round_ in range(1, rounds + 1):
             if round_ > 1:
@@ -99,6 +100,7 @@ def main(folder: Path, users: int, rounds: int, preset: str) -> None:
             for one in simulation.listened(world, player, ["blended"], users, round_):
                 variant = experiment.variant_of(one.user)
                 assert variant
+                heard.add(one.user)
                 sums[variant.name].append([sum(track.share for track in one.played[1:])])
             drawn = [bootstrap_means(np.array(sums[name]), 2000, seed) for seed, name in enumerate(sums)]
             means = [float(np.mean(values)) for values in sums.values()]
@@ -106,15 +108,16 @@ def main(folder: Path, users: int, rounds: int, preset: str) -> None:
             shown = [f"{mean:.2f} ({low[0]:.2f} to {high[0]:.2f})" for mean, (low, high) in zip((*means, means[1] - means[0]), bounds)]
             runs.append(run)
             print(f"{round_:>5} {len(sums['first']):>7} {shown[0]:>22} {len(sums['current']):>8} {shown[1]:>24} {shown[2]:>24}", flush=True)
-    compared(folder, runs, users)
+    compared(folder, runs, users, heard)
 
 
-def compared(folder: Path, runs: list[str], users: int) -> None:
-    """Print a row per run: what the same users listen to, and the difference to the first run."""
+def compared(folder: Path, runs: list[str], users: int, heard: set[int]) -> None:
+    """Print a row per run: what the same users, none of those that have heard, listen to, and the difference to the first run."""
     options, base = answer_options(settings.load(folder / "config.ini", {}).blending), np.zeros(0)
     for run in runs:
         listeners = Listeners(folder, len(runs) + 1, run)
-        found = np.array([listeners.listening(user, "blended", options) for user in listeners.people(users)])
+        people = [user for user in listeners.people(listeners.world.users) if user not in heard][:users]
+        found = np.array([listeners.listening(user, "blended", options) for user in people])
         base = base if len(base) else found
         compare(f"{run}  ", found, base)
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.children import machine
 from musicrec import pipeline, settings
-from musicrec.settings.presets import PRESETS
+from musicrec.cli.presets import PRESETS
 
 LATEST, SHARES = 0.4, (0.25, 0.5, 0.75)
 COLUMNS = ["model", "users", "ndcg@10", "ndcg@10_low", "ndcg@10_high", "recall@10", "hit_rate@10", "novelty@10", "difference", "p_holm"]

@@ -1,5 +1,6 @@
 """A published run of any size with random content, for measuring services."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,8 @@ class Size:
     seed: int = 0
 
 
-def artifacts(folder: Path, size: Size) -> Path:
-    """A published run of the size, made once."""
+def artifacts(folder: Path, size: Size, add: Callable[[Path], None] = lambda run: None) -> Path:
+    """A published run of the size, made once; `add` writes further files into its folder before it is published."""
     root = folder / f"{size.users}x{K}-{size.items}-{size.plays}"
     if (root / "artifacts" / "current.json").exists():
         return root
@@ -37,6 +38,7 @@ def artifacts(folder: Path, size: Size) -> Path:
     _grouped(run, schema.SIMILAR, size.items, 10, size.items, rng)
     _events(run, size, rng)
     _catalog(run, size)
+    add(run)
     publish(storage(str(root / "artifacts"), {}), run, RunInfo({"made for": "benchmarks/serving.py"}))
     return root
 

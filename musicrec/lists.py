@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from musicrec.dataset import Float32, Int32, index_of
 from musicrec.files import replaced, writable
@@ -37,6 +38,18 @@ class Lists:
     def top(self, k: int) -> "Lists":
         """The first k columns."""
         return Lists(self.user_ids, self.items[:, :k], self.scores[:, :k])
+
+    def without(self, pairs: NDArray[np.int64]) -> "Lists":
+        """The lists without some items, whose places go to the next ones; pairs: user id << 32 | item index.
+
+        >>> two = Lists(np.array([7], np.int32), np.array([[5, 6]], np.int32), np.array([[2, 1]], np.float32))
+        >>> two.without(np.array([7 << 32 | 5])).items.tolist()
+        [[6, -1]]
+        """
+        gone = np.isin(self.user_ids[:, None].astype(np.int64) << 32 | self.items, pairs)
+        order = np.argsort(gone, axis=1, kind="stable")
+        items, scores = np.where(gone, EMPTY, self.items), np.where(gone, np.float32(-np.inf), self.scores)
+        return Lists(self.user_ids, np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1))
 
 
 class FittedModel(Protocol):

@@ -111,6 +111,7 @@ RAW_INTERACTIONS = TableSchema("interactions", (
     Column("started_at", _DAY, "when the play began"),
     Column("played_share", _F32, "share of the track that was played, 0..1", optional=True),
     Column("feedback", _TEXT, "play, skip, like or dislike", optional=True),
+    Column("was_recommended", pa.int8(), "1 where feedback names the answer that brought the play; present where some does", optional=True),
 ))
 KEYS = TableSchema("keys", (
     Column("key", _TEXT, "the user or track as the owner of the logs writes it"),
@@ -139,6 +140,7 @@ EVENTS = TableSchema("events", (
     Column("listened", pa.int8(), "1: the flag that the metrics count"),
     Column("played_share", _F32, "share of the track that was played, 0..1; present where the source has listening time", optional=True),
     Column("feedback", _TEXT, "play, skip, like or dislike; present where the source has it", optional=True),
+    Column("was_recommended", pa.int8(), "1 where feedback names the answer that brought the play; present where some does", optional=True),
     Column("num_users_norm", _F32, "num_users_norm of the track; present with [data] extended_columns", optional=True),
 ))
 GENRES = TableSchema("genres", (

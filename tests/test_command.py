@@ -1,7 +1,7 @@
 """The musicrec command: help, exit codes, one sentence for every failure, and what each command says."""
 
-import ast
 import asyncio
+import json
 import os
 import re
 import signal
@@ -50,12 +50,23 @@ def test_every_command_has_help_that_begins_with_what_it_does(words: tuple[str, 
     assert [one.name for one in COMMANDS[words].params if not one.help] == []
 
 
-def test_importing_the_command_loads_no_library_that_trains_or_serves() -> None:
-    """Only a command that runs imports what it needs, so help comes at once and a service needs nothing else."""
-    heavy = {"numba", "scipy", "catboost", "implicit", "faiss", "duckdb", "ibis", "fastapi", "uvicorn", "matplotlib", "nbclient", "pandas"}
-    code = f"import sys, musicrec.cli; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
-    assert ast.literal_eval(done.stdout) == []
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("--help",), 0), (("train", "--help"), 0), (("runs", "diff", "-h"), 0),
+                                             (("trian",), 2), (("train", "--preset", "huge"), 2), (("predict",), 2), (("complete",), 0)])
+def test_help_completion_and_wrong_usage_load_no_library(words: tuple[str, ...], code: int) -> None:
+    """Only a command that runs imports what it needs, so help comes at once: no library is loaded but typer and what that loads, and of
+    musicrec nothing but the commands and what they need to describe themselves."""
+    asked = {"_MUSICREC_COMPLETE": "complete_bash", "COMP_WORDS": "musicrec tr", "COMP_CWORD": "1"} if words == ("complete",) else {}
+    program = ("import sys, json, atexit; from musicrec.cli import main; atexit.register(lambda: print(json.dumps(sorted(sys.modules)), "
+               "file=sys.__stdout__)); main()")
+    done = subprocess.run([sys.executable, "-c", program, *(() if asked else words)], capture_output=True, text=True, cwd=PROJECT,
+                          env={**os.environ, **asked})
+    assert done.returncode == code
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    libraries = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert libraries & {"numpy", "pyarrow", "requests", "dotenv", "tqdm", "boto3", "pandas", "ibis", "duckdb", "numba", "scipy",
+                        "catboost", "implicit", "faiss", "fastapi", "uvicorn", "aiohttp", "matplotlib", "nbclient", "nicegui"} == set()
+    assert "asyncio" not in loaded
+    assert {name.split(".")[1] for name in loaded if name.startswith("musicrec.")} <= {"cli", "datasets", "errors", "project"}
 
 
 @pytest.mark.parametrize(("words", "said"), [

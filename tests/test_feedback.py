@@ -14,6 +14,7 @@ from musicrec.dataset.feedback import DISLIKE, LIKE, PRIOR_PLAYS, learned_weight
 from musicrec.evaluation import Evaluator
 from musicrec.evaluation.targets import REFERENCE, targets
 from musicrec.features import FEATURES
+from musicrec.lists import Lists
 from musicrec.models import MODELS
 from musicrec.ranking import candidates, training_table
 from musicrec.similar_items.co_listening import co_listening
@@ -25,13 +26,16 @@ CATALOG = train_set([], N_ITEMS, artists=[[item // TRACKS_OF_ARTIST] for item in
                     genres=[[item // TRACKS_OF_ARTIST] for item in range(N_ITEMS)]).catalog
 
 
-def _log(rows: list[tuple[int, int, int, float | None]], feedback: list[str | None] | None = None) -> Dataset:
+def _log(rows: list[tuple[int, int, int, float | None]], feedback: list[str | None] | None = None,
+         recommended: list[int] | None = None) -> Dataset:
     """A dataset from rows (user id, item index, day, played share)."""
     users, items, days, shares = zip(*rows)
     columns = {"user_id": pa.array(users, pa.int32()), "item_id": pa.array([10 * item + 10 for item in items], pa.int32()),
                "started_at": pa.array([START + timedelta(days=day) for day in days], pa.timestamp("us")),
                "played_share": pa.array(shares, pa.float32())}
-    return Dataset(ibis.memtable(pa.table(columns | ({"feedback": pa.array(feedback, pa.string())} if feedback else {}))), CATALOG)
+    more = {"feedback": pa.array(feedback, pa.string())} if feedback else {}
+    more |= {"was_recommended": pa.array(recommended, pa.int8())} if recommended else {}
+    return Dataset(ibis.memtable(pa.table(columns | more)), CATALOG)
 
 
 def _taste(shares: tuple[float, float]) -> TrainSet:
@@ -120,6 +124,22 @@ def test_a_skip_is_no_hit_and_no_target() -> None:
     assert targets(train, test, REFERENCE).items.tolist() == [1, 2]
     found = candidates({"shelf": (np.array([[1, 2]], np.int32), np.array([[2, 1]], np.float32))}, np.array([0], np.int32), 5)
     assert training_table(found, np.array([1], np.int32), test, {}, 10, 0).target.tolist() == [1, 0]
+
+
+def test_what_a_list_has_brought_is_learned_from_and_not_judged() -> None:
+    """Of three plays after the cutoff the one that a list has brought is no target and no miss: lists are evaluated, and the ranker
+    learns, as if the item were not there. Before the cutoff it is a play as any other."""
+    rows = [(1, 0, 0, 1.0), (2, 1, 0, 1.0), (2, 2, 0, 0.9), (2, 3, 0, 0.1), (1, 1, 9, 1.0), (1, 2, 9, 1.0), (1, 3, 9, 0.1)]
+    train, test = _log(rows, recommended=[0, 1, 1, 0, 0, 1, 0]).split(second(START + timedelta(days=5)))
+    plain, _ = _log(rows).split(second(START + timedelta(days=5)))
+    np.testing.assert_array_equal(train.matrix.toarray(), plain.matrix.toarray())
+    assert test.unjudged.tolist() == [False, True, False]
+    assert targets(train, test).items.tolist() == [1]
+    found = candidates({"shelf": (np.array([[2, 1, 3]], np.int32), np.array([[3, 2, 1]], np.float32))}, np.array([0], np.int32), 5)
+    assert training_table(found, np.array([1], np.int32), test, {}, 10, 0).target.tolist() == [1, 0]
+    evaluator = Evaluator(train, test)
+    evaluator.add("second", Lists(np.array([1], np.int32), np.array([[2, 1, 3]], np.int32), np.array([[3, 2, 1]], np.float32)))
+    assert evaluator.relevance("second")["mrr@5"].tolist() == [1.0]
 
 
 def test_a_user_who_only_skips_is_not_evaluated() -> None:

@@ -60,7 +60,8 @@ def test_blended_answers_have_modes_too(two: Services) -> None:
     assert two.post("events", "/put", user_id=USER, item_id=200).ok
     assert two.recs("/recommendations", user_id=USER, k=4, mode="mixed") == [150, 201, 105, 202]
     assert two.recs("/recommendations", user_id=USER, k=4, mode="familiar") == FAMILIAR
-    assert two.recs("/recommendations_online", user_id=USER, k=2, mode="whatever") == [201, 202]
+    assert two.recs("/recommendations_online", user_id=USER, k=2) == [201, 202]
+    assert two.post("recommendations", "/recommendations_online", user_id=USER, mode="mixed").status_code == 422
 
 
 @pytest.mark.slow

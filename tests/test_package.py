@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_package_its_types_and_the_files_of_a_project(tmp_pa
         metadata, entries = (wheel.read(f"{info}/{name}").decode() for name in ("METADATA", "entry_points.txt"))
         assert wheel.read("musicrec/project/config.ini") == (PROJECT / "config.ini").read_bytes()
     assert {f"musicrec/project/{name}" for name in FILES} <= names
-    assert {"musicrec/py.typed", "musicrec/cli/__init__.py", "musicrec/settings/presets.py"} <= names
+    assert {"musicrec/py.typed", "musicrec/cli/__init__.py", "musicrec/cli/presets.py"} <= names
     assert {name.split("/")[0] for name in names} == {"musicrec", info}
     assert "musicrec = musicrec.cli:main" in entries
     for extra in ("serve", "train", "notebook", "lab", "redis", "spark", "docs", "dev"):

@@ -302,6 +302,7 @@ def test_an_experiment_is_reported_paused_and_resumed(page: Page) -> None:
     tab.get_by_role("cell", name="has not begun").nth(1).wait_for()
     tab.get_by_role("button", name="Read the event store and report").click()
     tab.get_by_text("users are split as the weights say").wait_for(timeout=60_000)
+    assert "Guardrails: the answers themselves" in page.text()
     assert "1 [1.0000, 1.0000]" in page.text() or "1.0000 [1.0000, 1.0000]" in page.text()
     tab.get_by_role("button", name="Pause").click()
     confirm = tab.get_by_role("dialog").get_by_role("button", name="Pause")

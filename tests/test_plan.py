@@ -41,6 +41,17 @@ def test_a_log_of_a_year_is_cut_at_midnight_before_its_last_plays(tmp_path: Path
     assert chosen.test_start == datetime(2023, 12, 10)
 
 
+def test_plays_that_lists_have_brought_move_no_cutoff(tmp_path: Path) -> None:
+    """The shares are of the other plays, so that these are looked for, however much was played from lists lately; where all were brought
+    one sentence says what to set."""
+    year = evenly(datetime(2023, 1, 1), timedelta(hours=12), 730)
+    both = log(year + [datetime(2023, 12, 31, 12)] * 1000).to_pyarrow()
+    brought = ibis.memtable(both.append_column("was_recommended", pa.array([0] * 730 + [1] * 1000, pa.int8())))
+    assert pipeline.plan(work(tmp_path), brought).test_start == datetime(2023, 12, 10)
+    with pytest.raises(SplitError, match=r"every play was brought by a list.*judge_recommended = true"):
+        pipeline.plan(work(tmp_path), brought.mutate(was_recommended=1))
+
+
 @pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(minutes=5)], ids=["minutes", "days"])
 def test_a_short_log_is_cut_at_a_second(tmp_path: Path, step: timedelta) -> None:
     """A log of minutes or days is cut where 6 % of its plays are left, and its folds lie inside it."""

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 
-from tests.service_world import PERSONAL, POPULAR, USER, Services, published, running, services
+from musicrec.events import Impression, event_store
+from tests.service_world import ITEMS, PERSONAL, POPULAR, USER, Services, published, running, services
 from tests.stub_service import BEHAVIOURS, Stub, stub
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,36 @@ def test_misbehaving_service(one_broken: tuple[Services, Stub, str], behaviour: 
     assert server.redirected == [], "the API key was sent to another address"
     # The best of three: what a busy machine adds to one of them is not its doing.
     assert min(seconds) < 0.2
+
+
+def test_answers_that_lack_a_part_or_fail_say_so_in_their_exposures(tmp_path: Path) -> None:
+    """With the features service killed the exposure is degraded, with a file of the run spoilt under the service it is one without items
+    that failed, and with the events service killed what cannot be told is counted."""
+    published(tmp_path)
+    with running(tmp_path, MUSICREC_SERVICE_IMPRESSIONS="true", MUSICREC_BLENDING_ARTIST_DECAY="0.7", MUSICREC_SERVICE_TIMEOUT_MS="500",
+                 MUSICREC_ARTIFACTS_CACHE_FOLDER=str(tmp_path / "cache")) as found:
+        assert found.post("events", "/put", user_id=USER, item_id=250).ok
+        found.stop("features", signal.SIGKILL)
+        lacking = found.post("recommendations", "/recommendations", user_id=USER, k=2).json()
+        assert lacking["degraded"][0].startswith("features service at")
+        (file,) = (tmp_path / "cache").rglob("artist_ids_starts.npy")
+        with file.open("r+b") as spoilt:
+            spoilt.seek(-8 * (len(ITEMS) + 1), 2)
+            spoilt.write(np.arange(len(ITEMS) + 1, 0, -1).tobytes())
+        assert found.post("recommendations", "/recommendations", user_id=USER, k=2).status_code == 500
+        rows: list[Impression] = []
+        deadline = time.monotonic() + 20
+        while len(rows) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            rows = list(event_store("sqlite", str(tmp_path / "events.sqlite")).impressions())
+        assert [(row.user_id, row.item_id, row.position, row.outcome) for row in rows] == [
+            *((USER, item, place, "degraded") for place, item in enumerate(lacking["recs"])), (USER, None, 0, "failed")]
+        assert all(row.ms and row.ms > 0 for row in rows)
+        found.stop("events", signal.SIGKILL)
+        assert len(found.recs("/recommendations_default", k=2)) == 2
+        while "impressions_lost_total 2.0" not in requests.get(f"{found.url('recommendations')}/metrics", timeout=5).text:
+            assert time.monotonic() < deadline + 20
+            time.sleep(0.1)
 
 
 def test_breaker(tmp_path: Path) -> None:

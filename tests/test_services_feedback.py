@@ -57,6 +57,37 @@ def test_an_unknown_parameter_is_refused_by_name(three: Services, route: str) ->
     assert three.post("events", "/get", user_id=user).json() == {"events": []}
 
 
+@pytest.mark.parametrize("route", ["/recommendations", "/recommendations_offline", "/recommendations_online", "/recommendations_default",
+                                   "/recommendations/16", "/radio", "/recommendations/batch", "/session/recommendations"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_parameter_of_a_list_is_refused_by_name(three: Services, route: str, method: str) -> None:
+    """genre=rock, which is genres=rock, gets 422 with the name and the known parameters, in the query and in a body, not every track."""
+    single = route in ("/radio", "/recommendations/16")
+    if (single and method == "POST") or (method == "GET" and route in ("/recommendations/batch", "/session/recommendations")):
+        pytest.skip("there is no such route")
+    url, body = three.url("recommendations") + route, {"user_id": 16, "k": 3}
+    body = {"/recommendations/batch": {"user_ids": [16]}, "/session/recommendations": {"items": [{"item_id": 150}]},
+            "/radio": {"track": 150}, "/recommendations/16": {}}.get(route, body)
+    wrong = {"genre_": "rock"}
+    answers = [requests.get(url, params=body | wrong, timeout=10)] if method == "GET" else [
+        requests.post(url, json=body | wrong, timeout=10), requests.post(url, params=wrong, json=body, timeout=10)]
+    for answer in answers:
+        assert answer.status_code == 422
+        (told,) = answer.json()["detail"]
+        assert told["msg"].startswith("genre_ is not known; send ")
+        assert "user_id" in told["msg"]
+
+
+def test_what_existing_clients_send_is_not_refused(three: Services) -> None:
+    """Every name of k, a body beside the query, keys=true of a client that does not know which form keys have."""
+    for name in ("k", "n", "limit", "top_k", "n_recs", "n_recommendations"):
+        for route in (*ROUTES, "/recommendations_default"):
+            assert len(three.recs(route, user_id=16, **{name: 3})) <= 3
+    url = three.url("recommendations") + "/recommendations"
+    assert len(requests.post(url, params={"k": 3}, json={"user_id": 16}, timeout=10).json()["recs"]) == 3
+    assert requests.get(f"{url}/16", params={"k": 3, "keys": "true"}, timeout=10).ok
+
+
 @pytest.mark.parametrize(("name", "value", "message"), [
     ("type", "love", "type must be one of play, skip, like, dislike, block_item, block_artist"),
     ("played_share", "1.5", "played_share must be a number from 0 to 1"),

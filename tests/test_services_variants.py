@@ -188,12 +188,3 @@ def test_feedback_may_name_its_answer(shop: Shop) -> None:
     store = event_store("sqlite", str(shop.services.root / "events.sqlite"))
     stored: list[UserFeedback] = list(store.feedback())
     assert [(row.user_id, row.recommendation_id) for row in stored if 31 <= int(row.user_id) <= 33] == [(31, name), (32, name), (33, "")]
-
-
-def test_answers_that_lack_a_part_are_recorded_as_such(shop: Shop) -> None:
-    """While the features service is down, lists of users with plays are degraded, and so say their exposures."""
-    assert shop.services.post("events", "/put", user_id=41, item_id=150).ok
-    shop.services.stop("features")
-    answer = shop.ask(41)
-    assert "degraded" in answer.json()
-    assert {row.outcome for row in shop.impressions(answer)} == {"degraded"}

@@ -1,16 +1,23 @@
 """Simulated listeners: a world with a known taste, and the loop simulate -> learn -> publish in front of real services."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from musicrec import pipeline, registry, settings, simulation
 from musicrec.errors import RefusedError, ServiceError, SourceError
+from musicrec.experiments import analysis
+from musicrec.experiments.attribution import outcomes
+from musicrec.serving.answers import Answer
+from musicrec.serving.exploration import explored
 from musicrec.simulation import Listened, Played, World, listening
 from musicrec.storage import storage
 from tests import taste_logs
@@ -86,6 +93,42 @@ def table(**of_model: tuple[float, float, float]) -> list[dict[str, object]]:
     return [{"model": model, "ndcg@10": mean, "ndcg@10_low": low, "ndcg@10_high": high} for model, (mean, low, high) in of_model.items()]
 
 
+def offered(world: World, user: int, first: int) -> Answer:
+    """What an imperfect recommender offers after a first track, the best first: it knows scene and artist, not the track."""
+    artists = world.track_factors.reshape(world.artists, -1, world.track_factors.shape[1]).mean(axis=1)
+    order = np.argsort(-(artists @ world.taste(user, 1))[world.artist_of], kind="stable")
+    items = order[order != first].tolist()
+    return Answer(items, ["personal"] * len(items), [1.0] * len(items), [None] * len(items), "blended")
+
+
+def test_what_other_lists_would_bring_is_estimated_from_explored_ones() -> None:
+    """The kept plays of lists that nobody was shown, from those of explored ones, lie within the interval of what the same users keep
+    when these lists are really played to them; without the propensities they lie outside."""
+    world, rows, lists, kept, start = World(users=1500, tracks=400, scenes=6), [], [], [], datetime(2026, 3, 1)
+    for user in range(world.users):
+        first = simulation.session(world, user, np.random.default_rng(user), lambda played: None)[0].track
+        answer = offered(world, user, first)
+        shown = explored(answer, 0.2 if user % 2 else 0.8, 0, 1, f"{user}")
+        one = simulation.session(world, user, np.random.default_rng(user), lambda played, shown=shown: shown.item_ids[0], 1, 2)[1]
+        rows.append((user, *shown.item_ids, *shown.propensities, one.share, f"x:{'much' if user % 2 else 'little'}"))
+        other = [answer.item_ids[0], *sorted(answer.item_ids[50:150], key=lambda item: -world.fame[item])[:50]]
+        lists += [(user, item) for item in other]
+        for draw in range(5):
+            rng = np.random.default_rng((user, draw))
+            really = simulation.session(world, user, rng, lambda played, rng=rng, other=other: int(rng.choice(other)), 1, 2)
+            kept.append(really[1].share >= 0.5)
+    users, items, propensities, shares, variants = zip(*rows)
+    moments, answers = pa.array([start] * len(users), pa.timestamp("us")), [str(user) for user in users]
+    impressions = pa.table({"user_id": users, "item_id": items, "source": ["personal"] * len(users), "position": [0] * len(users),
+                            "shown_at": moments, "recommendation_id": answers, "variant": variants, "propensity": propensities})
+    told = pa.table({"user_id": users, "item_id": items, "started_at": moments, "played_share": shares, "recommendation_id": answers})
+    found = outcomes("x", impressions, told, pa.table(dict(zip(("user_id", "item_id"), zip(*lists)))), 24)
+    estimate, naive = (analysis.snips(drawn) for drawn in (found.drawn, found.drawn.assign(propensity=1.0)))
+    assert estimate["low"] < np.mean(kept) < estimate["high"]
+    assert estimate["high"] - estimate["low"] < 0.2
+    assert naive["low"] > np.mean(kept)
+
+
 NO_FINDINGS = pd.DataFrame(columns=["severity", "finding", "count", "example"])
 CURRENT = {"published": "als", "warm": table(als=(0.30, 0.28, 0.32))}
 
@@ -138,8 +181,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         "MUSICREC_DATA_SOURCE": "botify", "MUSICREC_SOURCES_BOTIFY_WORK": str(root / "imported"),
         "MUSICREC_CANDIDATES_MODELS": "als item_knn", "MUSICREC_SPLIT_FOLDS": "1", "MUSICREC_SPLIT_FOLD_DAYS": "0"}
     pipeline.run(settings.load(None, told))
-    with running(root, MUSICREC_ARTIFACTS_CACHE_FOLDER=str(root / "cache"), MUSICREC_BLENDING_BLOCKED_ITEMS="") as services:
-        urls = {name: value for name, value in services.environment.items() if name.startswith(("MUSICREC_URLS", "MUSICREC_EVENTS"))}
+    (root / "experiments.toml").write_text("[explore]\nvariants.little = {exploration = 0.2}\nvariants.much = {exploration = 0.8}\n")
+    with running(root, MUSICREC_ARTIFACTS_CACHE_FOLDER=str(root / "cache"), MUSICREC_BLENDING_BLOCKED_ITEMS="",
+                 MUSICREC_SERVICE_IMPRESSIONS="true", MUSICREC_EXPERIMENTS_FILE=str(root / "experiments.toml")) as services:
+        urls = {name: value for name, value in services.environment.items()
+                if name.startswith(("MUSICREC_URLS", "MUSICREC_EVENTS", "MUSICREC_EXPERIMENTS"))}
         yield Loop(root, services, told | urls)
 
 
@@ -156,6 +202,29 @@ def test_simulated_users_listen_more_to_what_is_chosen_for_them(loop: Loop, monk
     assert rows["blended"]["over_random_low"] > 0
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()] == ["arm", "random", "offline", "blended"]
+
+
+@pytest.mark.slow
+def test_lists_that_were_not_shown_are_judged_from_what_exploration_has_drawn(loop: Loop, monkeypatch: pytest.MonkeyPatch,
+                                                                              tmp_path: Path) -> None:
+    """Simulated users are shown one track each; the report weighs those of the other lists by the propensities that services logged."""
+    for name, value in loop.environment.items():
+        monkeypatch.setenv(name, value)
+    assert exit_code("simulate", "--data", loop.root / "logs", "--users", 60, "--arm", "blended", "--tracks", 2, "--round", 7) == 0
+    time.sleep(1)  # exposures are sent in the background
+    for form in ("impressions", "interactions"):
+        assert exit_code("events", "export", "--form", form, "--out", tmp_path / f"{form}.parquet") == 0
+    shown = pd.read_parquet(tmp_path / "impressions.parquet").dropna(subset="propensity")
+    shown = shown[shown["shown_at"] >= shown["shown_at"].max() - pd.Timedelta(minutes=10)]
+    shown[["user_id", "item_id"]].iloc[::2].to_parquet(tmp_path / "lists.parquet")
+    assert exit_code("experiments", "report", "explore", "--exports", tmp_path, "--lists", tmp_path / "lists.parquet",
+                     "--out", tmp_path / "report.json") == 0
+    assert set(shown["propensity"].astype(float).round(3)) == {0.002, 0.008, 0.2, 0.8}
+    told = pd.read_parquet(tmp_path / "interactions.parquet")
+    rewarded = shown.iloc[::2].merge(told, how="left", on=["user_id", "recommendation_id"]).query("item_id == track_id")
+    weights = 1 / rewarded["propensity"]
+    found = json.loads((tmp_path / "report.json").read_text())["off_policy"]
+    assert found["estimate"] == pytest.approx(np.average(rewarded["played_share"] >= 0.5, weights=weights), abs=1e-6)
 
 
 @pytest.mark.slow

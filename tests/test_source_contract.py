@@ -5,7 +5,7 @@ import gzip
 import lzma
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +104,21 @@ def test_feedback_of_the_events_service_comes_with_its_type_and_share(kind: str,
     rows = {row["track_id"]: row for row in again.interactions.to_pyarrow().to_pylist()}
     new = [rows[again.keys.item.ids_of([key])[0]] for key in ("new 1", "new 2")]
     assert (new[0]["played_share"], [row["feedback"] for row in new]) == (0.25, ["skip", "like"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plays_that_name_the_answer_that_brought_them_are_marked(kind: str, tmp_path: Path, whole: Whole) -> None:
+    """Of further plays those with a recommendation_id alone; where none has one there is no such column."""
+    (user, track, moment), as_key = whole(kind)[0], str if kind in IMPORTED else int
+    example(kind, tmp_path)
+    row = {"user_id": as_key(user), "track_id": as_key(track)}
+    for answers, marks in ((["a", ""], [moment + timedelta(days=1)]), (["", ""], [])):
+        exported = stored(tmp_path, {"plays.parquet": [
+            {**row, "started_at": moment + timedelta(days=1 + at), "recommendation_id": answer} for at, answer in enumerate(answers)]})
+        found = read(kind, tmp_path / "logs", Earlier(RunKeys(), exported / "plays.parquet")).interactions.to_pyarrow().to_pylist()
+        assert [play["started_at"] for play in found if play.get("was_recommended")] == marks
+        assert ("was_recommended" in found[0]) == bool(marks) or kind not in IMPORTED
+        assert len(found) == len(whole(kind)) + 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,13 +4,21 @@ import ast
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from musicrec.events import EVENT_STORES
+from musicrec.experiments.assignment import Experiment
+from musicrec.experiments.attribution import GUARDRAILS, METRICS
 from musicrec.features import FEATURES
 from musicrec.models import MODELS
+from musicrec.page import texts
+from musicrec.registry.difference import changed_lists
 from musicrec.sources import SOURCES
 from musicrec.storage import STORAGES
 
@@ -101,3 +109,36 @@ def test_what_is_made_is_not_committed() -> None:
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
     assert ignored.stdout.split() == made
+
+
+SHOWING = {"text", "link", "card", "bars", "months", "table", "paged", "button", "input", "notify", "expansion", "toggle", "tooltip",
+           "label", "page_title"}
+
+
+def literals(node: ast.AST) -> Iterator[str]:
+    """Texts with letters that a value is made of; not what is called or looked up for it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and any(map(str.isalpha, node.value)):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr | ast.Tuple | ast.List | ast.BoolOp):
+        yield from chain.from_iterable(map(literals, getattr(node, "values", None) or getattr(node, "elts", ())))
+    elif isinstance(node, ast.IfExp | ast.BinOp):
+        yield from chain.from_iterable(map(literals, (node.body, node.orelse) if isinstance(node, ast.IfExp) else (node.left, node.right)))
+
+
+def test_every_text_of_the_page_stands_in_one_file() -> None:
+    """No call that shows something is given a text of its own, and what columns, metrics and states are called is in texts."""
+    shown, called = list[str](), {*METRICS, *GUARDRAILS}
+    for path in sorted((PROJECT / "musicrec/page").glob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args):
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            if name in ("records", "heads"):
+                called.update(literals(call.args[-1 if name == "heads" else 1]))
+            elif name in SHOWING:
+                shown += [f"{path.name}:{call.lineno}: {text}" for text in literals(call.args[0])]
+    assert shown == []
+    assert called <= texts.HEADS.keys()
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    states = {Experiment("x", (), start=start, end=end, paused=paused).state(now) for start in (None, now + timedelta(1))
+              for end in (None, now) for paused in (True, False)}
+    assert states == texts.STATES.keys()
+    assert changed_lists(*[pa.table({"user_id": [1], "item_id": [5]})] * 2, k=1).keys() == texts.CHANGED_LISTS.keys()

@@ -20,11 +20,11 @@ sys.path.insert(0, str(PROJECT))
 
 from musicrec import schema  # noqa: E402
 from musicrec.cli import app  # noqa: E402
+from musicrec.cli.presets import PRESETS  # noqa: E402
 from musicrec.events import EVENT_STORES  # noqa: E402
 from musicrec.features import FEATURES  # noqa: E402
 from musicrec.models import MODELS  # noqa: E402
 from musicrec.settings import Settings  # noqa: E402
-from musicrec.settings.presets import PRESETS  # noqa: E402
 from musicrec.sources import SOURCES  # noqa: E402
 from musicrec.storage import STORAGES  # noqa: E402
 

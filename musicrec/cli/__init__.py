@@ -1,7 +1,7 @@
 """The `musicrec` command: one module a command, and the only place where they are put together.
 
 Exit codes: 0 done; 1 a failure, told in one sentence on stderr; 2 wrong usage; 130 and 143 stopped by Ctrl-C and by SIGTERM.
-A command imports what it needs when it runs, so that `musicrec serve` needs none of the libraries that train.
+A command imports what it needs when it runs, so that help comes at once and `musicrec serve` needs none of the libraries that train.
 """
 
 import signal
@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from musicrec import __version__
 from musicrec.cli import (
     config,
     datasets,
@@ -43,6 +42,8 @@ app = typer.Typer(name="musicrec", no_args_is_help=True, pretty_exceptions_enabl
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from musicrec import __version__
+
         print(__version__)
         raise typer.Exit
 

@@ -1,18 +1,15 @@
 """`musicrec config`: the settings in force, whether they are right, and a file to start from."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec import registry, settings
-from musicrec.cli.options import Config
-from musicrec.files import replaced
+from musicrec.cli.options import Config, loaded, published_at
 from musicrec.project import add_missing
-from musicrec.settings import SPARK, Settings
-from musicrec.settings.pinning import with_values
-from musicrec.storage import artifacts_storage, storage
-from musicrec.storage.copying import location_of
+
+if TYPE_CHECKING:
+    from musicrec.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the files of a new project folder.", rich_markup_mode=None)
 
@@ -21,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Settings: show, check, and the fil
 def show(section: Annotated[str | None, typer.Argument(help="Such as split or candidates.als. Default: all sections.")] = None,
          config: Config = None) -> None:
     """The settings in force, as config.ini, .env and the environment make them; secrets are masked."""
-    sections = _sections(settings.load(config))
+    sections = _sections(loaded(config))
     if section is not None and section not in sections:
         raise typer.BadParameter(f"there is no section {section!r}; there are {', '.join(sections)}")
     for name in [section] if section is not None else sections:
@@ -34,11 +31,14 @@ def show(section: Annotated[str | None, typer.Argument(help="Such as split or ca
 @app.command()
 def check(config: Config = None) -> None:
     """Do all keys and values make sense, are the logs there, and can runs be published?"""
+    from musicrec import settings
     from musicrec.pipeline.workspace import workspace
+    from musicrec.storage import storage
+    from musicrec.storage.copying import location_of
 
-    chosen = settings.load(config)
+    chosen = loaded(config)
     workspace(chosen)
-    place = artifacts_storage(chosen)
+    place = published_at(chosen)
     place.preflight()
     where = location_of(chosen.data.folder)
     is_there = storage(where, settings.s3_environment(chosen.path)).list() if "://" in where else chosen.data.folder.is_dir()
@@ -58,8 +58,12 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] 
 def pin(run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Default: the current run.")] = None,
         config: Config = None) -> None:
     """Write what a run has tuned into config.ini, where it then stays; with [tuning] trials = 0 nothing else is tried."""
-    chosen = settings.load(config)
-    place = artifacts_storage(chosen)
+    from musicrec import registry
+    from musicrec.files import replaced
+    from musicrec.settings.pinning import with_values
+
+    chosen = loaded(config)
+    place = published_at(chosen)
     run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
     adopted = {one["section"]: one["values"] for one in run.info.metrics.get("tuned", []) if one["adopted"]}
     if adopted:
@@ -72,7 +76,9 @@ def pin(run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="D
     print(f"Pinned what run {run.run_id} has tuned." if adopted else f"Run {run.run_id} has tuned nothing; {chosen.path} stays as it is.")
 
 
-def _sections(chosen: Settings) -> dict[str, dict[str, str]]:
+def _sections(chosen: "Settings") -> dict[str, dict[str, str]]:
+    from musicrec.settings import SPARK, Settings
+
     core = {name: {key: _text(value) for key, value in getattr(chosen, name)} for name in Settings.model_fields
             if name not in ("spark", "components", "path")}
     core |= {SPARK: {key: _text(value) for key, value in chosen.spark.items()}} if chosen.spark else {}

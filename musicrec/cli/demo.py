@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from musicrec import settings
 from musicrec.cli.notebook import default_notebook, execute_on
-from musicrec.cli.options import environment
+from musicrec.cli.options import environment, loaded
 from musicrec.cli.processes import free_urls, running
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import ServiceError
@@ -56,7 +55,7 @@ def served(environ: dict[str, str]) -> str:
     start or a question is not answered.
     """
     print("\n3. Three services", flush=True)
-    configured = settings.load(environ=environ).urls
+    configured = loaded(environ=environ).urls
     urls = free_urls(configured)
     for old in (PLAYS, *PLAYS.parent.glob(f"{PLAYS.name}-*")):
         old.unlink(missing_ok=True)

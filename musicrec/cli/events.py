@@ -1,20 +1,19 @@
 """`musicrec events`: what the event store of config.ini holds."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from musicrec import settings
-from musicrec.cli.options import Config
+from musicrec.cli.options import Config, loaded
 from musicrec.cli.stopping import stoppable
-from musicrec.errors import EventStoreError
-from musicrec.events import EventStore, EventStream, configured_store
+
+if TYPE_CHECKING:
+    from musicrec.events import EventStore
 
 app = typer.Typer(no_args_is_help=True, help="Stored feedback and impressions: export, stats.", rich_markup_mode=None)
 
@@ -27,6 +26,8 @@ def export(out: Annotated[Path, typer.Option(help="Parquet file to write; with -
                                                            "of a store that is a stream (redis).")] = False,
            config: Config = None) -> None:
     """Write what is stored as a parquet file."""
+    from musicrec.errors import EventStoreError
+    from musicrec.events import EventStream
     from musicrec.events.export import FORMS, write, write_new
 
     if new:
@@ -61,9 +62,13 @@ def stats(config: Config = None) -> None:
 
 
 @contextmanager
-def opened_store(config: Path | None) -> Iterator[EventStore]:
+def opened_store(config: Path | None) -> Iterator["EventStore"]:
     """The event store of the settings, closed at the end."""
-    store = configured_store(settings.load(config).events)
+    import asyncio
+
+    from musicrec.events import configured_store
+
+    store = configured_store(loaded(config).events)
     try:
         yield store
     finally:

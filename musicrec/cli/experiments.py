@@ -3,18 +3,19 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musicrec import settings
 from musicrec.cli.events import opened_store
-from musicrec.cli.options import Config
+from musicrec.cli.options import Config, loaded
 from musicrec.cli.stopping import stoppable
 from musicrec.cli.users import User, run_keys, stored_key
 from musicrec.errors import SettingsError, SourceError
-from musicrec.experiments.file import change, read_experiments
-from musicrec.files import replaced
+
+if TYPE_CHECKING:
+    from musicrec.experiments.assignment import Experiment
+    from musicrec.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Experiments: list, assign, report, pause, resume, stop.")
 
@@ -24,8 +25,8 @@ Name = Annotated[str, typer.Argument(help="The experiment.")]
 @app.command("list")
 def show(config: Config = None) -> None:
     """The experiments of [experiments] file: state, share of users, variants with their weights, start and end."""
-    chosen = settings.load(config)
-    for one in read_experiments(chosen.experiments.file, chosen.blending):
+    chosen = loaded(config)
+    for one in _experiments(chosen):
         bounds = "".join(f", {word} {at:%Y-%m-%d %H:%M}" for word, at in (("from", one.start), ("until", one.end)) if at)
         variants = " ".join(f"{variant.name}:{variant.weight:g}" for variant in one.variants)
         print(f"{one.name}: {one.state(datetime.now(UTC))}, share {one.share:g}, {variants}{bounds}")
@@ -34,9 +35,9 @@ def show(config: Config = None) -> None:
 @app.command()
 def assign(user: User, config: Config = None) -> None:
     """The variant of a user in each experiment, whether it runs or not."""
-    chosen = settings.load(config)
+    chosen = loaded(config)
     key = stored_key(user, run_keys(chosen).user)
-    for one in read_experiments(chosen.experiments.file, chosen.blending):
+    for one in _experiments(chosen):
         variant = one.variant_of(key)
         print(f"{one.name}: {variant.name if variant else 'outside the share'} ({one.state(datetime.now(UTC))})")
 
@@ -52,9 +53,10 @@ def report(name: Name,
            config: Config = None) -> None:
     """What the variants of an experiment brought, and how sure that is: a table, and where asked for JSON and a picture."""
     from musicrec.experiments import analysis, attribution
+    from musicrec.files import replaced
 
-    chosen = settings.load(config)
-    known = {one.name: one for one in read_experiments(chosen.experiments.file, chosen.blending)}
+    chosen = loaded(config)
+    known = {one.name: one for one in _experiments(chosen)}
     if name not in known:
         raise SettingsError(f"{chosen.experiments.file} has no experiment {name!r}; there are {', '.join(known) or 'none'}.")
     if picture and picture.suffix not in (".svg", ".png", ".pdf"):
@@ -94,10 +96,18 @@ def stop(name: Name, config: Config = None) -> None:
     _change(name, config, end=datetime.now(UTC))
 
 
+def _experiments(chosen: "Settings") -> "tuple[Experiment, ...]":
+    from musicrec.experiments.file import read_experiments
+
+    return read_experiments(chosen.experiments.file, chosen.blending)
+
+
 def _change(name: str, config: Path | None, **changes: bool | datetime) -> None:
-    chosen = settings.load(config)
+    from musicrec.experiments.file import change
+
+    chosen = loaded(config)
     change(chosen.experiments.file, name, chosen.blending, **changes)
-    known = {one.name: one for one in read_experiments(chosen.experiments.file, chosen.blending)}
+    known = {one.name: one for one in _experiments(chosen)}
     print(f"{name}: {known[name].state(datetime.now(UTC))}")
 
 

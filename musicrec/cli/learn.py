@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec import settings
 from musicrec.cli.events import export
-from musicrec.cli.options import Config, Data, environment
+from musicrec.cli.options import Config, Data, environment, loaded
+from musicrec.cli.presets import Preset
 from musicrec.cli.train import published_run
 from musicrec.errors import ArtifactError, RefusedError
-from musicrec.files import make_folder, writable
-from musicrec.settings.presets import Preset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +34,12 @@ def learn(data: Data = None,
     musicrec learn
     musicrec learn --data data/my_logs --source lastfm
     """
-    chosen = settings.load(config, environment(data=data, source=source, preset=preset))
+    chosen = loaded(config, environment(data=data, source=source, preset=preset))
     with _alone(chosen.data.work_folder):
         plays = chosen.data.work_folder / PLAYS
         export(plays, "interactions", config=config)
         told = environment(data=data, source=source, preset=preset) | {"MUSICREC_DATA_FURTHER_PLAYS": str(plays)}
-        published_run(settings.load(config, told), _check)
+        published_run(loaded(config, told), _check)
 
 
 def _check(work: "Workspace", findings: "pd.DataFrame", measured: Mapping[str, object]) -> None:
@@ -56,6 +54,8 @@ def _check(work: "Workspace", findings: "pd.DataFrame", measured: Mapping[str, o
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
+    from musicrec.files import make_folder, writable
+
     with writable(folder):
         make_folder(folder)
         lock = (folder / LOCK).open("a")

@@ -5,18 +5,17 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musicrec import registry, settings
-from musicrec.cli.options import Data, Out, environment
+from musicrec.cli.options import Data, Out, environment, loaded, published_at
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import MusicRecError, NotebookError, SourceError
-from musicrec.files import make_folder, replaced
 from musicrec.project import shipped
-from musicrec.settings import Settings
-from musicrec.storage import artifacts_storage
+
+if TYPE_CHECKING:
+    from musicrec.settings import Settings
 
 NOTEBOOK = Path("recommendations.ipynb")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -52,11 +51,12 @@ def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, 
 
     Raises NotebookError when a cell fails: the cells up to there are then kept beside the earlier copy, which stays.
     """
+    from musicrec.files import make_folder
     from musicrec.notebook.chapters import with_parameters, write_pictures
     from musicrec.notebook.execution import execute
     from musicrec.notebook.provenance import provenance
 
-    configured = settings.load(environ=environ)
+    configured = loaded(environ=environ)
     out = _folder_beside(configured)
     if not configured.data.folder.is_dir():
         raise SourceError(f"{configured.data.folder} is not a folder; name the folder with the logs, or run "
@@ -82,7 +82,7 @@ def execute_on(environ: Mapping[str, str], path: Path, parameters: Mapping[str, 
     print(f"Done in {time.monotonic() - began:.0f} s: {out / path.name}, {len(pictures)} plots in {out / 'pictures'}.")
 
 
-def _folder_beside(configured: Settings) -> Path:
+def _folder_beside(configured: "Settings") -> Path:
     location = configured.artifacts.location
     return configured.data.work_folder if "://" in location else Path(location)
 
@@ -101,17 +101,21 @@ def _read(path: Path) -> Any:
 def _write(notebook: Any, path: Path) -> None:
     import nbformat
 
+    from musicrec.files import replaced
+
     with replaced(path) as half:
         nbformat.write(notebook, half)
 
 
-def _current_run(configured: Settings) -> str | None:
+def _current_run(configured: "Settings") -> str | None:
+    from musicrec import registry
+
     with contextlib.suppress(MusicRecError):
-        return registry.current(artifacts_storage(configured)).run_id
+        return registry.current(published_at(configured)).run_id
     return None
 
 
-def _is_current(configured: Settings, out: Path, made_from: str) -> bool:
+def _is_current(configured: "Settings", out: Path, made_from: str) -> bool:
     try:
         known: Mapping[str, str] = json.loads((out / MADE_FROM).read_text())
     except (OSError, ValueError):
@@ -119,6 +123,6 @@ def _is_current(configured: Settings, out: Path, made_from: str) -> bool:
     return known.get("made_from") == made_from and known.get("run_id") is not None and known["run_id"] == _current_run(configured)
 
 
-def _remember(configured: Settings, out: Path, made_from: str) -> None:
+def _remember(configured: "Settings", out: Path, made_from: str) -> None:
     (out / MADE_FROM).write_text(json.dumps({"run_id": _current_run(configured), "made_from": made_from}) + "\n")
 

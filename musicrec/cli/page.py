@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from musicrec import settings
-from musicrec.cli.options import Config
+from musicrec.cli.options import Config, loaded
 from musicrec.cli.processes import Service, started
-from musicrec.settings import PageSettings
+
+if TYPE_CHECKING:
+    from musicrec.settings import PageSettings
 
 
 def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [default: as in [page] url]")] = None,
@@ -29,16 +30,17 @@ def page(host: Annotated[str | None, typer.Option(help="Address to listen on. [d
     import uvicorn
 
     from musicrec.page.app import create_app
+    from musicrec.settings import s3_environment
 
-    chosen = settings.load(config)
-    app, address = create_app(chosen, settings.s3_environment(chosen.path)), urlsplit(chosen.page.url)
+    chosen = loaded(config)
+    app, address = create_app(chosen, s3_environment(chosen.path)), urlsplit(chosen.page.url)
     host, port = host or address.hostname or "127.0.0.1", port or address.port or 80
     print(f"The page is at http://{host}:{port}; Ctrl-C stops it.", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=False)
 
 
 @contextmanager
-def page_beside(options: PageSettings, logs: Path, wanted: bool) -> Iterator[list[Service]]:
+def page_beside(options: "PageSettings", logs: Path, wanted: bool) -> Iterator[list[Service]]:
     """The page as a process of its own, until the block ends; none unless it is wanted and its packages are installed."""
     if not wanted or find_spec("nicegui") is None or find_spec("tantivy") is None:
         yield []

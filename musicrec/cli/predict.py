@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from musicrec.cli.options import Config
+from musicrec.cli.options import Config, loaded, published_at
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import DataError
-from musicrec.settings.sections import Mode
-from musicrec.storage import artifacts_storage, scratch_storage
 
 if TYPE_CHECKING:
     from musicrec.keys import KeyTable, RunKeys
     from musicrec.lists import Lists
     from musicrec.recommender import TwoStageRecommender
     from musicrec.settings import Settings
+    from musicrec.settings.sections import Mode
 
 
 def predict(out: Annotated[Path, typer.Option(help="Parquet file to write, also s3://bucket/file: user_id, item_id, score, rank.")],
@@ -26,7 +25,8 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write, also 
             users_file: Annotated[Path | None, typer.Option(help="Text file with one user a line.")] = None,
             keys: Annotated[bool, typer.Option("--keys", help="Write user_key and item_key as well, as the logs have them.")] = False,
             k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists.")] = 100,
-            mode: Annotated[Mode, typer.Option(help="Tracks new to the user, the user's own, or both.")] = "new",
+            mode: Annotated[Literal["new", "familiar", "mixed"], typer.Option(
+                help="Tracks new to the user, the user's own, or both.")] = "new",
             config: Config = None) -> None:
     """Write lists from a published run. Unknown users get what cold users get.
 
@@ -37,11 +37,11 @@ def predict(out: Annotated[Path, typer.Option(help="Parquet file to write, also 
     from musicrec import registry, settings
     from musicrec.storage.copying import location_of, written
 
-    chosen = settings.load(config)
+    chosen = loaded(config)
     asked = [*(users or []), *(_lines(users_file) if users_file else [])]
     with stoppable("an earlier file is untouched."):
         folder, made = published_recommender(chosen, run)
-        known = registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder, run)
+        known = registry.run_keys(published_at(chosen), chosen.artifacts.cache_folder, run)
         with written(out, settings.s3_environment(chosen.path), chosen.data.work_folder) as path:
             rows = write_lists(chosen, made, folder, _ids(asked, known.user) if asked else None, k, path, mode)
             if keys:
@@ -59,7 +59,7 @@ def published_recommender(chosen: "Settings", run_id: str | None = None) -> tupl
     from musicrec.recommender import TwoStageRecommender
     from musicrec.registry import RECOMMENDER
 
-    place = artifacts_storage(chosen)
+    place = published_at(chosen)
     run = registry.current(place) if run_id is None else registry.manifest(place, run_id)
     names = [name for name in run.files if name.startswith(f"{RECOMMENDER}/")] or [f"{RECOMMENDER}/{RECOMMENDER}.json"]
     folder = registry.fetch(place, run.run_id, names, chosen.artifacts.cache_folder) / RECOMMENDER
@@ -85,7 +85,7 @@ def add_keys(path: Path, keys: "RunKeys") -> None:
 
 
 def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, users: Sequence[int] | None, k: int, path: Path,
-                mode: Mode = "new") -> int:
+                mode: "Mode" = "new") -> int:
     """The lists of these users, ascending, or of everybody, as a parquet file; returns how many rows it has.
 
     saved: the folder from which the recommender was loaded.
@@ -96,6 +96,7 @@ def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, us
     from musicrec.lists import Writer
     from musicrec.recommender.two_stage import int32_ids
     from musicrec.runners import RUNNERS, Shared
+    from musicrec.storage import scratch_storage
 
     ids = made.fitted.train.user_ids if users is None else np.unique(int32_ids(users))
     scratch = scratch_storage(chosen, path.with_name(f"{path.name}.lists"))
@@ -107,7 +108,7 @@ def write_lists(chosen: "Settings", made: "TwoStageRecommender", saved: Path, us
     return writer.rows
 
 
-def _in_mode(chosen: "Settings", made: "TwoStageRecommender", mode: Mode) -> "Callable[[Lists], Lists]":
+def _in_mode(chosen: "Settings", made: "TwoStageRecommender", mode: "Mode") -> "Callable[[Lists], Lists]":
     """What makes lists of this mode of lists of new tracks. Raises DataError where nobody has played a track twice."""
     from musicrec.lists import Lists
     from musicrec.pipeline.all_plays import familiar_model, has_repeats, mixed_lists

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import requests
 
 from musicrec.errors import ServiceError
 from musicrec.project import shipped
-from musicrec.settings import UrlSettings
-from musicrec.settings.addresses import is_loopback
+
+if TYPE_CHECKING:
+    from musicrec.settings import UrlSettings
 
 START_S, STOP_S = 90, 15
 # By name: the key of its address in [urls], and the module that uvicorn serves.
@@ -37,13 +37,14 @@ class Service:
     log: Path
 
 
-def free_urls(urls: UrlSettings) -> UrlSettings:
+def free_urls(urls: "UrlSettings") -> "UrlSettings":
     """`urls`, with another port of 127.0.0.1 wherever the port is taken by somebody else."""
-    return UrlSettings(**{key: url if _is_free(url) else f"http://127.0.0.1:{_free_port()}" for key, url in urls.model_dump().items()})
+    return urls.model_copy(update={key: url if _is_free(url) else f"http://127.0.0.1:{_free_port()}"
+                                   for key, url in urls.model_dump().items()})
 
 
 @contextmanager
-def running(urls: UrlSettings, environ: Mapping[str, str], logs: Path) -> Iterator[list[Service]]:
+def running(urls: "UrlSettings", environ: Mapping[str, str], logs: Path) -> Iterator[list[Service]]:
     """The three services, answering; stopped when the block ends, by SIGTERM and after STOP_S seconds by SIGKILL.
 
     They find each other at `urls` and write into `logs`. Raises ServiceError with the reason when a port is taken, or when one
@@ -87,6 +88,10 @@ def _uvicorn(module: str, url: str) -> list[str]:
 
 
 def _await(service: Service) -> None:
+    import requests
+
+    from musicrec.settings.addresses import is_loopback
+
     end = time.monotonic() + START_S
     with requests.Session() as session:
         session.trust_env = not is_loopback(service.url)  # no proxy for services on this machine

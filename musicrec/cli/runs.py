@@ -3,15 +3,15 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musicrec import registry, settings
-from musicrec.cli.options import Config
-from musicrec.registry import Manifest
-from musicrec.registry.difference import changed_lists, settings_difference, top_lists
-from musicrec.storage import Storage, artifacts_storage
+from musicrec.cli.options import Config, loaded, published_at
+
+if TYPE_CHECKING:
+    from musicrec.registry import Manifest
+    from musicrec.storage import Storage
 
 app = typer.Typer(no_args_is_help=True, help="Published runs: list, show, check, compare, roll back, remove.", rich_markup_mode=None)
 RunId = Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="Default: the current run.")]
@@ -21,7 +21,9 @@ _COLUMNS = ("model", "precision@10", "recall@10", "ndcg@10", "coverage@10", "art
 @app.command("list")
 def list_runs(config: Config = None) -> None:
     """All whole runs, the latest last; * marks the current one."""
-    place = artifacts_storage(settings.load(config))
+    from musicrec import registry
+
+    place = published_at(loaded(config))
     current, whole = registry.current(place).run_id, registry.complete_runs(place)
     for run in whole:
         size, published = sum(file.bytes for file in run.files.values()), run.info.metrics.get("published", "")
@@ -37,7 +39,7 @@ def show(run_id: RunId = None,
          verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All rows, findings about the logs, files.")] = False,
          config: Config = None) -> None:
     """What was published and why, how good it is, on what it was trained and evaluated."""
-    run = _run(artifacts_storage(settings.load(config)), run_id)
+    run = _run(published_at(loaded(config)), run_id)
     print(summary(run, rows=None if verbose else 5))
     if verbose:
         print("\nFindings about the logs:")
@@ -50,7 +52,9 @@ def show(run_id: RunId = None,
 @app.command()
 def check(run_id: RunId = None, config: Config = None) -> None:
     """Can the place be written, and is every byte of the run what was published?"""
-    place = artifacts_storage(settings.load(config))
+    from musicrec import registry
+
+    place = published_at(loaded(config))
     place.preflight()
     run = _run(place, run_id)
     # A folder of its own, so that nothing is trusted because it was read before.
@@ -65,8 +69,10 @@ def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
          k: Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the lists that are compared.")] = 10,
          config: Config = None) -> None:
     """What changed from one run to another: quality, coverage, lists, items, settings."""
-    chosen = settings.load(config)
-    place = artifacts_storage(chosen)
+    from musicrec.registry.difference import changed_lists, settings_difference, top_lists
+
+    chosen = loaded(config)
+    place = published_at(chosen)
     runs = [_run(place, before), _run(place, after)]
     for name in ("published", "trained_until"):
         print(f"{name:<24} {' -> '.join(str(run.info.metrics.get(name, '-')) for run in runs)}")
@@ -83,7 +89,9 @@ def diff(before: Annotated[str, typer.Argument(help="Id of a run.")],
 @app.command()
 def rollback(run_id: Annotated[str, typer.Argument(help="Id of the run to go back to.")], config: Config = None) -> None:
     """Make another run the current one."""
-    place = artifacts_storage(settings.load(config))
+    from musicrec import registry
+
+    place = published_at(loaded(config))
     registry.rollback(place, run_id)
     print(f"{run_id} is the current run at {place.location}; services take it up within [service] poll_s seconds.")
 
@@ -93,7 +101,9 @@ def prune(keep: Annotated[int, typer.Option(help="How many of the latest runs st
           dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
           config: Config = None) -> None:
     """Remove old runs; the current one stays."""
-    removed = registry.prune(artifacts_storage(settings.load(config)), keep, dry_run)
+    from musicrec import registry
+
+    removed = registry.prune(published_at(loaded(config)), keep, dry_run)
     print(f"{'Would remove' if dry_run else 'Removed'} {', '.join(removed) or 'nothing'}.")
 
 
@@ -103,16 +113,17 @@ def clean_cache(everything: Annotated[bool, typer.Option("--all", help="Also wha
                 config: Config = None) -> None:
     """Remove what services made from earlier runs on this machine; what they serve now stays."""
     from musicrec.serving import cache, cache_space
+    from musicrec.settings import bytes_of
 
-    section = settings.load(config).artifacts
+    section = loaded(config).artifacts
     before = cache_space.size(section.cache_folder)
-    gone = cache.clean(section.cache_folder, settings.bytes_of(section.cache_limit), everything, dry_run)
+    gone = cache.clean(section.cache_folder, bytes_of(section.cache_limit), everything, dry_run)
     print("\n".join(f"{'Would remove' if dry_run else 'Removed'} {folder}" for folder in gone) or "There is nothing to remove.")
     print(f"{section.cache_folder} holds {cache_space.size(section.cache_folder) / 1e6:,.1f} MB, before {before / 1e6:,.1f} MB; "
           f"[artifacts] cache_limit is {section.cache_limit}.")
 
 
-def summary(run: Manifest, rows: int | None) -> str:
+def summary(run: "Manifest", rows: int | None) -> str:
     """What was published and why, and the first `rows` of the comparison (None: all), the published one always among them."""
     metrics = run.info.metrics
     evaluated = metrics.get("evaluated_on", {})
@@ -141,7 +152,9 @@ def _tuned(found: list[Mapping[str, Any]]) -> list[str]:
     return [f"Tuned on the folds before: {gains}, of {len(found)} models.{left_out}"]
 
 
-def _run(place: Storage, run_id: str | None) -> Manifest:
+def _run(place: "Storage", run_id: str | None) -> "Manifest":
+    from musicrec import registry
+
     return registry.current(place) if run_id is None else registry.manifest(place, run_id)
 
 
@@ -152,6 +165,6 @@ def _value(row: Mapping[str, Any], name: str) -> str:
     return f"{value:.4f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
 
 
-def _figure(run: Manifest, name: str) -> str:
+def _figure(run: "Manifest", name: str) -> str:
     published = [row for row in run.info.metrics.get("warm", []) if row["model"] == run.info.metrics.get("published")]
     return f"{published[0][name]:.4f}" if published else "-"

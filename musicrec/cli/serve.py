@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from musicrec import settings
+from musicrec.cli.options import loaded
 from musicrec.cli.page import page_beside
 from musicrec.cli.processes import SERVICES, Service, running
 from musicrec.errors import ServiceError
@@ -36,7 +36,7 @@ def serve(name: Annotated[Literal["recommendations", "features", "events"] | Non
         _serve_one(name, host, port, workers)
         return
     try:
-        chosen = settings.load()
+        chosen = loaded()
         with running(chosen.urls, os.environ, LOGS) as services, page_beside(chosen.page, LOGS, page) as pages:
             for service in services:
                 print(f"{service.name:<16} {service.url}  API: {service.url}/docs  log: {service.log}", flush=True)
@@ -61,6 +61,6 @@ def _serve_one(name: str, host: str | None, port: int | None, workers: int) -> N
     import uvicorn
 
     key, module = SERVICES[name]
-    address = urlsplit(getattr(settings.load().urls, key))
+    address = urlsplit(getattr(loaded().urls, key))
     uvicorn.run(f"{module}:app", host=host or address.hostname or "127.0.0.1", port=port or address.port or 80, workers=workers,
                 timeout_worker_healthcheck=_SECONDS_TO_START, proxy_headers=False, app_dir=str(shipped(f"{module}.py").parent))

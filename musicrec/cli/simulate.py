@@ -19,6 +19,7 @@ def simulate(data: Annotated[Path, typer.Option(help="Simulated logs that the cu
                  "--arm", help="random, popular, offline, online or blended; may be repeated. [default: all]")] = None,
              round_: Annotated[int, typer.Option("--round", min=1, help="Other users, whose tastes have drifted on.")] = 1,
              seed: Annotated[int, typer.Option(help="Another seed draws other users.")] = 0,
+             tracks: Annotated[int, typer.Option(min=2, help="Most tracks of a session, with the first, which the user chooses.")] = 50,
              out: Annotated[Path | None, typer.Option(help="JSON file for the table.")] = None,
              config: Config = None) -> None:
     """Let simulated users listen to what the running services recommend, and report how much they listened.
@@ -44,7 +45,7 @@ def simulate(data: Annotated[Path, typer.Option(help="Simulated logs that the cu
     urls, key = loaded.urls, next(iter(keys_in(loaded.service.api_key)), "")
     player = simulation.Player(urls.recommendations_url, urls.events_store_url, key)
     with stoppable("plays that were reported stay stored."):
-        sessions = simulation.listened(simulation.World.of_folder(data), player, chosen, users, round_, seed)
+        sessions = simulation.listened(simulation.World.of_folder(data), player, chosen, users, round_, seed, tracks)
         table = simulation.listening(sessions)
     print(_text(table))
     if out is not None:

@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec import settings
-from musicrec.cli.options import Config, Data, Out, environment
+from musicrec.cli.options import Config, Data, Out, environment, loaded, published_at
+from musicrec.cli.presets import Preset
 from musicrec.cli.stopping import stoppable
-from musicrec.settings import Settings
-from musicrec.settings.presets import Preset
-from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from musicrec.pipeline import Check
+    from musicrec.settings import Settings
 
 
 def train(data: Data = None,
@@ -35,14 +33,14 @@ def train(data: Data = None,
     musicrec train --data data/my_logs --preset quick --out artifacts/try
     musicrec train --data data/my_logs --estimate
     """
-    chosen = settings.load(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
+    chosen = loaded(config, environment(data=data, source=source, test_start=test_start, out=out, preset=preset))
     if estimate:
         _tell_estimate(chosen)
     else:
         published_run(chosen, verbose=verbose)
 
 
-def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool = False) -> None:
+def published_run(chosen: "Settings", check: "Check | None" = None, verbose: bool = False) -> None:
     """Run the pipeline and print what was published and why, the best rows, time and memory, and where things are."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -53,7 +51,7 @@ def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool 
     logging.getLogger(pipeline.__name__).setLevel(logging.DEBUG if verbose else logging.INFO)
     with stoppable("nothing was published and the earlier run is untouched."), logging_redirect_tqdm():
         result = pipeline.run(chosen, check)
-    place = artifacts_storage(chosen)
+    place = published_at(chosen)
     print(f"\n{summary(registry.manifest(place, result.run_id), rows=None if verbose else 5)}\n")
     if verbose:
         print(result.stages.to_string(index=False, float_format="{:,.2f}".format), end="\n\n")
@@ -63,7 +61,7 @@ def published_run(chosen: Settings, check: "Check | None" = None, verbose: bool 
           f"It is not the current run; make it current: musicrec runs rollback {result.run_id}.")
 
 
-def _tell_estimate(chosen: Settings) -> None:
+def _tell_estimate(chosen: "Settings") -> None:
     from musicrec import pipeline
     from musicrec.pipeline.estimate import Costs
 

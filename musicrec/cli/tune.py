@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musicrec.cli.options import Config, Data, environment
+from musicrec.cli.options import Config, Data, environment, loaded
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import SettingsError
 
@@ -26,11 +26,10 @@ def tune(data: Data = None,
     musicrec tune --data data/sample --minutes 30
     musicrec tune --only candidates.als --only ranking --trials 20
     """
-    from musicrec import settings
     from musicrec.pipeline.workspace import workspace
 
     with stoppable("the trials are kept; the same command goes on with them."):
-        _search(workspace(settings.load(config, environment(data=data))), minutes, trials, only)
+        _search(workspace(loaded(config, environment(data=data))), minutes, trials, only)
 
 
 def _search(work: "Workspace", minutes: float, trials: int | None, only: list[str] | None) -> None:

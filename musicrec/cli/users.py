@@ -1,6 +1,5 @@
 """`musicrec users`: what is stored of a user, and deleting it. Works on the event store of config.ini, also while services run."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from musicrec import settings
-from musicrec.cli.options import Config
+from musicrec.cli.options import Config, loaded, published_at
 from musicrec.cli.stopping import stoppable
 from musicrec.errors import EventStoreError
-from musicrec.events import EventStore, configured_store
-from musicrec.files import replaced
-from musicrec.settings import Settings
-from musicrec.storage import artifacts_storage
 
 if TYPE_CHECKING:
+    from musicrec.events import EventStore
     from musicrec.keys import KeyTable, RunKeys
+    from musicrec.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Users: delete one or readmit one, export what is stored of one, list those who were deleted.",
                   rich_markup_mode=None)
@@ -29,7 +25,7 @@ User = Annotated[str, typer.Argument(help="The user, by key or id.")]
 @app.command()
 def delete(key: User, config: Config = None) -> None:
     """Delete what the event store holds of a user, and exclude the user from then on."""
-    chosen = settings.load(config)
+    chosen = loaded(config)
     user = stored_key(key, run_keys(chosen).user)
     with stoppable("the user is excluded; repeat the command to delete the rest."):
         rows = _with_store(chosen, lambda store: store.delete(user))
@@ -40,7 +36,7 @@ def delete(key: User, config: Config = None) -> None:
 @app.command()
 def readmit(key: User, config: Config = None) -> None:
     """Take a deleted user off the list of excluded users: what comes from then on is stored again."""
-    chosen = settings.load(config)
+    chosen = loaded(config)
     user = stored_key(key, run_keys(chosen).user)
     if _with_store(chosen, lambda store: store.readmit(user)):
         print(f"User {key} is no longer excluded; where [data] excluded is set, write the file again: musicrec users excluded --out FILE.")
@@ -54,11 +50,11 @@ def export(key: User, out: Annotated[Path | None, typer.Option(help="JSON file t
     """Write what is stored of a user as JSON: feedback, impressions and the personal lists of the current run."""
     from musicrec.events.export import of_user
 
-    chosen = settings.load(config)
+    chosen = loaded(config)
     keys = run_keys(chosen)
     user = stored_key(key, keys.user)
 
-    async def found(store: EventStore) -> dict[str, Any]:
+    async def found(store: "EventStore") -> dict[str, Any]:
         feedback, impressions = of_user(store, user)
         deleted_at = (await store.excluded()).get(user)
         return {"user": user, "deleted_at": deleted_at, "feedback": [row._asdict() for row in feedback],
@@ -77,7 +73,7 @@ def excluded(out: Annotated[Path | None, typer.Option(help="Text file to write. 
     from musicrec.keys import write_key_lines
 
     with stoppable("an earlier file is untouched."):
-        users = _with_store(settings.load(config), lambda store: store.excluded())
+        users = _with_store(loaded(config), lambda store: store.excluded())
     _write(write_key_lines(users), out)
 
 
@@ -94,20 +90,20 @@ def stored_key(text: str, users: "KeyTable") -> int | str:
     return int(key) if is_number and (users.is_numeric or users.ids_of([key])[0] < 0) else key
 
 
-def run_keys(chosen: Settings) -> "RunKeys":
+def run_keys(chosen: "Settings") -> "RunKeys":
     """The keys of the current run; none while nothing is published."""
     from musicrec import registry
 
-    return registry.run_keys(artifacts_storage(chosen), chosen.artifacts.cache_folder)
+    return registry.run_keys(published_at(chosen), chosen.artifacts.cache_folder)
 
 
-def _personal_list(chosen: Settings, keys: "RunKeys", key: str, name: str) -> list[dict[str, Any]]:
+def _personal_list(chosen: "Settings", keys: "RunKeys", key: str, name: str) -> list[dict[str, Any]]:
     """The rows of the user in this file of the current run."""
     import pyarrow.parquet as pq
 
     from musicrec import registry
 
-    place = artifacts_storage(chosen)
+    place = published_at(chosen)
     user = keys.user.ids_of(keys.user.canonical([key]))[0]
     user = int(key) if user < 0 and key.isascii() and key.isdecimal() else user
     if user < 0 or not place.exists(registry.CURRENT) or name not in (run := registry.current(place)).files:
@@ -118,7 +114,11 @@ def _personal_list(chosen: Settings, keys: "RunKeys", key: str, name: str) -> li
     return rows
 
 
-def _with_store(chosen: Settings, work: Callable[[EventStore], Awaitable[T]]) -> T:
+def _with_store(chosen: "Settings", work: "Callable[[EventStore], Awaitable[T]]") -> T:
+    import asyncio
+
+    from musicrec.events import configured_store
+
     if chosen.events.store == "memory":
         raise EventStoreError("[events] store is memory, which only the events service itself sees; send it DELETE /users/KEY.")
 
@@ -135,6 +135,8 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         print(text, end="")
         return
+    from musicrec.files import replaced
+
     with replaced(out, private=True) as partial:
         partial.write_text(text, encoding="utf-8")
     print(f"{out} is written.")

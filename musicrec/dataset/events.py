@@ -1,7 +1,7 @@
 """Plays read from events.parquet, with the order of plays in the same second kept in their times."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,7 @@ class UserEvents:
     """All plays of some users, as aligned arrays.
 
     logged: int64, seconds since 2000-01-01 UTC as in the log. times: int64, the same with the plays of a user at least one second apart.
-    weights: see feedback.strengths.
+    weights: see feedback.strengths. was_recommended: whether a list has brought the play, bool; None where the log does not say.
     """
 
     user_ids: Int32
@@ -44,6 +44,7 @@ class UserEvents:
     logged: NDArray[np.int64]
     times: NDArray[np.int64]
     weights: Float32 | None
+    was_recommended: NDArray[np.bool_] | None = None
 
     @staticmethod
     def of(table: pa.Table) -> "UserEvents":
@@ -54,7 +55,15 @@ class UserEvents:
         logged = np.clip(micros // _MICROSECONDS - SINCE_1970, *_BOUNDS)
         times = logged.copy()
         _separate(users, times)
-        return UserEvents(users, items, logged, times, strengths(table))
+        brought = table.column("was_recommended").to_numpy() == 1 if "was_recommended" in table.column_names else None
+        return UserEvents(users, items, logged, times, strengths(table), brought)
+
+    def judged(self) -> "UserEvents":
+        """The same plays, those that a list has brought without a weight: they say what was shown, not what the user would have chosen."""
+        if self.was_recommended is None:
+            return self
+        weights = np.ones(len(self.times), np.float32) if self.weights is None else self.weights
+        return replace(self, weights=np.where(self.was_recommended, np.float32(np.nan), weights))
 
     def between(self, start: int | None, end: int | None) -> EventBatch:
         """The plays logged from `start` to before `end`, with times in the same period."""

@@ -33,8 +33,8 @@ class Interactions:
     user_ids: ascending int32 (n_users,). matrix: CSR float32 (n_users, n_items), item indices ascending within a row; a value is the
     weight of the pair: its number of plays, in a train set with feedback see feedback.learned_weights. last_played: int32 (nnz,), aligned
     with matrix.data, seconds since 2000-01-01 UTC of the latest play of the pair. repeats: its earlier plays. strength: float32 (nnz,),
-    the mean feedback strength of its plays; None where all plays count alike. At most 12 bytes per play, 16 with feedback, besides 8 per
-    user.
+    the mean feedback strength of its plays, NaN where the pair is unjudged; None where all plays count alike. At most 12 bytes per play, 16
+    with feedback, besides 8 per user.
     """
 
     user_ids: Int32
@@ -82,6 +82,11 @@ class Interactions:
     def relevant(self) -> NDArray[np.bool_]:
         """Whether each pair is relevant, bool (nnz,): its strength is at least feedback.RELEVANT. All are where plays count alike."""
         return np.ones(len(self.last_played), bool) if self.strength is None else self.strength >= RELEVANT
+
+    @property
+    def unjudged(self) -> NDArray[np.bool_]:
+        """Whether a list has brought each pair of a test set, bool (nnz,): it is neither looked for nor counts against a list."""
+        return np.zeros(len(self.last_played), bool) if self.strength is None else np.isnan(self.strength)
 
     def sequences(self, rows: Int32) -> tuple[NDArray[np.int64], Int32, Int32]:
         """All plays of these users in order of time: indptr int64 (n + 1,), item indices and times int32 (plays,).

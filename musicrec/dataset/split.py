@@ -28,7 +28,7 @@ from musicrec.errors import SourceError, SplitError
 from musicrec.files import parquet_in_parts
 from musicrec.progress import progress
 
-_COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share", "feedback"]
+_COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share", "feedback", "was_recommended"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Dataset:
 
     events: the path of events.parquet, which is streamed, or a table with its columns, which is loaded into memory.
     The weight of a pair is its number of plays; with played_share or feedback the weight that feedback.learned_weights gives it.
+    With was_recommended, pairs of a test set that a list has brought have no strength, see Interactions.unjudged.
     Plays of a user in the same second are kept one second apart, in the order of events.parquet, and never reach the cutoff.
     """
 
@@ -62,10 +63,10 @@ class Dataset:
         has_feedback = False
         for table in whole_users(batches):
             events = UserEvents.of(table)
-            has_feedback |= events.weights is not None
+            has_feedback |= events.weights is not None or events.was_recommended is not None
             before.add(events.between(None, stop))
             if cutoff is not None and end != cutoff:
-                after.add(events.between(cutoff, end))
+                after.add(events.judged().between(cutoff, end))
         past, future = (_with_strength(one.interactions()) if has_feedback else one.interactions() for one in (before, after))
         if not len(past.user_ids):
             raise SplitError(f"no play is before {moment(stop)}, so there is nothing to learn from; leave [split] test_start empty, "

@@ -36,6 +36,8 @@ class Evaluator:
         self.listeners_in_all: NDArray[np.int64] = np.bincount(unseen.items, minlength=test.matrix.shape[1])
         self.listeners_in_all[:len(train.item_ids)] += train.n_listeners
         self.accumulators: dict[str, Accumulator] = {}
+        rows = np.repeat(np.arange(len(test.user_ids)), test.n_items_of_user)
+        self._unjudged = test.user_ids[rows[test.unjudged]].astype(np.int64) << 32 | test.matrix.indices[test.unjudged]
 
     @property
     def user_ids(self) -> Int32:
@@ -59,6 +61,8 @@ class Evaluator:
         """
         if name not in self.accumulators:
             self.accumulators[name] = empty_accumulator(self.targets, len(self.train.item_ids), len(self.ks))
+        if len(self._unjudged):
+            lists = lists.without(self._unjudged)
         add(self.accumulators[name], lists, self.targets, self.statistics, self.ks)
 
     def members(self, users: str = "all") -> NDArray[np.bool_]:

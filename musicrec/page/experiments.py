@@ -44,9 +44,13 @@ async def show(site: Site, asked: Asked) -> None:
 
 
 def _row(one: Experiment) -> tuple[object, ...]:
-    return (partial(style.link, one.name, "/experiments", experiment=one.name), one.state(datetime.now(UTC)), f"{one.share:.0%}",
+    return (partial(style.link, one.name, "/experiments", experiment=one.name), _state(one), f"{one.share:.0%}",
             ", ".join(f"{variant.name} ({variant.weight:g})" for variant in one.variants),
             *(f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in (one.start, one.end)))
+
+
+def _state(one: Experiment) -> str:
+    return texts.STATES[one.state(datetime.now(UTC))]
 
 
 def _about(site: Site, one: Experiment) -> None:
@@ -71,7 +75,7 @@ def _assignment(site: Site, found: Sequence[Experiment], user: str) -> None:
         if str(key.value).strip():
             user = site.run.key(str(key.value))
             style.table(texts.ASSIGNMENT_HEAD, [(one.name, variant.name if (variant := one.variant_of(user)) else texts.OUTSIDE,
-                                                 one.state(datetime.now(UTC))) for one in found])
+                                                 _state(one)) for one in found])
     key = ui.input(texts.USER, value=user, on_change=assigned.refresh).props("outlined dense debounce=200")
     with style.box("").props("aria-live=polite"):
         assigned()
@@ -120,6 +124,12 @@ def _told(told: Mapping[str, Any]) -> None:
     style.text(texts.DIFFERENCES, tag="h3")
     style.text(texts.DIFFERENCES_HINT, "m-quiet", "p")
     style.table(texts.DIFFERENCES_HEAD, map(_difference, told["differences"]))
+    if told["guardrails"]:
+        style.text(texts.GUARDRAILS, tag="h3")
+        for row in told["guardrails"]:
+            if row["p_holm"] < 0.05 and row["difference"] > 0:
+                style.text(texts.WORSE.format(variant=row["variant"], metric=texts.HEADS[row["metric"]]), "m-bad", "p")
+        style.table(texts.DIFFERENCES_HEAD, map(_difference, told["guardrails"]))
     style.text(texts.BY_DAY, tag="h3")
     most_a_day = max((row["kept_per_user_high"] or row["kept_per_user"] for row in told["by_day"]), default=0) or 1
     of = {(row["day"], row["variant"]): row for row in told["by_day"]}
@@ -130,8 +140,9 @@ def _told(told: Mapping[str, Any]) -> None:
 def _difference(row: Mapping[str, Any]) -> tuple[object, ...]:
     low, high = row["sequence_low"], row["sequence_high"]
     most = max(abs(low), abs(high)) or 1
-    shown = {"difference": row["cuped_difference"], "difference_low": row["cuped_low"], "difference_high": row["cuped_high"]}
-    return (row["variant"], texts.HEADS.get(row["metric"], row["metric"]), style.shown(row, "control"), style.shown(shown, "difference"),
+    kind = "cuped_" if "cuped_low" in row else ""
+    shown = {"difference": row[f"{kind}difference"], "difference_low": row[f"{kind}low"], "difference_high": row[f"{kind}high"]}
+    return (row["variant"], texts.HEADS[row["metric"]], style.shown(row, "control"), style.shown(shown, "difference"),
             partial(style.interval, (low / most + 1) / 2, (high / most + 1) / 2, centred=True), f"{row['p_holm']:.3g}")
 
 

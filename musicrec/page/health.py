@@ -22,7 +22,7 @@ async def show(site: Site, asked: Asked) -> None:
     async def services() -> None:
         with style.box("m-cards"):
             for name, url in site.services.urls.items():
-                with style.card(name):
+                with style.card(texts.SERVICES[name]):
                     style.text(url, "m-quiet", "p")
                     try:
                         await _service(site, name)

@@ -102,7 +102,7 @@ def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
         return
     told = [{**_published(one.info.metrics), **one.info.metrics} for one in (before, chosen)]
     style.table(("", before.run_id, chosen.run_id), [
-        (texts.HEADS.get(name, name), *(style.shown(one, name) for one in told)) for name in (
+        (texts.HEADS[name], *(style.shown(one, name) for one in told)) for name in (
             "published", "trained_until", "ndcg@10", "recall@10", "coverage@10")])
     for line in settings_difference(before.info.settings, chosen.info.settings):
         style.text(line, "m-quiet", "p")
@@ -113,7 +113,7 @@ def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:
         old, new = [await asyncio.to_thread(top_lists, place, one, K, cache) for one in (before, chosen)]
         found = await asyncio.to_thread(changed_lists, old, new, K)
         with changes:
-            style.table(("", ""), list(found.items()))
+            style.table(("", ""), [(texts.CHANGED_LISTS[name], told) for name, told in found.items()])
     button = ui.button(texts.COMPARE, on_click=compare).props("outline no-caps")
     changes = style.box("").props("aria-live=polite")
 

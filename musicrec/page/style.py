@@ -117,7 +117,7 @@ def records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], strong: int
 
 def heads(names: Iterable[str]) -> list[str]:
     """What the columns of records are called."""
-    return [texts.HEADS.get(name, name) for name in names]
+    return [texts.HEADS[name] if name else "" for name in names]
 
 
 def shown(row: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,5 @@
-"""Every English text of the page, so that it can be translated in one place."""
+"""Every English text of the page, so that it can be translated in one place. What a run or a service says, such as findings about the logs,
+reasons and names of models, is shown as it is."""
 
 TITLE, LANGUAGE = "musicrec", "en"
 SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/experiments": "Experiments",
@@ -52,13 +53,21 @@ DIFFERENCE, NO_RUN_BEFORE, COMPARE = "Difference to the run before", "There is n
 ROLL_BACK, ROLL_BACK_ASK = "Make this run current", "Services will answer from run {run}."
 ADMIN_KEY, CANCEL = "Key for administration", "Cancel"
 NO_ADMIN = "{what}: set reload_key in [service] to do it from here."
-# What columns of records are called; those that are missing here keep their names.
+CHANGED_LISTS = {"users with a list": "users with a list", "changed lists": "changed lists", "items in lists": "items in lists"}
+# What columns of records and metrics are called.
 HEADS = {"ndcg@10": "NDCG@10", "map@10": "MAP@10", "hit_rate@10": "hit rate@10", "artist_diversity@10": "artists in 10 places, share",
-         "exposure@10": "share of first 10 places", "gain": "gain, share", "trained_until": "trained until (UTC)", "bytes": "size in bytes",
-         "seconds": "time in s", "core_seconds": "time of a core in s", "peak_gb": "highest memory in GB", "kept_plays": "kept plays"}
+         "precision@10": "precision@10", "recall@10": "recall@10", "recall@100": "recall@100", "coverage@10": "coverage@10",
+         "exposure@10": "share of first 10 places", "gain": "gain, share", "trained_until": "trained until (UTC)", "published": "published",
+         "model": "model", "list": "list", "users": "users", "of": "of", "segment": "segment", "meaning": "meaning", "count": "count",
+         "severity": "severity", "finding": "finding", "action": "action", "name": "name", "bytes": "size in bytes", "lines": "lines",
+         "rows": "rows", "stage": "stage", "seconds": "time in s", "core_seconds": "time of a core in s", "peak_gb": "highest memory in GB",
+         "variant": "variant", "sessions": "sessions", "impressions": "impressions", "plays": "plays", "kept_plays": "kept plays",
+         "skips": "skips", "likes": "likes", "listening": "listening", "latency_ms": "latency in ms", "failed": "failed answers, share",
+         "degraded": "answers that lack a part, share", "empty": "empty answers, share"}
 
 EXPERIMENTS, EXPERIMENT, NO_EXPERIMENT = "Experiments", "Experiment {name}", "There are none: {file} does not describe any."
 EXPERIMENTS_HEAD = ("experiment", "state", "share of users", "variants (weight)", "from (UTC)", "until (UTC)")
+STATES = {"runs": "runs", "paused": "paused", "has not begun": "has not begun", "has ended": "has ended"}
 VARIANTS_HEAD, AS_IT_IS = ("variant", "weight", "settings"), "as in config.ini"
 CHANGES = {"pause": ("Pause", "Nobody is assigned to {name} until it is resumed; its users are served as all others."),
            "resume": ("Resume", "Users are assigned to {name} again, each to the variant of before."),
@@ -73,8 +82,11 @@ DIFFERENCES = "Difference to the control per user, after CUPED, with 95 % interv
 DIFFERENCES_HINT = ("The bar is the interval that holds however often one looks, with 0 in the middle. A difference counts where p is "
                     "below 0.05. Skips and likes are guardrails: stop a variant that makes them worse.")
 DIFFERENCES_HEAD = ("variant", "metric", "control, mean per user", "difference [95 %]", "at any look", "p (Holm)")
+GUARDRAILS = "Guardrails: the answers themselves, mean per user"
+WORSE = "{variant} is worse than the control in: {metric}."
 BY_DAY, DAY, KEPT_OF = "By day", "day (UTC)", "{variant}: kept plays per user [95 %] (users)"
 
+SERVICES = {"recommendations": "recommendations", "features": "features", "events": "events"}
 HEALTH_HINT = "The numbers of /ready, /stats and /metrics, refreshed every {s} seconds."
 HEALTH = {"status": "status", "uptime_s": "uptime in s", "run_id": "run", "run_age_h": "age of the run in h", "store": "store",
           "requests": "requests", "failed": "failed (status 500 and above)", "mean_ms": "mean latency in ms",

@@ -37,11 +37,12 @@ def plan(work: Workspace, interactions: Table) -> Plan:
 
     The cutoff is [split] test_start where it is set: a moment, or a number of days before the end; else the customary cutoff of the
     source where it leaves plays on both sides; else what leaves test_share of the plays behind it. Folds hold fold_share of the plays
-    before the cutoff each, or last fold_days; early ones are left out where the later ones have enough users to learn from.
+    before the cutoff each, or last fold_days; early ones are left out where the later ones have enough users to learn from. Shares are of
+    the plays that no list has brought, because only they are looked for.
     Raises SplitError, naming the fact of the log, when nothing can be learned from it.
     """
     refuse_unlearnable(interactions)
-    chosen, times = work.settings.split, timeline(interactions)
+    chosen, times = work.settings.split, timeline(judged(interactions))
     at = _chosen_cutoff(work, times)
     folds = folds_of_days(at, chosen.fold_days, chosen.folds) if chosen.fold_days else \
         folds_before(times, at, chosen.fold_share, chosen.folds)
@@ -58,6 +59,16 @@ def validation_split(dataset: Dataset, chosen: Plan) -> tuple[TrainSet, Interact
         with suppress(SplitError):
             return dataset.split(fold.start, fold.end)
     return dataset.split(chosen.cutoff, chosen.cutoff)
+
+
+def judged(interactions: Table) -> Table:
+    """The plays that no list has brought. Raises SplitError where there are none."""
+    if "was_recommended" not in interactions.columns:
+        return interactions
+    found = interactions.filter(interactions.was_recommended == 0)
+    if not found.count().to_pyarrow().as_py():
+        raise SplitError("every play was brought by a list, so nothing is left to evaluate lists by; set [split] judge_recommended = true.")
+    return found
 
 
 def timeline(interactions: Table) -> Timeline:

@@ -141,6 +141,8 @@ def raw_tables(work: Workspace) -> RawTables:
     excluded = read_key_lines(Path(data.excluded)) if data.excluded else frozenset[str]()
     earlier = Earlier(current_keys(work), Path(data.further_plays) if data.further_plays else None, excluded)
     raw: RawTables = source.read(work.connection, earlier)
+    if work.settings.split.judge_recommended and "was_recommended" in raw.interactions.columns:
+        raw = dataclasses.replace(raw, interactions=raw.interactions.drop("was_recommended"))
     for sentence in raw.account.sentences():
         log.info(sentence)
     (work.folder / ACCOUNT).write_text(json.dumps(raw.account.record()))

@@ -78,15 +78,16 @@ def training_users(test: Interactions, most: int, most_pairs: int, seed: int) ->
     return users
 
 
-def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> NDArray[np.int8]:
-    """1 for candidates whose play in the test set is relevant, int8 (m,). user_ids (n,): the users of `found`, in its order."""
+def _targets(found: Candidates, user_ids: Int32, test: Interactions) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """1 for candidates whose play in the test set is relevant, int8 (m,), and which candidates are judged, bool (m,). user_ids (n,): the
+    users of `found`, in its order."""
     # The rest of the test set, which may be millions of plays, is not compared.
     played, width = of_users(test, user_ids), test.matrix.shape[1]
     rows, owners = played.user_index(user_ids), np.repeat(np.arange(len(played.user_ids), dtype=np.int64), played.n_items_of_user)
-    known = (owners * width + played.matrix.indices)[played.relevant]
+    known = owners * width + played.matrix.indices
     users = np.repeat(rows.astype(np.int64), np.diff(found.indptr))
-    hit: NDArray[np.int8] = (np.isin(users * width + found.item_index, known) & (users >= 0)).astype(np.int8)
-    return hit
+    hit, unjudged = (np.isin(users * width + found.item_index, known[pairs]) & (users >= 0) for pairs in (played.relevant, played.unjudged))
+    return hit.astype(np.int8), ~unjudged
 
 
 def training_table(found: Candidates, user_ids: Int32, test: Interactions, features: Features, negatives: int, seed: int) -> TrainingTable:
@@ -96,8 +97,8 @@ def training_table(found: Candidates, user_ids: Int32, test: Interactions, featu
     candidate are left out, because their rows have no order, and so are cold users, who keep the order of rrf. Features are computed for
     the kept rows only.
     """
-    target = _targets(found, user_ids, test)
-    kept = _kept(found, target, negatives, seed)
+    target, judged = _targets(found, user_ids, test)
+    kept = _kept(found, target, negatives, seed) & judged
     part = found.where(kept)
     group = np.repeat(user_ids.astype(np.int64), np.diff(part.indptr))
     return TrainingTable(feature_matrix(part, features), columns(part.models, features), target[kept], group)

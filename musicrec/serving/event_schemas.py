@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from musicrec.serving.schemas import ItemId, K, Parameters, UserId, UsersRequest, flag
+from musicrec.serving.schemas import ItemId, K, OwnParameters, Parameters, UserId, UsersRequest, flag
 
 WithRemembered = Annotated[bool, BeforeValidator(flag), Field(description="Adds what is remembered of the items of a user.",
                                                                examples=[False])]
@@ -24,10 +24,9 @@ class LatestPlaysBatchRequest(UsersRequest):
     remembered: WithRemembered = False
 
 
-class FeedbackRequest(Parameters):
-    """A play, or what else a user did with a track; unknown parameters are refused."""
+class FeedbackRequest(OwnParameters):
+    """A play, or what else a user did with a track."""
 
-    model_config = ConfigDict(extra="forbid")
     user_id: UserId
     item_id: ItemId
     type: Annotated[Literal["play", "skip", "like", "dislike", "block_item", "block_artist"], Field(

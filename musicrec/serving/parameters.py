@@ -74,10 +74,15 @@ async def read(request: Request, model: type[P]) -> P:
         values = _json_object(body)
     values |= _query(request.scope["query_string"].decode("latin-1"), _repeatable(model))
     values |= request.path_params
+    if "keys" not in model.model_fields:
+        values.pop("keys", None)  # the keys of this run are numbers: both forms are the same
     try:
         return model.model_validate(values)
     except ValidationError as cause:
         errors = {str(error["loc"][0]): error["type"] for error in cause.errors(include_url=False, include_context=False)}
+        if all(kind == "extra_forbidden" and values[name] == "" for name, kind in errors.items()):
+            # A name without a value is what some clients add, and asks for nothing.
+            return model.model_validate({name: value for name, value in values.items() if name not in errors})
         raise RequestValidationError([_unknown(model, name, values) if kind == "extra_forbidden" else _reason(model, name, values)
                                       for name, kind in errors.items()]) from None
 

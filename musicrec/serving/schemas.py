@@ -69,17 +69,23 @@ K = Annotated[int, Field(ge=1), WHOLE, K_NAMES]
 
 
 class Parameters(BaseModel):
-    """Parameters of a request; unknown ones are ignored."""
+    """Parameters of a request; unknown ones are ignored, so that services of different versions understand each other."""
 
 
-class DefaultRequest(Parameters):
+class OwnParameters(Parameters):
+    """Parameters of what no service asks of another: unknown ones are refused by name, so that a mistake is noticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DefaultRequest(OwnParameters):
     """How many popular items."""
 
     k: K = 100
     verbose: Verbose = False
 
 
-class UserRequest(Parameters):
+class UserRequest(OwnParameters):
     """A list for one user."""
 
     user_id: UserId
@@ -100,7 +106,7 @@ class UsersRequest(Parameters):
     k: K = 10
 
 
-class BatchRequest(UsersRequest):
+class BatchRequest(UsersRequest, OwnParameters):
     """A list for each of many users."""
 
     mode: Mode = "new"

@@ -118,6 +118,7 @@ class SplitSettings(Section):
     folds: Count
     fold_days: Annotated[int, Field(ge=0)]
     fold_share: Annotated[float, Field(gt=0, lt=1)]
+    judge_recommended: bool
     refit: bool
 
 

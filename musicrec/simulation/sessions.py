@@ -30,10 +30,11 @@ class Played(NamedTuple):
 Policy = Callable[[Sequence[Played]], int | None]
 
 
-def session(world: World, user: int, rng: np.random.Generator, next_track: Policy, round_: int = 0) -> list[Played]:
-    """What the user plays: a first track of their own choice, then what `next_track` says.
+def session(world: World, user: int, rng: np.random.Generator, next_track: Policy, round_: int = 0,
+            max_tracks: int = MAX_TRACKS, report: Callable[[Played], object] = lambda one: None) -> list[Played]:
+    """What the user plays: a first track of their own choice, then what `next_track` says. `report` is told of each at once.
 
-    It ends after MAX_LOSSES losses, after MAX_TRACKS tracks, or when nothing is offered.
+    It ends after MAX_LOSSES losses, after `max_tracks` tracks, or when nothing is offered.
     """
     taste = world.taste(user, round_)
     artist_of, artists = world.artist_of, Counter[int]()
@@ -42,9 +43,10 @@ def session(world: World, user: int, rng: np.random.Generator, next_track: Polic
     while track is not None:
         artist = int(artist_of[track])
         played.append(Played(track, world.share(rng, taste, track, artists[artist])))
+        report(played[-1])
         artists[artist] += 1
         losses = sum(one.share < KEPT_SHARE for one in played)
-        track = next_track(played) if losses < MAX_LOSSES and len(played) < MAX_TRACKS else None
+        track = next_track(played) if losses < MAX_LOSSES and len(played) < max_tracks else None
     return played
 
 

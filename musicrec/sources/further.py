@@ -17,9 +17,9 @@ def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTable
     """`raw` with the rows of the parquet file `plays` added to interactions and to the account.
 
     plays: a file with the columns of interactions, as `musicrec events export --form interactions` writes it; with played_share or
-    feedback the rows of the logs get these columns too. A user's track_seq continues from the logs. Raises SourceError for a file that is
-    missing, not parquet or truncated, and for ids and timestamps out of range; SchemaError for columns that are missing or
-    have the wrong type.
+    feedback the rows of the logs get these columns too, and was_recommended where feedback names answers. A user's track_seq continues
+    from the logs. Raises SourceError for a file that is missing, not parquet or truncated, and for ids and timestamps out of range;
+    SchemaError for columns that are missing or have the wrong type.
     """
     table = opened(plays, RAW_INTERACTIONS)
     check_ranges(table, ("user_id", "track_id"), ("started_at",))
@@ -34,6 +34,9 @@ def with_further_plays(raw: RawTables, plays: Path, connection: Any) -> RawTable
             logged = logged.mutate(**{name: ibis.null(kind)})
         if name in logged.columns:
             columns[name] = joined[name].cast(kind) if name in added.columns else ibis.null(kind)
+    if "recommendation_id" in added.columns:
+        logged = logged.mutate(was_recommended=ibis.literal(0, "int8"))
+        columns["was_recommended"] = (joined.recommendation_id.fill_null("") != "").cast("int8")
     rows = joined.select(**columns).select(*logged.columns)
     return replace(raw, interactions=logged.union(rows), account=replace(raw.account, files=[*raw.account.files, table.count()]))
 

@@ -33,6 +33,8 @@ _ENGINE = {"memory_limit": "512MB", "threads": min(4, os.cpu_count() or 1)}
 # A clock that is set to another time zone is not yet in the future.
 _AHEAD = timedelta(days=1)
 
+_TOLD = {"share": "played_share", "feedback": "feedback", "answer": "recommendation_id"}
+
 
 class Counted(Protocol):
     """What is known of a file while it is read, and in the end."""
@@ -161,7 +163,8 @@ class Import:
             self._number("users", '"user"')
             columns = "users.n, items.n, started, feedback"
             if kind == "plays":
-                columns = f"{len(self.account.files)}, users.n, items.n, started, share::float, ms::double::bigint, feedback"
+                columns = (f"{len(self.account.files)}, users.n, items.n, started, share::float, ms::double::bigint, feedback, "
+                           "coalesce(answer, '') <> ''")
             self.engine.execute(f"""insert into {kind} select {columns} from parsed join users on users.k = "user"
                 join items on items.k = track""")
             file.rows += rows * (kind == "plays")
@@ -180,7 +183,7 @@ class Import:
         if missing := [name for name in ("user_id", "track_id", "started_at") if name not in file.names]:
             raise SchemaError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.names)}.")
         keys = {"user_id": self.keys.user, "track_id": self.keys.item}
-        told = {field: name for field, name in (("share", "played_share"), ("feedback", "feedback")) if name in file.names}
+        told = {field: name for field, name in _TOLD.items() if name in file.names}
 
         def keyed() -> Iterator[Rows]:
             for one in file.rows([*keys, "started_at", *told.values()]):

@@ -56,12 +56,14 @@ def _write_plays(engine: duckdb.DuckDBPyConnection, path: Path) -> int:
     # Where logs have days only, a track played twice on a day is no repeated row.
     has_times = bool(count(engine, "select count(*) from (from plays where moment <> date_trunc('day', moment) limit 1)"))
     has_feedback = bool(count(engine, "select (select count(feedback) from plays) + (select count(*) from marks)"))
+    was_recommended = bool(count(engine, "select count(*) from (from plays where was_recommended limit 1)"))
+    absent = [name for name, there in (("feedback", has_feedback), ("was_recommended", was_recommended)) if not there]
     dropped, last = 0, LastPlay(-1, -1, -1, 0)
     with replaced(path) as partial, ExitStack() as stack:
         writer: pq.ParquetWriter | None = None
         for batch in engine.execute(_PLAYS).fetch_record_batch(_ROWS):
             table, last, repeats = _numbered(pa.table(batch), last, drop_repeats=has_times)
-            table, dropped = table if has_feedback else table.drop_columns("feedback"), dropped + repeats
+            table, dropped = table.drop_columns(absent), dropped + repeats
             writer = writer or stack.enter_context(pq.ParquetWriter(partial, table.schema, compression="zstd"))
             writer.write_table(table)
     return dropped
@@ -84,7 +86,8 @@ def _numbered(table: pa.Table, last: LastPlay, drop_repeats: bool) -> tuple[pa.T
     base = np.maximum.accumulate(np.where(new_user, kept - 1, -last.seq))
     seq: NDArray[np.int32] = (kept - base).astype(np.int32)
     numbered = pa.table({"user_id": table["user_id"], "track_id": table["track_id"], "track_seq": seq, "started_at": table["started_at"],
-                         "played_share": table["played_share"], "feedback": table["feedback"]})
+                         "played_share": table["played_share"], "feedback": table["feedback"],
+                         "was_recommended": table["was_recommended"]})
     end = LastPlay(int(columns[0][-1]), int(columns[1][-1]), int(columns[2][-1]), int(seq[-1]))
     return numbered.filter(pa.array(~repeated)), end, int(repeated.sum())
 
@@ -93,7 +96,7 @@ _KEYS = {"user": "select k from users", "item": "select k from items", "artist":
          "album": "select album from named", "genre": "select k from genre_of"}
 _PLAYS = """select user_of.id as user_id, item_of.id as track_id, moment as started_at,
         coalesce(share, case when ms is not null and duration > 0 then least(1, ms / duration) end)::float as played_share,
-        coalesce(case when mark not like 'un%' then mark end, feedback) as feedback
+        coalesce(case when mark not like 'un%' then mark end, feedback) as feedback, was_recommended::tinyint as was_recommended
     from plays join user_of on user_of.n = plays.u join item_of on item_of.n = plays.t left join named on named.t = plays.t
     left join (select u, t, arg_max(feedback, moment) as mark from marks group by u, t) m on m.u = plays.u and m.t = plays.t
     order by user_id, started_at, track_id, played_share desc nulls last"""

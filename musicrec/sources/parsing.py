@@ -8,12 +8,12 @@ Kind = Literal["plays", "tracks", "marks"]
 FEEDBACK = ("play", "skip", "like", "dislike")
 MARKS = (*FEEDBACK, "unlike", "undislike")
 # What a row may have, all as text, genres as a list. broken: why it cannot be read; ignored: why it is no play; line: the whole of it.
-FIELDS = ("user", "track", "moment", "share", "ms", "feedback", "title", "artist", "album", "genres", "duration", "broken",
+FIELDS = ("user", "track", "moment", "share", "ms", "feedback", "answer", "title", "artist", "album", "genres", "duration", "broken",
            "ignored", "line")
 # The fields of rows that are lines of JSON.
 OF_JSON_LINES = {"broken": "case when not json_valid(line) then 'is not JSON' end", "line": "line"}
 START = r"""
-create table plays (file int, u int, t int, moment timestamp, share float, ms bigint, feedback varchar);
+create table plays (file int, u int, t int, moment timestamp, share float, ms bigint, feedback varchar, was_recommended boolean);
 create table described (t int, title varchar, artist varchar, album varchar, genres varchar[], duration double, h ubigint);
 create table marks (u int, t int, moment timestamp, feedback varchar);
 create table users (k varchar, n int);

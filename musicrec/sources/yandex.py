@@ -71,5 +71,5 @@ def _interactions(table: ibis.Table) -> ibis.Table:
     order = ibis.row_number().over(group_by=table.user_id, order_by=(table.started_at, table.track_id)) + 1
     columns["track_seq"] = (table.track_seq if "track_seq" in table.columns else order).cast("int32")
     columns["started_at"] = table.started_at.cast("timestamp(6)")
-    optional = {"played_share": "float32", "feedback": "string"}
+    optional = {"played_share": "float32", "feedback": "string", "was_recommended": "int8"}
     return table.select(**columns, **{name: table[name].cast(kind) for name, kind in optional.items() if name in table.columns})
