@@ -79,7 +79,7 @@ def raw(rows: Rows) -> tuple[pa.Table, pa.Table, pa.Table]:
     return (pa.table(tracks, schema=pa.schema([(name, RAW_TRACKS.arrow.field(name).type) for name in tracks])),
             pa.table([list(column) for column in zip(*names)], schema=RAW_NAMES.arrow),
             pa.Table.from_pandas(rows[["user_id", "track_id", "track_seq", "started_at"]], preserve_index=False).cast(
-                pa.schema([field for field in RAW_INTERACTIONS.arrow if field.name not in ("played_share", "feedback")])))
+                pa.schema(list(RAW_INTERACTIONS.arrow)[:4])))
 
 
 Split = tuple[TrainSet, TrainSet, Interactions]

@@ -63,7 +63,7 @@ def writers(folder: Path, how: str) -> Iterator[tuple[pq.ParquetWriter, pq.Parqu
 
 def _schemas(how: str) -> tuple[pa.Schema, pa.Schema, pa.Schema]:
     mark = {MARK: how.encode()}
-    plays = pa.schema([field for field in RAW_INTERACTIONS.arrow if field.name not in ("played_share", "feedback")])
+    plays = pa.schema(list(RAW_INTERACTIONS.arrow)[:4])
     # The Yandex Music file was written by pandas with an index that restarts for every user; pandas must find it here, too.
     indexed = pa.Schema.from_pandas(plays.empty_table().to_pandas().set_index(pd.Index([], dtype="int64")), preserve_index=True)
     plays = plays.append(pa.field(INDEX, pa.int64())).with_metadata({**mark, **indexed.metadata})
