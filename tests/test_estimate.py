@@ -12,7 +12,7 @@ from tests import taste_logs
 from tests.commands import exit_code
 
 KNOWN = Costs([1000, 10_000, 100_000], {"linear": [1, 10, 100], "square": [1, 100, 10_000], "constant": [5, 5, 5]},
-              {"linear": [1, 1, 2], "square": [1, 1, 1], "constant": [1, 1, 1]}, 2, 1.2)
+              {"linear": [1, 1, 2], "square": [1, 1, 1], "constant": [1, 1, 1]}, 1.2)
 
 
 @given(st.integers(100, 10**8))

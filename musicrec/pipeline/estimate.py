@@ -18,13 +18,12 @@ import pandas as pd
 class Costs:
     """Stages of runs on logs of different sizes, the smallest first. plays: of each run. core_seconds and peak_gb: by stage, of each run.
 
-    cores: those of the machine. clock: seconds on the clock for a second of a core on one core, because not all work is done in parallel.
+    clock: seconds on the clock times cores for a second of a core, because not all work is done in parallel.
     """
 
     plays: Sequence[int]
     core_seconds: Mapping[str, Sequence[float]]
     peak_gb: Mapping[str, Sequence[float]]
-    cores: int
     clock: float
 
     @classmethod
@@ -35,7 +34,7 @@ class Costs:
     def of(self, plays: int, cores: int) -> pd.DataFrame:
         """Columns stage, core_seconds, seconds, peak_gb, one row a stage, for logs of so many plays on a machine with so many cores.
 
-        >>> Costs([100, 10_000], {"fit": [1, 100]}, {"fit": [0.5, 0.5]}, 2, 1.0).of(1000, 2).to_dict("records")
+        >>> Costs([100, 10_000], {"fit": [1, 100]}, {"fit": [0.5, 0.5]}, 1.0).of(1000, 2).to_dict("records")
         [{'stage': 'fit', 'core_seconds': 10.0, 'seconds': 5.0, 'peak_gb': 0.5}]
         """
         seconds = [_at(plays, self.plays, known) for known in self.core_seconds.values()]
