@@ -37,6 +37,7 @@ from benchmarks.model_variants import ByVectors, Ease, VariedALS, averaged
 from benchmarks.real_splits import LOGS, METRIC, Case, Results, cases, dataset, days_of, found, moment_of, table
 from benchmarks.tuning_rules import tuning
 from musicrec import pipeline, settings
+from musicrec.cli.presets import PRESETS, Preset
 from musicrec.dataset import Float32, TrainSet, folds_before
 from musicrec.evaluation import Evaluator, marginal_hits
 from musicrec.lists import Lists
@@ -46,7 +47,6 @@ from musicrec.models.top_k import limit_threads
 from musicrec.pipeline.plan import Plan
 from musicrec.pipeline.training import backtest
 from musicrec.recommender import BLENDED, RANKED
-from musicrec.settings.presets import PRESETS, Preset
 
 
 def nu(given: Iterator[Case]) -> None:
