@@ -1,7 +1,7 @@
 """The tables that musicrec reads and writes: their columns, types and meanings.
 
 >>> EVENTS.names
-('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share', 'feedback', 'num_users_norm')
+('user_id', 'item_id', 'track_seq', 'started_at', 'listened', 'played_share', 'feedback', 'was_recommended', 'num_users_norm')
 """
 
 from collections.abc import Callable

@@ -79,13 +79,14 @@ def test_an_unknown_parameter_of_a_list_is_refused_by_name(three: Services, rout
 
 
 def test_what_existing_clients_send_is_not_refused(three: Services) -> None:
-    """Every name of k, a body beside the query, keys=true of a client that does not know which form keys have."""
+    """Every name of k, a body beside the query, keys=true of a client that does not know the form of keys, an item where none is asked."""
     for name in ("k", "n", "limit", "top_k", "n_recs", "n_recommendations"):
         for route in (*ROUTES, "/recommendations_default"):
             assert len(three.recs(route, user_id=16, **{name: 3})) <= 3
     url = three.url("recommendations") + "/recommendations"
     assert len(requests.post(url, params={"k": 3}, json={"user_id": 16}, timeout=10).json()["recs"]) == 3
     assert requests.get(f"{url}/16", params={"k": 3, "keys": "true"}, timeout=10).ok
+    assert requests.post(url, params={"user_id": 16, "item_id": 150, "track_id": 150}, timeout=10).ok
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [

@@ -25,8 +25,9 @@ async def show(site: Site, asked: Asked) -> None:
         return
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
-    plays = await asyncio.to_thread(site.run.history, user_id)
-    lists, explained = [await asyncio.to_thread(read, user_id) for read in (partial(site.run.lists, k=K), site.run.contributions)]
+    plays, lists, explained = await asyncio.gather(
+        asyncio.to_thread(site.run.history, user_id), asyncio.to_thread(site.run.lists, user_id, K),
+        asyncio.to_thread(site.run.contributions, user_id))
     listener = _Listener(site, key, lists, explained, asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
@@ -68,16 +69,16 @@ class _Listener:
         """The list that is served, each track with its reason and what one can do with it."""
         services, id_of = self.site.services, self.site.run.lookup.items.id_of
         try:
-            answer = await services.ask("recommendations", "/recommendations", user_id=self.key, k=K, verbose=True)
-            latest = (await services.ask("events", "/get", user_id=self.key, k=K))["events"]
-            feedback = await services.feedback()
+            answer, played, feedback = await asyncio.gather(
+                services.ask("recommendations", "/recommendations", user_id=self.key, k=K, verbose=True),
+                services.ask("events", "/get", user_id=self.key, k=K), services.feedback())
         except ServiceError as cause:
             style.text(cause, "m-bad")
             return
         for sentence in answer.get("degraded", ()):
             style.text(sentence, "m-bad", "p")
-        if latest:
-            style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in latest), "m-quiet", "p")
+        if played["events"]:
+            style.text(texts.LATEST + ", ".join(self.site.name(id_of(item)) for item in played["events"]), "m-quiet", "p")
         style.text(texts.EXPLAINED if self.explained else texts.NOT_EXPLAINED, "m-quiet", "p")
         most = max((abs(value) for values in self.explained.values() for _, value in values), default=0) or 1
         before, self._now = self._now, [id_of(item["item_id"]) for item in answer["items"]]

@@ -18,6 +18,8 @@ MAX_BODY = 64 * 1024
 BODY_S = 5.0
 _WORDS = {"boolean": "true or false", "date": "a day such as 2024-05-01",
           "key": f"a key of at most {MAX_KEY} characters, or a whole number from 0 to {2**63 - 1}"}
+# Clients with one set of parameters for all services send these to lists too.
+_OF_OTHER_ROUTES = ("item_id", "track_id")
 
 P = TypeVar("P", bound=Parameters)
 
@@ -80,8 +82,8 @@ async def read(request: Request, model: type[P]) -> P:
         return model.model_validate(values)
     except ValidationError as cause:
         errors = {str(error["loc"][0]): error["type"] for error in cause.errors(include_url=False, include_context=False)}
-        if all(kind == "extra_forbidden" and values[name] == "" for name, kind in errors.items()):
-            # A name without a value is what some clients add, and asks for nothing.
+        if all(kind == "extra_forbidden" and (values[name] == "" or name in _OF_OTHER_ROUTES) for name, kind in errors.items()):
+            # What some clients add asks for nothing: a name without a value, and what another route takes.
             return model.model_validate({name: value for name, value in values.items() if name not in errors})
         raise RequestValidationError([_unknown(model, name, values) if kind == "extra_forbidden" else _reason(model, name, values)
                                       for name, kind in errors.items()]) from None
