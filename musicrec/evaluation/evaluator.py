@@ -36,8 +36,9 @@ class Evaluator:
         self.listeners_in_all: NDArray[np.int64] = np.bincount(unseen.items, minlength=test.matrix.shape[1])
         self.listeners_in_all[:len(train.item_ids)] += train.n_listeners
         self.accumulators: dict[str, Accumulator] = {}
-        rows = np.repeat(np.arange(len(test.user_ids)), test.n_items_of_user)
-        self._unjudged = test.user_ids[rows[test.unjudged]].astype(np.int64) << 32 | test.matrix.indices[test.unjudged]
+        pairs = np.flatnonzero(test.unjudged)
+        rows = np.searchsorted(test.matrix.indptr, pairs, side="right") - 1
+        self._unjudged = test.user_ids[rows].astype(np.int64) << 32 | test.matrix.indices[pairs]
 
     @property
     def user_ids(self) -> Int32:

@@ -19,6 +19,7 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32
 from musicrec.errors import ModelError
 from musicrec.lists import empty
+from musicrec.models.mips import exact_product
 from musicrec.models.top_k import contains, heap_push, parallel_for, sort_heap
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -135,10 +136,7 @@ def _rescored(users, factors, found, indptr, seen, items, scores, start, stop): 
         for item in found[user]:
             if item < 0 or contains(own, item):
                 continue
-            exact = 0.0
-            for factor in range(users.shape[1]):
-                exact += np.float64(users[user, factor]) * np.float64(factors[item, factor])
-            size = heap_push(items[user], scores[user], size, item, np.float32(exact))
+            size = heap_push(items[user], scores[user], size, item, exact_product(users[user], factors[item]))
         sort_heap(items[user], scores[user], size)
 
 

@@ -72,6 +72,15 @@ class MipsIndex:
 
 
 @njit(cache=True, nogil=True)
+def exact_product(one: Float32, other: Float32) -> np.float32:
+    """The inner product, added up in float64 in the order of the factors and then rounded: the score of a list, however it was found."""
+    exact = 0.0
+    for factor in range(len(one)):
+        exact += np.float64(one[factor]) * np.float64(other[factor])
+    return np.float32(exact)
+
+
+@njit(cache=True, nogil=True)
 def _push_block(products, error, users, block, block_items, active, rows, indptr, seen, items, scores, sizes):  # type: ignore[no-untyped-def]
     k = items.shape[1]
     for position in range(len(active)):
@@ -84,7 +93,4 @@ def _push_block(products, error, users, block, block_items, active, rows, indptr
             item = block_items[column]
             if contains(own, item):
                 continue
-            exact = 0.0
-            for factor in range(block.shape[1]):
-                exact += np.float64(users[user, factor]) * np.float64(block[column, factor])
-            sizes[user] = heap_push(items[row], scores[row], sizes[user], item, np.float32(exact))
+            sizes[user] = heap_push(items[row], scores[row], sizes[user], item, exact_product(users[user], block[column]))
