@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import uvloop
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Connection:
 
 def in_turns(port: int, targets: Iterable[str], connections: int) -> Load:
     """Send `targets` over so many connections, each sending its next request when the last one is answered."""
-    return asyncio.run(_in_turns(port, list(targets), connections))
+    return uvloop.run(_in_turns(port, list(targets), connections))
 
 
 def at_rate(port: int, targets: Iterable[str], per_second: float, connections: int = 64) -> Load:
     """Send `targets` at fixed moments whether or not earlier ones are answered; latencies count from the planned moment."""
-    return asyncio.run(_at_rate(port, list(targets), per_second, connections))
+    return uvloop.run(_at_rate(port, list(targets), per_second, connections))
 
 
 async def _in_turns(port: int, targets: list[str], connections: int) -> Load:

@@ -277,8 +277,10 @@ def test_two_workers(tmp_path: Path) -> None:
         blended = found.recs("/recommendations", user_id=USER, k=20)
         assert blended[1] == 210
         assert not set(blended) & {*HEARD, *range(200, 210)}
-        text = requests.get(found.url("events") + "/metrics", timeout=5).text
-        assert 'musicrec_requests_total{route="/put",service="events",status="200"} 10.0' in text
+        counted, deadline = 'musicrec_requests_total{route="/put",service="events",status="200"} 10.0', time.monotonic() + 10
+        while counted not in requests.get(found.url("events") + "/metrics", timeout=5).text:
+            assert time.monotonic() < deadline, "the puts of one worker are not counted"
+            time.sleep(0.05)
     finally:
         for process in found.running.values():
             process.terminate()

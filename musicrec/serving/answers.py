@@ -172,8 +172,8 @@ class Answers:
     def _left_out(self, user_id: int, context: UserContext, tired: bool = False) -> Exclusions:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory
         session = memory.session if tired and self.options.artist_decay < 1 else ()
-        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist()) if session else Counter[int]()
         lowered = self._artists(memory.refused)
+        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist() if session else ())
         counts.update(dict.fromkeys(lowered, LAST))
         more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.

@@ -128,7 +128,7 @@ def application(metrics: Metrics, description: str, options: ServiceSettings, op
     async def plain(app: Starlette) -> AsyncIterator[None]:
         raise_descriptor_limit()
         try:
-            async with lifespan(app), background(requests.write_regularly()):
+            async with lifespan(app), background(requests.write_regularly()), background(metrics.settle_regularly()):
                 yield
         except MusicRecError as cause:
             refusals.append(str(cause))

@@ -69,4 +69,5 @@ def _memory(found: RememberedItems, items: KeyIndex, skip_s: float) -> Memory:
 
 
 def _ids(keys: Sequence[Key], items: KeyIndex) -> list[int]:
-    return [found for key in keys if 0 <= (found := items.id_of(key)) <= MAX_ID]
+    found = keys if items.kind == IDS else map(items.id_of, keys)
+    return [item for item in found if isinstance(item, int) and 0 <= item <= MAX_ID]

@@ -1,6 +1,8 @@
 """Prometheus metrics, one registry an app."""
 
+import asyncio
 import os
+from collections import Counter as Counts
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +13,16 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
 
 class Metrics:
-    """Counts and times of one service. With PROMETHEUS_MULTIPROC_DIR set, the exposition sums over all workers."""
+    """Counts and times of one service. With PROMETHEUS_MULTIPROC_DIR set, the exposition sums over all workers, of which the others' latest
+    tenth of a second may be missing.
+    """
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
         labels: dict[str, Any] = {"registry": self.registry, "namespace": "musicrec"}
         self.service = service
-        self._known: dict[tuple[Any, ...], Any] = {}
+        # The library takes a lock and longer than counting for each of them: what is counted at every request is told it together.
+        self._pending, self._times = Counts[tuple[Any, tuple[str, ...]]](), dict[str, Any]()
         self.requests = Counter("requests", "Requests answered.", ("service", "route", "status"), **labels)
         self.seconds = Histogram("request_seconds", "Time to answer.", ("service", "route"), buckets=_SECONDS, **labels)
         self.strategies = Counter("answers", "Answers by strategy; popular is the share of cold users.", ("strategy",), **labels)
@@ -32,17 +37,26 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self._labelled(self.requests, self.service, route, str(status)).inc()
-        self._labelled(self.seconds, self.service, route).observe(seconds)
+        self._pending[self.requests, (self.service, route, str(status))] += 1
+        times = self._times.get(route)
+        if times is None:
+            times = self._times[route] = self.seconds.labels(self.service, route)
+        times.observe(seconds)
 
     def recommended(self, strategy: str, sources: Sequence[str], unknown: int = 0) -> None:
         """Count one answer, where its items came from, and how many were left out because the run does not know them."""
-        self._labelled(self.strategies, strategy).inc()
+        self._pending[self.strategies, (strategy,)] += 1
         if unknown:
             self.n_unknown += unknown
             self.unknown.inc(unknown)
         for source in set(sources):
-            self._labelled(self.sources, source).inc(sources.count(source))
+            self._pending[self.sources, (source,)] += sources.count(source)
+
+    async def settle_regularly(self, pause_s: float = 0.1) -> None:
+        """Tell the library what was counted, every `pause_s` seconds, for ever."""
+        while True:
+            await asyncio.sleep(pause_s)
+            self._settle()
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
@@ -54,15 +68,13 @@ class Metrics:
         samples = [sample for family in families for sample in family.samples if sample.name == "musicrec_requests_total"]
         return {f"{sample.labels['route']} {sample.labels['status']}": int(sample.value) for sample in samples}
 
-    def _labelled(self, metric: Any, *labels: str) -> Any:
-        # Asking the library for a labelled metric takes a lock and longer than counting; our labels are few and ours to choose.
-        key = (metric, *labels)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = metric.labels(*labels)
-        return found
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, Counts()
+        for (metric, labels), n in pending.items():
+            metric.labels(*labels).inc(n)
 
     def _collected(self) -> CollectorRegistry:
+        self._settle()
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return self.registry
         together = CollectorRegistry()
