@@ -29,6 +29,7 @@ _CHUNK = 256
 # pages of a list would not fit together.
 _POOL = 1000
 _NONE: Int32 = np.empty(0, np.int32)
+_NO_COUNTS: Mapping[int, int] = MappingProxyType({})
 # Of the items similar to a skipped one, so many most similar are left out.
 _NEIGHBORS = 10
 # A list that is blended with another has at least so many items.
@@ -59,7 +60,7 @@ class Exclusions(NamedTuple):
     items: Int32
     artists: frozenset[int] = frozenset()
     lowered: frozenset[int] = frozenset()
-    counts: Mapping[int, int] = MappingProxyType({})
+    counts: Mapping[int, int] = _NO_COUNTS
 
 
 _NOTHING = Exclusions(_NONE)
@@ -173,15 +174,18 @@ class Answers:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory
         session = memory.session if tired and self.options.artist_decay < 1 else ()
         lowered = self._artists(memory.refused)
-        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist() if session else ())
-        counts.update(dict.fromkeys(lowered, LAST))
+        counts = self._session_counts(session, lowered) if session or lowered else _NO_COUNTS
         more = [*context.plays, *memory.items, *(item for near in context.near_refused for item in near.items[:_NEIGHBORS])]
         # Ascending is enough: an item that stands twice is found just the same.
         items = np.sort(np.concatenate((seen, np.array(more, np.int32))), kind="stable") if more else seen
         return Exclusions(items, self._artists(memory.of_type(BLOCK_ARTIST)), lowered, counts)
 
-    def _artists(self, items: Iterable[int]) -> frozenset[int]:
-        return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
+    def _session_counts(self, session: Sequence[int], lowered: frozenset[int]) -> dict[int, int]:
+        counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist())
+        return {**counts, **dict.fromkeys(lowered, LAST)}
+
+    def _artists(self, items: Sequence[int]) -> frozenset[int]:
+        return frozenset() if not items else frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
 
     def _free(self, items: Int32, out: Exclusions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         free = without(items, out.items)

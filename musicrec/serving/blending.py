@@ -113,7 +113,7 @@ def combined(similar: Sequence[SimilarItems], decay: float, liked: Collection[in
             if item not in best or weighted > best[item][0]:
                 best[item] = weighted, played
     order = sorted(sorted(total), key=total.__getitem__, reverse=True)
-    return [ScoredItem(item, "online", total[item], best[item][1]) for item in order]
+    return [_scored_item((item, "online", total[item], best[item][1])) for item in order]
 
 
 def backfill(items: Iterable[ScoredItem], k: int, artists_of: Callable[[int], Sequence[int]], max_per_artist: int,

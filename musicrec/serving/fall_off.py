@@ -20,6 +20,8 @@ def fallen(times: Int64, decay: float) -> Int64:
     >>> fallen(np.array([2, 0, 0]), decay=0.5).tolist(), fallen(np.array([2, 0, 0]), decay=1).tolist()
     ([1, 2, 0], [0, 1, 2])
     """
+    if not times.any():
+        return np.arange(len(times))
     worth = np.where(times < LAST, decay**times.astype(np.float64), 0) / (RANK_CONSTANT + np.arange(1, len(times) + 1))
     return np.argsort(-worth, kind="stable")
 
@@ -31,7 +33,8 @@ def times_of(n: int, owners: Int64, artists: Int32, counts: Mapping[int, int]) -
     found, times = np.array(sorted(counts), np.int32), np.zeros(n, np.int64)
     at = found.searchsorted(artists)
     rows = np.flatnonzero(found.take(at, mode="clip") == artists)
-    np.maximum.at(times, owners[rows], np.array([counts[artist] for artist in artists[rows].tolist()], np.int64))
+    if len(rows):
+        np.maximum.at(times, owners[rows], np.array([counts[artist] for artist in artists[rows].tolist()], np.int64))
     return times
 
 

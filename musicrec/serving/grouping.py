@@ -14,7 +14,7 @@ class GroupedCalls(Generic[Q, R]):
     One question alone is asked at once. Under load a call costs many times less for each: it is the calls that take time, not the answers.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Q], float], Awaitable[Sequence[R]]], most: int, apart_s: float = 0.002) -> None:
+    def __init__(self, ask: Callable[[Sequence[Q], float], Awaitable[Sequence[R]]], most: int, apart_s: float = 0.003) -> None:
         self._ask, self._most, self._apart_s, self._next = ask, most, apart_s, 0.0
         self._waiting: list[tuple[Q, float, asyncio.Future[R]]] = []
         self._asking: asyncio.Task[None] | None = None
