@@ -17,12 +17,17 @@ import pytest
 from musicrec import engine, settings, validation
 from musicrec.cli.predict import write_lists
 from musicrec.errors import EngineError, SettingsError
+from musicrec.models.covisitation import Covisitation
+from musicrec.models.item_knn import ItemKNN
+from musicrec.models.slim import SLIM
 from musicrec.pipeline import serving_tables
 from musicrec.pipeline.workspace import Workspace
-from musicrec.runners import spark
+from musicrec.runners import fits_by, spark, spark_fits
+from musicrec.storage import storage
 from tests import engines
 from tests.logs import raw_rows, raw_tables
 from tests.runner_lists import K, Saved, lists_of, saved_recommender
+from tests.worlds import random_world
 
 pytestmark = [engines.SPARKS_WARNINGS, pytest.mark.slow]
 
@@ -45,6 +50,22 @@ def test_executors_give_the_lists_of_this_machine(cluster: Any, saved: Saved, tm
     monkeypatch.setattr(spark, "SMALLEST", 16)
     users = np.concatenate([[123_456_789], saved[0].fitted.train.user_ids[::-1], [-5]]).astype(np.int32)
     assert lists_of("spark", saved, tmp_path / "lists", users) == lists_of("duckdb", saved, tmp_path / "lists", users)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_executors_fit_what_this_machine_fits(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbors, visits and regressions of all items, filled by executors, are those of this machine in every bit; no file is left."""
+    world = random_world(n_users=400, n_plays=4000)
+    models = [ItemKNN(), Covisitation(), SLIM()]
+    here = [model.fit(world).similarity for model in models]
+    monkeypatch.setattr(spark_fits, "FEWEST", 1)
+    jobs = len(_jobs(cluster))
+    with fits_by("spark", storage(str(tmp_path / "fits"), {})):
+        there = [model.fit(world).similarity for model in models]
+    assert len(_jobs(cluster)) == jobs + 4  # of SLIM co-occurrences and regressions
+    for one, other in zip(here, there):
+        assert one.nnz
+        assert all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in ("indptr", "indices", "data"))
     assert list(tmp_path.iterdir()) == []
 
 

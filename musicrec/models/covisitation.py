@@ -7,7 +7,7 @@ from scipy import sparse
 
 from musicrec.dataset import TrainSet
 from musicrec.errors import ModelError
-from musicrec.lists import empty
+from musicrec.models.blocks import filled
 from musicrec.models.covisitation_kernel import Sequences, fill_order, fill_visits
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.sparse_top_k import csr_of
@@ -47,12 +47,11 @@ class Covisitation:
                              "give at least 1, at least 1, at least 0, above 0 and at least 0.")
         checked_weights(train)
         n_items = len(train.catalog)
-        items, visits = empty(n_items, self.neighbors)
         sequences = _sequences(train, self.half_life_days, self.min_weight)
         norms = np.maximum(train.n_listeners, 1).astype(np.float64) ** self.normalization
-        parallel_for(n_items, lambda start, stop: fill_visits(
-            sequences, norms, self.window, self.backward, self.gap_half_life_days, items, visits, start, stop), "covisitation")
-        return ItemSimilarity(train, csr_of(items, visits, n_items), self)
+        inputs = sequences, norms, self.window, self.backward, self.gap_half_life_days
+        visits = filled(fill_visits, inputs, n_items, self.neighbors, "covisitation")
+        return ItemSimilarity(train, csr_of(*visits, n_items), self)
 
 
 def _sequences(train: TrainSet, half_life_days: float, min_weight: float) -> Sequences:

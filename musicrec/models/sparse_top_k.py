@@ -12,6 +12,7 @@ from scipy import sparse
 
 from musicrec.dataset import Float32, Int32
 from musicrec.lists import empty
+from musicrec.models.blocks import filled
 from musicrec.models.sparse_accumulator import SparseAccumulator, accumulator, add_scaled, clear, hash_mask, push_columns
 from musicrec.models.top_k import parallel_for, sort_heap
 
@@ -28,18 +29,21 @@ def sparse_top_k(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: sp
     An entry is divided by (row norm + column shrinkage). Where the columns of `right` have length 1 this gives cosines, and with
     column_shrinkage = shrinkage / column norm it gives dot / (norm x norm + shrinkage). Sums are float64. Returns columns int32 (n, k)
     and entries float32 (n, k), descending, ties by ascending column, -1 and -inf where fewer exist. `excluded` must have ascending
-    columns. title: of a progress bar. O(multiplications) time, O(n x k + threads x columns) memory.
+    columns. title: of a progress bar, for a product that is part of a fit, see blocks.filled. O(multiplications) time, O(n x k + threads x
+    columns) memory.
 
     >>> ones = sparse.csr_matrix(np.array([[1, 0], [1, 1]], np.float32))
     >>> sparse_top_k(ones, ones, sparse.csr_matrix((2, 2)), 2)[0].tolist()
     [[0, -1], [0, 1]]
     """
     n = left.shape[0]
-    items, best = empty(n, k)
-    arrays = csr_arrays(left), csr_arrays(right), csr_arrays(excluded)[:2]
     rows = np.ones(n) if row_norms is None else np.asarray(row_norms, np.float64)
     columns = np.empty(0) if column_shrinkage is None else np.asarray(column_shrinkage, np.float64)
-    parallel_for(n, lambda start, stop: _rows(*arrays, rows, columns, right.shape[1], items, best, start, stop), title)
+    inputs = csr_arrays(left), csr_arrays(right), csr_arrays(excluded)[:2], rows, columns, right.shape[1]
+    if title is not None:
+        return filled(fill_rows, inputs, n, k, title)
+    items, best = empty(n, k)
+    parallel_for(n, lambda start, stop: fill_rows(*inputs, items, best, start, stop))
     return items, best
 
 
@@ -106,8 +110,9 @@ def _keep_best(row_norm: float, column_shrinkage: Float64, sums: SparseAccumulat
 
 
 @njit(cache=True, nogil=True)
-def _rows(left: Csr, right: Csr, excluded: tuple[Int64, Int32], row_norms: Float64, column_shrinkage: Float64, width: int,
-          items: Int32, best: Float32, start: int, stop: int) -> None:
+def fill_rows(left: Csr, right: Csr, excluded: tuple[Int64, Int32], row_norms: Float64, column_shrinkage: Float64, width: int,
+              items: Int32, best: Float32, start: int, stop: int) -> None:
+    """The rows from start to stop of sparse_top_k. For use by threads and executors."""
     sums, (x_indptr, x_indices) = accumulator(width), excluded
     for row in range(start, stop):
         used = _sum_row(left, right, row, -1, sums)

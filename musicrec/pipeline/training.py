@@ -15,7 +15,8 @@ from musicrec.progress import progress
 from musicrec.ranking import sampled_users
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.two_stage import Measured
-from musicrec.runners import recommended
+from musicrec.runners import fits_by, recommended
+from musicrec.storage import scratch_storage
 
 
 def backtested(work: Workspace, tables: Tables, chosen: Plan) -> BacktestResult:
@@ -84,8 +85,9 @@ def evaluated_with_new_items(work: Workspace, tables: Tables, chosen: Plan, made
 @contextmanager
 def _steps(work: Workspace, title: str, steps: int) -> Iterator[Measured]:
     """A stage that shows a progress bar over so many steps; what is entered measures them."""
-    models = work.settings.candidates.models + work.settings.candidates.baselines
-    with work.stages.measured(title), progress(title=title, total=steps, unit="step") as bar:
+    models, place = work.settings.candidates.models + work.settings.candidates.baselines, work.folder / "fits.part"
+    with work.stages.measured(title), progress(title=title, total=steps, unit="step") as bar, \
+            fits_by(work.settings.engine.name, scratch_storage(work.settings, place)):
 
         @contextmanager
         def step(part: str) -> Iterator[None]:

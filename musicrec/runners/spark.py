@@ -6,12 +6,9 @@ rows as one parquet file, which appears when it is complete, and which a task th
 then the files are read in order.
 """
 
-import fcntl
 import io
-import shutil
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,20 +20,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from musicrec import engine
 from musicrec.dataset import Int32, index_of
-from musicrec.errors import EngineError
 from musicrec.lists import Lists, empty, table
 from musicrec.models.top_k import limit_threads
 from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.saving import DESCRIPTION
 from musicrec.recommender.two_stage import batches
 from musicrec.runners import local
+from musicrec.runners.executors import emptied, fetched, one_sentence
 from musicrec.runners.protocol import Shared
 from musicrec.schema import PERSONAL
 from musicrec.settings import node_folder, s3_environment
 from musicrec.storage import Storage, storage
-from musicrec.storage.copying import copied
 
 SCHEMA = PERSONAL.arrow.append(pa.field("list", pa.int8()))
 # Several tasks a core even out their differences; more users than LARGEST in one would be much to do again, and to hold, at a time.
@@ -57,9 +52,9 @@ def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, order
     cpus = int(session.sparkContext.getConf().get("spark.task.cpus", "1"))
     # A folder of its own for each job: a task of an earlier one may still be running somewhere.
     work = Work(place.location, uuid.uuid4().hex, saved, (saved / DESCRIPTION).stat().st_mtime_ns, size, k, names, batch_memory, cpus)
-    with _emptied(place):
+    with emptied(place):
         work.hand_over(place, user_ids)
-        with _one_sentence(str(saved) if place.file(work.prefix) else place.location):
+        with one_sentence("answer the users", str(saved) if place.file(work.prefix) else place.location):
             session.range(0, tasks, 1, tasks).mapInArrow(work.done, "id long").collect()
         for number, part in enumerate(batches(user_ids, size)):
             yield _lists(work.rows(place, number), part, recommender.fitted.train.item_ids, k, names)
@@ -95,7 +90,7 @@ class Work:
         limit_threads(self.threads)
         with threadpool_limits(1):
             shared = place.file(f"{self.prefix}/given")
-            given = shared or _fetched(place, f"{self.prefix}/given/", node_folder() / f"musicrec-{self.prefix}")
+            given = shared or fetched(place, f"{self.prefix}/given/", node_folder() / f"musicrec-{self.prefix}")
             made, users = _loaded(self.saved if shared else given / RECOMMENDER, self.version), np.load(given / USERS, mmap_mode="r")
             for batch in numbers:
                 for number in batch.column("id").to_pylist():
@@ -130,19 +125,6 @@ def _loaded(folder: Path, version: int) -> TwoStageRecommender:
     return TwoStageRecommender.load(folder)
 
 
-def _fetched(place: Storage, prefix: str, folder: Path) -> Path:
-    """`folder` with the files below `prefix`, fetched by the first worker of this machine; those of an earlier job are removed."""
-    with (folder.parent / "musicrec.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            for earlier in folder.parent.glob("musicrec-*"):
-                shutil.rmtree(earlier, ignore_errors=True)
-            partial = folder.with_name(f"{folder.name}.part")
-            copied(place, prefix, partial)
-            partial.rename(folder)
-    return folder
-
-
 def _lists(stored: pa.Table, user_ids: Int32, item_ids: Int32, k: int, orders: tuple[str, ...]) -> dict[str, Lists]:
     """The lists that one task has written, empty ones for users who are not among its rows."""
     ascending = np.argsort(user_ids)
@@ -154,32 +136,3 @@ def _lists(stored: pa.Table, user_ids: Int32, item_ids: Int32, k: int, orders: t
         items[at], scores[at] = index_of(item_ids, rows["item_id"].to_numpy()), rows["score"].to_numpy()
         found[order] = Lists(user_ids, items, scores)
     return found
-
-
-@contextmanager
-def _emptied(place: Storage) -> Iterator[None]:
-    """Nothing is at `place` at the begin, whatever a lost driver has left there, and at the end."""
-    _empty(place)
-    try:
-        yield
-    finally:
-        _empty(place)
-
-
-def _empty(place: Storage) -> None:
-    if own := place.file(USERS):
-        shutil.rmtree(own.parent, ignore_errors=True)
-        return
-    for key in place.list():
-        place.delete(key)
-
-
-@contextmanager
-def _one_sentence(needed: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as cause:
-        if said := engine.failure(cause):
-            raise EngineError(f"Spark could not answer the users: {said}; check that every executor has this version of musicrec and "
-                              f"reaches {needed}.") from cause
-        raise
