@@ -77,6 +77,13 @@ def test_some_users_are_cold_and_new_tracks_appear(plays: pd.DataFrame) -> None:
     assert debut.reindex(range(1, 13)).min() > 20
 
 
+def test_hits_are_those_of_many_artists(folder: Path, plays: pd.DataFrame) -> None:
+    """The ten tracks with most plays are of seven artists or more, and no artist has more than 3 % of all plays."""
+    artist = pd.read_parquet(folder / FILES[0]).set_index("track_id")["artists"].str[0]
+    assert artist[plays["track_id"].value_counts().index[:10]].nunique() >= 7
+    assert artist[plays["track_id"]].value_counts(normalize=True).iloc[0] < 0.03
+
+
 def test_co_listening_beats_popularity(plays: pd.DataFrame) -> None:
     """Scores by co-listening have over twice as many hits of the test set in the top 10 as popularity."""
     items, users = np.unique(plays["track_id"]), np.unique(plays["user_id"])

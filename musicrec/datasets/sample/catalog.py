@@ -53,9 +53,10 @@ def tracks(rng: np.random.Generator) -> Tracks:
     style = np.concatenate([np.arange(len(_STYLES)), rng.choice(len(_STYLES), N_SCENES - len(_STYLES), p=shares / shares.sum())])
     weight = shares[style] / np.bincount(style)[style]
     scene_of_artist = rng.choice(N_SCENES, N_ARTISTS, p=weight / weight.sum())
-    artist_fame, artist_vibe = rng.normal(0, 1.2, N_ARTISTS), rng.normal(0, 1, (N_ARTISTS, N_VIBES))
+    artist_fame, artist_vibe = rng.normal(0, 1, N_ARTISTS), rng.normal(0, 1, (N_ARTISTS, N_VIBES))
     artist, album, released = _albums(rng, artist_fame)
-    fame = artist_fame[artist] + rng.normal(0, 1.2, N_TRACKS)
+    # A famous artist has more tracks, not more famous ones: hits are those of many artists.
+    fame = rng.normal(0, 1.4, N_TRACKS)
     ids = _ids(rng)
     fame[np.searchsorted(ids, FIXED_TRACKS)] = np.quantile(fame, (0.97, 0.98, 0.99))
     vibe = artist_vibe[artist] + rng.normal(0, 0.5, (N_TRACKS, N_VIBES))

@@ -1,4 +1,4 @@
-"""The plays of the sample: users' tastes and their drift, sessions, albums played in sequence, new releases."""
+"""The plays of the sample: users' tastes and their drift, sessions, new releases."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ N_USERS, N_LISTENS, MAX_USER_ID = 3000, 250_000, 1_374_582
 SHORTEST, LONGEST = 11, 900
 _PERIOD_DAYS = 30
 _FIRST_COLD_DAY, _COLD_SHARE = 349, 0.035
-_TASTE, _VIBE, _ALBUM_SHARE, _NEW_BONUS, _TREND = 1.0, 0.55, 0.2, 1.6, 0.5
+_TASTE, _VIBE, _NEW_BONUS, _TREND = 1.0, 0.55, 1.6, 0.5
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,11 @@ def closeness(tracks: Tracks) -> Floats:
 def interactions(tracks: Tracks, people: Users, rng: np.random.Generator) -> pa.Table:
     """The table interactions without its stored index, by ascending user and time; no user plays a track twice."""
     near, phase = closeness(tracks), rng.random(N_SCENES) * 2 * np.pi
-    order = np.argsort(tracks.album, kind="stable")
-    albums = np.split(order, np.flatnonzero(np.diff(tracks.album[order])) + 1)
     days, chosen = [], []
     for user in progress(range(N_USERS), "listening", unit=" users"):
         day = _session_days(rng, people, user)
         days.append(day)
-        chosen.append(_played_tracks(rng, tracks, people, user, day, near, phase, albums))
+        chosen.append(_played_tracks(rng, tracks, people, user, day, near, phase))
     lengths = np.array([len(played) for played in chosen])
     day = np.concatenate([day[: len(played)] for day, played in zip(days, chosen)])
     sequence = np.concatenate([np.arange(1, length + 1) for length in lengths])
@@ -89,8 +87,7 @@ def _session_days(rng: np.random.Generator, people: Users, user: int) -> Ints:
     return np.sort(np.concatenate([sessions, rng.choice(sessions, max(length - len(sessions), 0))])[:length])
 
 
-def _played_tracks(rng: np.random.Generator, tracks: Tracks, people: Users, user: int, day: Ints, near: Floats, phase: Floats,
-                   albums: list[Ints]) -> Ints:
+def _played_tracks(rng: np.random.Generator, tracks: Tracks, people: Users, user: int, day: Ints, near: Floats, phase: Floats) -> Ints:
     seen = np.zeros(len(tracks.ids), bool)
     played: list[int] = []
     constant = tracks.fame + _VIBE * (tracks.vibe @ people.vibe[user]) / np.sqrt(N_VIBES) * 2
@@ -103,7 +100,7 @@ def _played_tracks(rng: np.random.Generator, tracks: Tracks, people: Users, user
             weights = (1 - moved) * people.early[user] + moved * people.late[user]
             liking = _TASTE * np.log(weights @ near + 1e-4) + _TREND * np.sin(phase + 2 * np.pi * moved)
             preferred = _preferred(rng, tracks, constant + liking[tracks.scene], (start, end), 3 * len(within) + 20, seen)
-            _play(rng, tracks, within, preferred, albums, seen, played)
+            _play(tracks, within, preferred, seen, played)
     return np.array(played, np.int64)
 
 
@@ -118,14 +115,9 @@ def _preferred(rng: np.random.Generator, tracks: Tracks, liking: Floats, days: t
     return best[np.argsort(-score[best])]
 
 
-def _play(rng: np.random.Generator, tracks: Tracks, days: Ints, preferred: Ints, albums: list[Ints], seen: NDArray[np.bool_],
-          played: list[int]) -> None:
+def _play(tracks: Tracks, days: Ints, preferred: Ints, seen: NDArray[np.bool_], played: list[int]) -> None:
     queue: list[int] = preferred.tolist()
-    run: list[int] = []
     for day in days:
-        track = next((t for t in run if not seen[t] and tracks.released[t] <= day), None)
-        if track is None:
-            track = next(t for t in queue if not seen[t] and tracks.released[t] <= day)
-            run = albums[tracks.album[track]].tolist() if rng.random() < _ALBUM_SHARE else []
+        track = next(t for t in queue if not seen[t] and tracks.released[t] <= day)
         seen[track] = True
         played.append(track)
