@@ -28,6 +28,7 @@ _ITEMS_GROUPED = 4 * MAX_BATCH // _GROUPED
 # A batch of 1,000 users asks for 3,000 items with 100 similar ones each, about 8 MB.
 _MAX_ANSWER = 32 << 20
 _WHOLE_NUMBERS, _NUMBERS = TypeAdapter(list[Annotated[int, Field(ge=0, lt=2**31)]]), TypeAdapter(list[float])
+_REMEMBERED = TypeAdapter(list[RememberedItems])
 
 
 class CircuitBreaker:
@@ -174,15 +175,14 @@ class EventsClient(Client):
         understood = _whole_numbers if are_ids else _keys
 
         def stored(answer: dict[str, Any]) -> list[StoredOfUser | None]:
-            found, blocked = answer.get("events"), answer.get("blocked", [])
+            found, blocked, rows = answer.get("events"), answer.get("blocked", []), answer.get("remembered")
             if len(users) == 1:
-                found, blocked = [found], [0] if blocked is True else blocked
+                found, blocked, rows = [found], [0] if blocked is True else blocked, rows and [rows]
             if not isinstance(found, list) or len(found) != len(users) or not all(understood(items, k) for items in found):
                 raise self.nonsense()
             if not _whole_numbers(blocked, len(users)):
                 raise self.nonsense()
-            rows = answer.get("remembered")
-            remembered = self._remembered([rows] if len(users) == 1 else rows, found)
+            remembered = self._remembered(rows or [{"items": items, "feedback": []} for items in found], len(users))
             return [None if at in blocked else StoredOfUser(*both) for at, both in enumerate(zip(found, remembered))]
 
         more = {"k": k, "remembered": True}
@@ -190,16 +190,14 @@ class EventsClient(Client):
             return await self.call("/get", {"user_id": users[0], **more}, deadline, stored)
         return await self.call("/get/batch", {"user_ids": list(users), **more}, deadline, stored)
 
-    def _remembered(self, rows: object, plays: list[list[Key]]) -> list[RememberedItems]:
-        """What is remembered of each user; the plays, where the service does not say."""
-        if rows in (None, [None]):
-            rows = [{"items": items, "feedback": []} for items in plays]
-        if not isinstance(rows, list) or len(rows) != len(plays):
-            raise self.nonsense()
+    def _remembered(self, rows: object, users: int) -> list[RememberedItems]:
         try:
-            return [RememberedItems.model_validate(row) for row in rows]
+            remembered = _REMEMBERED.validate_python(rows)
         except ValidationError:
             raise self.nonsense() from None
+        if len(remembered) != users:
+            raise self.nonsense()
+        return remembered
 
     async def excluded(self, deadline: float) -> set[Key]:
         """The excluded users; raises ServiceError."""
