@@ -33,6 +33,7 @@ async def show(site: Site, asked: Asked) -> None:
         with style.box(""):
             with style.card(texts.SERVED):
                 await listener.served()
+            await style.sent()
             if not plays and not asked.read_only:
                 with style.card(texts.START):
                     style.text(texts.START_HINT, "m-quiet")
@@ -47,8 +48,8 @@ async def show(site: Site, asked: Asked) -> None:
 
 
 def _choice(site: Site, user: str) -> None:
-    def go(key: object) -> None:
-        ui.navigate.to(style.address("/", user=key))
+    async def go(key: object) -> None:
+        await style.go("/", user=key)
     with style.box("m-row m-gap"):
         key = ui.input(texts.USER, value=user).props("outlined dense")
         key.on("keydown.enter", lambda: go(key.value))
@@ -69,9 +70,9 @@ class _Listener:
         """The list that is served, each track with its reason and what one can do with it."""
         services, id_of = self.site.services, self.site.run.lookup.items.id_of
         try:
-            answer, played, feedback = await asyncio.gather(
+            answer, played = await asyncio.gather(
                 services.ask("recommendations", "/recommendations", user_id=self.key, k=K, verbose=True),
-                services.ask("events", "/get", user_id=self.key, k=K), services.feedback())
+                services.ask("events", "/get", user_id=self.key, k=K))
         except ServiceError as cause:
             style.text(cause, "m-bad")
             return
@@ -92,9 +93,8 @@ class _Listener:
                         style.parts(self.explained[item_id], most)
                 with style.box("m-actions"):
                     style.text(texts.NEW if before and item_id not in before else "", "m-bad")
-                    for kind in () if self.read_only else ("play", *feedback):
+                    for kind in () if self.read_only else texts.ACTIONS:
                         style.icon(kind, self.site.name(item_id), partial(self.act, kind, item_id))
-        style.text("" if feedback else texts.PLAYS_ONLY, "m-quiet")
         if before:
             self.lists.refresh()
 

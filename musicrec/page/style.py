@@ -1,5 +1,6 @@
 """The elements that all screens share; their look is page.css. Data reach the browser as text, never as HTML."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def address(path: str, **query: object) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
+async def go(path: str, **query: object) -> None:
+    """Show a screen; the one that is shown is drawn anew."""
+    router, there = ui.context.client.sub_pages_router, address(path, **query)
+    if router.current_path == there:
+        await router.refresh()
+    else:
+        ui.navigate.to(there)
+
+
 def card(title: str) -> ui.element:
     """A box with a heading; use it as a context."""
     found = box("m-card", "section")
@@ -46,6 +56,11 @@ def icon(kind: str, name: str, then: Callable[[], object]) -> None:
     shape, label = texts.ACTIONS[kind]
     button = ui.button(icon=shape, on_click=then).props("flat round dense size=sm")
     button.props["aria-label"] = button.props["title"] = f"{label}: {name}"
+
+
+async def sent() -> None:
+    """Let the browser have what is drawn so far while the rest is made."""
+    await asyncio.sleep(0.01)
 
 
 def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:

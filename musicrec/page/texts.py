@@ -1,7 +1,10 @@
 """Every English text of the page, so that it can be translated in one place. What a run or a service says, such as findings about the logs,
 reasons and names of models, is shown as it is."""
 
-TITLE, LANGUAGE = "musicrec", "en"
+from typing import Final
+
+TITLE = "musicrec"
+LANGUAGE: Final = "en-US"
 SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/experiments": "Experiments",
            "/health": "Health"}
 SKIP, RUN = "Go to the content", "run {run}"
@@ -20,7 +23,6 @@ SERVED, NEW, LATEST = "What is served now", "new", "Played here, the latest firs
 EXPLAINED = "Bars: what models and features add to the score of the ranker, in log-odds; the four of largest size of each track."
 NOT_EXPLAINED = "This run does not say what the ranker made of this listener's list: [ranking] explained_users."
 PARTS = {"als": "ALS", "item_knn": "item KNN", "user_knn": "user KNN", "slim": "SLIM", "agreement": "agreement of models"}
-PLAYS_ONLY = "This events service stores plays only: no likes, skips and blocks."
 START = "Start with three tracks or artists"
 START_HINT = "Each choice counts as a play, an artist as one of the artist's most popular track."
 WHO, NO_PLAYS = "User {key}", "No plays in the logs of this run."

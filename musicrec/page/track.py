@@ -40,6 +40,7 @@ async def _show_track(site: Site, item_id: int) -> None:
         with style.card(texts.OVER_TIME):
             style.months(texts.BY_MONTH, await asyncio.to_thread(published.plays_by_month, item_id))
         with style.card(texts.RECOMMENDED_TO):
+            await style.sent()
             users = await asyncio.to_thread(published.recommended_to, item_id, K)
             style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
             with style.box("m-row"):
