@@ -1,8 +1,7 @@
 """The page as an app for uvicorn, in a process of its own."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from nicegui import ui
@@ -24,8 +23,6 @@ from musicrec.storage import storage
 SCREENS = {"/": listener.show, "/track": track.show, "/radio": radio.show, "/runs": runs.show, "/experiments": experiments.show,
            "/health": health.show}
 _POLL_S = 10.0
-# What a screen does not have by then follows over the websocket, which a browser opens last.
-_FIRST_S = 0.5
 
 
 def create_app(settings: Settings, environment: Mapping[str, str]) -> ASGIApp:
@@ -49,18 +46,12 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> ASGIApp:
 
     async def page(request: Request) -> None:
         """All screens, so that going from one to another does not load a page anew."""
-        drawn = asyncio.Event()
-
         async def draw(path: str, asked: Asked) -> None:
             try:
                 await SCREENS[path](site, asked)
             except MusicRecError as cause:
                 style.text(cause, "m-bad", "p")
-            finally:
-                drawn.set()
-        site.frame(bool(request.scope.get(READ_ONLY)), draw)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(drawn.wait(), _FIRST_S)
+        await site.frame(bool(request.scope.get(READ_ONLY)), draw)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     ui.run_with(app, root=page, title=texts.TITLE, language=texts.LANGUAGE, favicon="🎵", dark=None, tailwind=False,

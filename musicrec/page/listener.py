@@ -25,15 +25,16 @@ async def show(site: Site, asked: Asked) -> None:
         return
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
-    plays, lists, explained = await asyncio.gather(
-        asyncio.to_thread(site.run.history, user_id), asyncio.to_thread(site.run.lists, user_id, K),
-        asyncio.to_thread(site.run.contributions, user_id))
+    history = asyncio.create_task(asyncio.to_thread(site.run.history, user_id))
+    lists, explained = await asyncio.gather(asyncio.to_thread(site.run.lists, user_id, K),
+                                            asyncio.to_thread(site.run.contributions, user_id))
     listener = _Listener(site, key, lists, explained, asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
                 await listener.served()
-            await style.sent()
+            await asked.show()
+            plays = await history
             if not plays and not asked.read_only:
                 with style.card(texts.START):
                     style.text(texts.START_HINT, "m-quiet")
@@ -92,7 +93,8 @@ class _Listener:
                     if item_id in self.explained:
                         style.parts(self.explained[item_id], most)
                 with style.box("m-actions"):
-                    style.text(texts.NEW if before and item_id not in before else "", "m-bad")
+                    if before and item_id not in before:
+                        style.text(texts.NEW, "m-bad")
                     for kind in () if self.read_only else texts.ACTIONS:
                         style.icon(kind, self.site.name(item_id), partial(self.act, kind, item_id))
         if before:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,18 +18,27 @@ from musicrec.serving.model_store import ModelStore, Watch
 from musicrec.settings import Settings
 from musicrec.storage import Storage
 
+# What a screen does not have by then follows over the websocket, which a browser opens last.
+_MOST_S = 0.5
+
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visitor asks of a screen, and whether nothing may be stored."""
+    """What a visitor asks of a screen, and whether nothing may be stored. begun: whether the first part of the screen is there."""
 
     query: Mapping[str, str]
     read_only: bool
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     def id(self, name: str) -> int:
         """The id of that name in the address; -1 without one."""
         text = self.query.get(name, "")
         return int(text) if text.isascii() and text.isdecimal() else -1
+
+    async def show(self) -> None:
+        """Let the browser have what is drawn so far while the rest is made."""
+        self.begun.set()
+        await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -97,8 +107,8 @@ class Site:
         names, label = (self.run.genres, texts.GENRE) if hit.kind == GENRE else (self.run.artists, texts.ARTIST)
         return self.title(hit.id) if hit.kind == TRACK else label.format(name=names.get(hit.id, ""))
 
-    def frame(self, read_only: bool, draw: Callable[[str, Asked], Awaitable[None]]) -> None:
-        """The head with links to all screens, and below it the one in the address as `draw` draws it."""
+    async def frame(self, read_only: bool, draw: Callable[[str, Asked], Awaitable[None]]) -> None:
+        """The head with links to all screens, and below it the one in the address as `draw` draws it; its first part is there then."""
         ui.add_css(style.CSS)
         ui.colors(primary="#2f5f93")
         with style.box("m-head", "header"):
@@ -107,6 +117,8 @@ class Site:
             with style.box("m-row", "nav"):
                 links = {path: ui.link(name, path) for path, name in texts.SCREENS.items()}
             run = style.text("", "m-quiet")
+
+        begun = asyncio.Event()
 
         async def screen(at: PageArguments) -> None:
             for path, link in links.items():
@@ -120,6 +132,11 @@ class Site:
             style.text(texts.SCREENS[at.path], "m-unseen", "h1")
             if read_only:
                 style.text(texts.READ_ONLY, "m-bad", "p")
-            await draw(at.path, Asked(at.query_parameters, read_only))
+            try:
+                await draw(at.path, Asked(at.query_parameters, read_only, begun))
+            finally:
+                begun.set()
         with style.box("m-main").props("id=content tabindex=-1"):
             ui.sub_pages(dict.fromkeys(texts.SCREENS, screen))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(begun.wait(), _MOST_S)

@@ -1,6 +1,5 @@
 """The elements that all screens share; their look is page.css. Data reach the browser as text, never as HTML."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,15 +51,10 @@ def card(title: str) -> ui.element:
 
 
 def icon(kind: str, name: str, then: Callable[[], object]) -> None:
-    """A button of one of texts.ACTIONS for a track."""
+    """A button of one of texts.ACTIONS for a track: plain, because a list has many, and those of Quasar take long to make."""
     shape, label = texts.ACTIONS[kind]
-    button = ui.button(icon=shape, on_click=then).props("flat round dense size=sm")
+    button = TextElement(tag="button", text=shape).classes("m-icon q-icon material-icons notranslate").on("click", lambda: then())
     button.props["aria-label"] = button.props["title"] = f"{label}: {name}"
-
-
-async def sent() -> None:
-    """Let the browser have what is drawn so far while the rest is made."""
-    await asyncio.sleep(0.01)
 
 
 def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:

@@ -17,7 +17,7 @@ async def show(site: Site, asked: Asked) -> None:
     with style.box("m-gap"):
         site.search("/track")
     if place(site.run.lookup.catalog.item_ids, item_id) >= 0:
-        await _show_track(site, item_id)
+        await _show_track(site, item_id, asked)
     elif artist_id in site.run.artists:
         with style.card(site.run.artists[artist_id]):
             style.link(texts.RADIO, "/radio", artist=artist_id)
@@ -25,7 +25,7 @@ async def show(site: Site, asked: Asked) -> None:
                                                              for item in site.run.items_of(artist_id, _TRACKS)])
 
 
-async def _show_track(site: Site, item_id: int) -> None:
+async def _show_track(site: Site, item_id: int, asked: Asked) -> None:
     published, genres = site.run, site.run.lookup.catalog.item(item_id).genres
     with style.card(site.name(item_id)):
         with style.box("m-row"):
@@ -40,7 +40,7 @@ async def _show_track(site: Site, item_id: int) -> None:
         with style.card(texts.OVER_TIME):
             style.months(texts.BY_MONTH, await asyncio.to_thread(published.plays_by_month, item_id))
         with style.card(texts.RECOMMENDED_TO):
-            await style.sent()
+            await asked.show()
             users = await asyncio.to_thread(published.recommended_to, item_id, K)
             style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
             with style.box("m-row"):
