@@ -39,11 +39,12 @@ async def show(site: Site, asked: Asked) -> None:
                 with style.card(texts.START):
                     style.text(texts.START_HINT, "m-quiet")
                     site.search(listener.started)
+        with style.box(""):
+            with style.card(texts.WHO.format(key=key)):
+                _taste(site, plays)
             if plays:
                 with style.card(texts.HISTORY):
                     _history(site, plays)
-        with style.card(texts.WHO.format(key=key)):
-            _taste(site, plays)
     with style.card(texts.LISTS):
         listener.lists()
 
@@ -142,6 +143,7 @@ def _taste(site: Site, plays: list[dict[str, Any]]) -> None:
         artists.update(dict.fromkeys(item.artists, count))
     style.bars(texts.BY_GENRE, genres.most_common(_BARS))
     style.bars(texts.BY_ARTIST, artists.most_common(_BARS))
+    style.text(texts.BY_MONTH, tag="h3")
     style.months(texts.BY_MONTH, Counter(f"{play['started_at']:%Y-%m}" for play in plays))
 
 

@@ -79,10 +79,15 @@ class Site:
 
     def track(self, item_id: int) -> None:
         """A track and its artists, as links."""
-        item = self.run.lookup.catalog.item(item_id)
         style.link(self.name(item_id), "/track", item=item_id)
+        self.artists(item_id, " · ")
+
+    def artists(self, item_id: int, before: str = "") -> None:
+        """The artists of a track, as links with `before` in front of each."""
+        item = self.run.lookup.catalog.item(item_id)
         for artist, name in zip(item.artist_ids, item.artists):
-            style.text(" · ", "m-quiet")
+            if before:
+                style.text(before, "m-quiet")
             style.link(name, "/track", artist=artist)
 
     def search(self, picked: Callable[[Hit], object] | str, *more: str) -> None:

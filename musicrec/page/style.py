@@ -86,7 +86,6 @@ def months(label: str, counts: Mapping[str, int]) -> None:
     """One column a month, such as 2022-05, from the first to the last."""
     places = [12 * int(month[:4]) + int(month[5:]) - 1 for month in counts]
     names = [f"{at // 12}-{at % 12 + 1:02d}" for at in range(min(places), max(places) + 1)] if places else []
-    text(label, tag="h3")
     with box("m-columns").props(f'role=img aria-label="{label}"'):
         for name in names:
             column = box("").style(f"height: {counts.get(name, 0) / max(counts.values()):.1%}")

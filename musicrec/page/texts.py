@@ -36,7 +36,6 @@ HISTORY_HEAD = {"started_at": "time (UTC)", "track": "track", "played_share": "s
 POSITION = "{listeners:,} listeners; place {place:,} of {all:,} by popularity"
 SIMILAR, SIMILARITY, LISTENERS, TRACKS_OF = "Similar tracks", "similarity", "listeners", "tracks with most listeners"
 RECOMMENDED_TO, RECOMMENDED = "For whom it is recommended", "In the first {k} places of the published lists of {count:,} users."
-OVER_TIME = "Plays over time"
 
 RADIO_HINT = "Choose a track, an artist or a genre. A play leads on to what is similar to it, a like adds that, a skip only leaves."
 DIFFICULTY, DIFFICULTIES = "Difficulty", {"easy": "Easy", "medium": "Medium", "hard": "Hard"}
