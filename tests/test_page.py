@@ -360,7 +360,7 @@ def test_a_run_may_come_while_a_screen_is_open(page: Page) -> None:
 
 
 def test_one_screen_follows_another_without_a_new_page(page: Page) -> None:
-    """A link and the way back show their screens in the page that is there; head and title follow, and the keyboard goes on in the content."""
+    """A link and the way back show their screens in the page that is there, with its head; the keyboard goes on in the content."""
     tab = page.open("/runs")
     tab.evaluate("window.stays = true")
     tab.get_by_role("link", name="Radio").click()
