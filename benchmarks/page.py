@@ -1,5 +1,7 @@
 """How long the interactions of the page take in a browser, beside the services: milliseconds from the click until the screen shows it.
 
+A screen is opened from an address, by a browser that has been there before or not, and gone to from another screen.
+
     musicrec serve --page                                                  # in another terminal
     python -m benchmarks.page [--url http://127.0.0.1:8080] [--user 617032] [--item 99262] [--times 20]
 
@@ -14,13 +16,16 @@ from functools import partial
 
 import numpy as np
 import requests
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, sync_playwright
 
 from benchmarks.children import machine
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _NOBODY = 2_000_000_000
 _LINE = ".m-line"
+_LISTENER, _TRACK, _RUNS, _SERVICES = (f'h1:text-is("{name}") ~ * {shown}' for name, shown in (
+    ("Listener", _LINE), ("Tracks and artists", ".m-table"), ("Runs", ".m-table"), ("Health", ".m-table")))
+_SIZE: ViewportSize = {"width": 1280, "height": 900}
 
 
 def main() -> None:
@@ -29,13 +34,14 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--user", default="617032")
     parser.add_argument("--item", default="99262")
+    parser.add_argument("--search", nargs="+", default=["go", "gol", "goldne"])
     parser.add_argument("--times", type=int, default=20)
     options = parser.parse_args()
     print(machine())
     times: dict[str, list[float]] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = browser.new_page(viewport=_SIZE)
 
         def took(what: str, act: Callable[[], object], shown: Locator, state: str = "visible") -> None:
             begun = time.perf_counter()
@@ -48,10 +54,23 @@ def main() -> None:
             if turn == 1:
                 times.clear()
             for what, path, shown in (
-                    ("open a listener", f"/?user={options.user}", ".m-line"), ("open a track", f"/track?item={options.item}", ".m-table"),
-                    ("open the runs", "/runs", ".m-table"), ("open the services", "/health", ".m-table")):
-                took(what, partial(tab.goto, options.url + path, wait_until="commit"), tab.locator(shown))
+                    ("a listener", f"/?user={options.user}", _LISTENER), ("a track", f"/track?item={options.item}", _TRACK),
+                    ("the runs", "/runs", _RUNS), ("the services", "/health", _SERVICES)):
+                took(f"open {what}", partial(tab.goto, options.url + path, wait_until="commit"), tab.locator(shown))
                 _connected(tab)
+                new = browser.new_context(viewport=_SIZE).new_page()
+                took(f"open {what}, first visit", partial(new.goto, options.url + path, wait_until="commit"), new.locator(shown))
+                new.context.close()
+            tab.goto(options.url)
+            _connected(tab)
+            tab.get_by_label("Key of a user").fill(options.user)
+            for what, act, shown in (("a listener", tab.get_by_role("button", name="Show"), _LISTENER),
+                                     ("a track", tab.locator(f"{_LINE} a").first, _TRACK),
+                                     ("the runs", tab.get_by_role("link", name="Runs"), _RUNS),
+                                     ("the services", tab.get_by_role("link", name="Health"), _SERVICES)):
+                took(f"go to {what}", act.click, tab.locator(shown))
+                _connected(tab)
+                tab.wait_for_timeout(300)
             tab.goto(f"{options.url}/?user={_NOBODY + turn}")
             _connected(tab)
             for kind in ("Play", "Like", "Skip"):
@@ -65,7 +84,7 @@ def main() -> None:
                 line = tab.locator(f"#{tab.locator(_LINE).nth(2).get_attribute('id')}")
                 took(f"{kind.lower()} in a radio", line.get_by_role("button", name=f"{kind}: ").click, line, "detached")
             field = tab.get_by_label("Search a track, an artist or a genre")
-            for text in ("go", "gol", "goldne"):
+            for text in options.search:
                 field.fill("")
                 tab.get_by_role("button", name=" · ").first.wait_for(state="detached")
                 took(f"search {text!r}, of it 100 ms until it is sent", partial(field.fill, text),

@@ -9,7 +9,7 @@ import requests
 
 from musicrec.serving.playlists import PlaylistTrack, jspf, m3u
 from musicrec.serving.radio import Pool, in_turns, of_genre
-from tests.service_world import POPULAR, Services, published, running
+from tests.service_world import HEARD, POPULAR, USER, Services, published, running
 
 pytestmark = pytest.mark.slow
 
@@ -102,8 +102,26 @@ def test_radio_of_artists_and_genres(three: Services) -> None:
     assert not set(recs(three, genre="rock", k=300, exclude=[101, 103])) & {101, 103}
 
 
+def test_a_radio_is_new_or_familiar_to_its_listener(three: Services) -> None:
+    """A user's plays, those since the run too, are all that is familiar and nothing that is new; what was refused is in neither, also of a
+    blocked artist. Without a user every track is new, and nothing is familiar.
+    """
+    user = 4321
+    for item, kind in ((105, "play"), (109, "skip"), (113, "block_artist")):
+        assert three.post("events", "/put", user_id=user, item_id=item, type=kind).ok
+    everything = recs(three, genre="rock", k=300)
+    new, familiar, both = ({*recs(three, genre="rock", k=300, user_id=user, mode=mode)} for mode in ("new", "familiar", "mixed"))
+    assert familiar == {105}
+    assert both == {item for item in everything if item != 109 and item % 7 != 113 % 7}
+    assert new == both - familiar
+    assert {*recs(three, genre="rock", k=300, user_id=USER, mode="familiar")} == {item for item in HEARD if item % 2}
+    assert {*recs(three, track=101, k=300, user_id=USER, mode="familiar")} == {*range(102, 110)}
+    assert {*recs(three, genre="rock", k=300, mode="new")} == {*recs(three, genre="rock", k=300, mode="mixed")} == {*everything}
+
+
 @pytest.mark.parametrize(("parameters", "said"), [
-    ({}, "name at least one"), ({"artist": "Nobody"}, "no track of this run has the artist 'Nobody'"),
+    ({"genre": "rock", "mode": "familiar"}, "mode=familiar needs the user_id of the listener"), ({}, "name at least one"),
+    ({"artist": "Nobody"}, "no track of this run has the artist 'Nobody'"),
     ({"genre": "polka"}, "no track of this run has the genre 'polka'"),
     ({"genre": "rock", "difficulty": "harder"}, "difficulty must be one of easy, medium, hard"),
     ({"genre": "rock", "format": "xml"}, "format must be one of json, jspf, m3u")], ids=str)

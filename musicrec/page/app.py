@@ -1,13 +1,14 @@
 """The page as an app for uvicorn, in a process of its own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.types import ASGIApp
 
-from musicrec.page import experiments, health, listener, radio, runs, texts, track
+from musicrec.errors import MusicRecError
+from musicrec.page import experiments, health, listener, radio, runs, style, texts, track
 from musicrec.page.access import READ_ONLY, BasicAuth
 from musicrec.page.published import Published
 from musicrec.page.services import Services
@@ -43,16 +44,16 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> ASGIApp:
             yield
         await site.services.http.close()
 
-    for path, show in SCREENS.items():
-        ui.page(path)(_screen(site, path, show))
+    async def page(request: Request) -> None:
+        """All screens, so that going from one to another does not load a page anew."""
+        async def draw(path: str, asked: Asked) -> None:
+            try:
+                await SCREENS[path](site, asked)
+            except MusicRecError as cause:
+                style.text(cause, "m-bad", "p")
+        await site.frame(bool(request.scope.get(READ_ONLY)), draw)
+
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    ui.run_with(app, title=texts.TITLE, dark=None, tailwind=False, show_welcome_message=False, favicon="🎵")
+    ui.run_with(app, root=page, title=texts.TITLE, language=texts.LANGUAGE, favicon="🎵", dark=None, tailwind=False,
+                show_welcome_message=False)
     return BasicAuth(app, settings.service)
-
-
-def _screen(site: Site, path: str, show: Callable[[Site, Asked], Awaitable[None]]) -> Callable[[Request], Awaitable[None]]:
-    async def screen(request: Request) -> None:
-        asked = Asked(request.query_params, bool(request.scope.get(READ_ONLY)))
-        with site.frame(path, asked.read_only):
-            await show(site, asked)
-    return screen

@@ -61,7 +61,7 @@ def _about(site: Site, one: Experiment) -> None:
     async def act(kind: str, _: Mapping[str, str]) -> None:
         changes = {"end": datetime.now(UTC)} if kind == "stop" else {"paused": kind == "pause"}
         await asyncio.to_thread(change, site.settings.experiments.file, one.name, site.settings.blending, **changes)
-        ui.navigate.to(style.address("/experiments", experiment=one.name))
+        await style.go("/experiments", experiment=one.name)
     if (state := one.state(datetime.now(UTC))) != "has ended":
         with style.box("m-row"):
             for kind in ("resume" if one.paused else "pause", *(() if state == "has not begun" else ("stop",))):

@@ -1,5 +1,6 @@
 """The screen of the three services: what /ready, /stats and /metrics say."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -20,22 +21,29 @@ async def show(site: Site, asked: Asked) -> None:
     """The screen; it is refreshed as long as it is open."""
     @ui.refreshable
     async def services() -> None:
+        told = await asyncio.gather(*(_told(site, name) for name in site.services.urls))
         with style.box("m-cards"):
-            for name, url in site.services.urls.items():
+            for (name, url), one in zip(site.services.urls.items(), told):
                 with style.card(texts.SERVICES[name]):
                     style.text(url, "m-quiet", "p")
-                    try:
-                        await _service(site, name)
-                    except ServiceError as cause:
-                        style.text(cause, "m-bad")
+                    if isinstance(one, ServiceError):
+                        style.text(one, "m-bad")
+                    else:
+                        _service(*one)
     style.text(texts.HEALTH_HINT.format(s=f"{EVERY_S:g}"), "m-quiet", "p")
     await services()
     ui.timer(EVERY_S, services.refresh, immediate=False)
 
 
-async def _service(site: Site, name: str) -> None:
-    ready, stats = await site.services.ask(name, "/ready", "GET"), await site.services.ask(name, "/stats", "GET")
-    metrics = await site.services.metrics(name)
+async def _told(site: Site, name: str) -> tuple[Any, Any, dict[str, Samples]] | ServiceError:
+    ask = site.services.ask
+    try:
+        return await asyncio.gather(ask(name, "/ready", "GET"), ask(name, "/stats", "GET"), site.services.metrics(name))
+    except ServiceError as cause:
+        return cause
+
+
+def _service(ready: Any, stats: Any, metrics: dict[str, Samples]) -> None:
     counts = {label: _by(metrics.get(sample, []), label) for label, sample in _COUNTED.items()}
     failed = sum(value for status, value in counts["status"].items() if status >= "500")
     told: dict[str, Any] = {

@@ -25,30 +25,33 @@ async def show(site: Site, asked: Asked) -> None:
         return
     key = site.run.key(user)
     user_id = site.run.lookup.users.id_of(key)
-    plays, lists, explained = await asyncio.gather(
-        asyncio.to_thread(site.run.history, user_id), asyncio.to_thread(site.run.lists, user_id, K),
-        asyncio.to_thread(site.run.contributions, user_id))
+    history = asyncio.create_task(asyncio.to_thread(site.run.history, user_id))
+    lists, explained = await asyncio.gather(asyncio.to_thread(site.run.lists, user_id, K),
+                                            asyncio.to_thread(site.run.contributions, user_id))
     listener = _Listener(site, key, lists, explained, asked.read_only)
     with style.box("m-cards m-gap"):
         with style.box(""):
             with style.card(texts.SERVED):
                 await listener.served()
+            await asked.show()
+            plays = await history
             if not plays and not asked.read_only:
                 with style.card(texts.START):
                     style.text(texts.START_HINT, "m-quiet")
                     site.search(listener.started)
+        with style.box(""):
+            with style.card(texts.WHO.format(key=key)):
+                _taste(site, plays)
             if plays:
                 with style.card(texts.HISTORY):
                     _history(site, plays)
-        with style.card(texts.WHO.format(key=key)):
-            _taste(site, plays)
     with style.card(texts.LISTS):
         listener.lists()
 
 
 def _choice(site: Site, user: str) -> None:
-    def go(key: object) -> None:
-        ui.navigate.to(style.address("/", user=key))
+    async def go(key: object) -> None:
+        await style.go("/", user=key)
     with style.box("m-row m-gap"):
         key = ui.input(texts.USER, value=user).props("outlined dense")
         key.on("keydown.enter", lambda: go(key.value))
@@ -69,9 +72,9 @@ class _Listener:
         """The list that is served, each track with its reason and what one can do with it."""
         services, id_of = self.site.services, self.site.run.lookup.items.id_of
         try:
-            answer, played, feedback = await asyncio.gather(
+            answer, played = await asyncio.gather(
                 services.ask("recommendations", "/recommendations", user_id=self.key, k=K, verbose=True),
-                services.ask("events", "/get", user_id=self.key, k=K), services.feedback())
+                services.ask("events", "/get", user_id=self.key, k=K))
         except ServiceError as cause:
             style.text(cause, "m-bad")
             return
@@ -91,10 +94,10 @@ class _Listener:
                     if item_id in self.explained:
                         style.parts(self.explained[item_id], most)
                 with style.box("m-actions"):
-                    style.text(texts.NEW if before and item_id not in before else "", "m-bad")
-                    for kind in () if self.read_only else ("play", *feedback):
+                    if before and item_id not in before:
+                        style.text(texts.NEW, "m-bad")
+                    for kind in () if self.read_only else texts.ACTIONS:
                         style.icon(kind, self.site.name(item_id), partial(self.act, kind, item_id))
-        style.text("" if feedback else texts.PLAYS_ONLY, "m-quiet")
         if before:
             self.lists.refresh()
 
@@ -140,6 +143,7 @@ def _taste(site: Site, plays: list[dict[str, Any]]) -> None:
         artists.update(dict.fromkeys(item.artists, count))
     style.bars(texts.BY_GENRE, genres.most_common(_BARS))
     style.bars(texts.BY_ARTIST, artists.most_common(_BARS))
+    style.text(texts.BY_MONTH, tag="h3")
     style.months(texts.BY_MONTH, Counter(f"{play['started_at']:%Y-%m}" for play in plays))
 
 

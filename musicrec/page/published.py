@@ -43,8 +43,8 @@ class Published:
         run = registry.manifest(place, run_id)
         folder = registry.fetch(place, run_id, [name for name in FILES if name in run.files], cache / "runs")
         found = cls(run, folder, lookup(run_id, dict(folders)))
-        # The footers of large files take a second: they are read before anybody waits for a screen.
-        _ = found._sorted
+        # The footers of large files take a second, and counts of many users a while: they are there before anybody waits for a screen.
+        _ = found._sorted, found.segments
         return found
 
     def key(self, text: str) -> Key:

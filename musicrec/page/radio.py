@@ -14,7 +14,7 @@ from musicrec.page.site import Asked, Site
 from musicrec.serving.playlists import PlaylistTrack, jspf, m3u
 from musicrec.serving.stations import playlist_tracks
 
-K, _QUEUE, _STATIONS = 100, 20, 5
+_QUEUE, _STATIONS = 20, 5
 
 
 async def show(site: Site, asked: Asked) -> None:
@@ -29,7 +29,7 @@ async def show(site: Site, asked: Asked) -> None:
     if any(around.values()):
         radio = _Radio(site, asked, around, [item_id] if item_id >= 0 else [])
         with style.card(texts.QUEUE):
-            await radio.controls()
+            radio.controls()
             await radio.show()
 
 
@@ -38,11 +38,11 @@ class _Radio:
 
     def __init__(self, site: Site, asked: Asked, around: dict[str, list[Any]], queue: list[int]) -> None:
         self.site, self.read_only, self.around, self.queue, self.gone = site, asked.read_only, around, queue, set[int]()
-        self.user, self.mode, self.difficulty = asked.query.get("user", ""), "mixed", ""
+        self.user, self.mode, self.difficulty = asked.query.get("user", ""), next(iter(texts.MODES)), next(iter(texts.DIFFICULTIES))
         self._seed = asked.id("seed") if asked.id("seed") >= 0 else secrets.randbelow(1 << 31)
 
-    async def controls(self) -> None:
-        """Difficulty, where the service has it, and the listener, to whom tracks are new or familiar."""
+    def controls(self) -> None:
+        """Difficulty, and the listener, to whom tracks are new or familiar."""
         async def changed() -> None:
             self.queue = []
             await self.show.refresh()
@@ -53,11 +53,7 @@ class _Radio:
                 one = ui.toggle(options, value=next(iter(options)), on_change=changed).bind_value_to(self, name)
                 one.props("no-caps unelevated padding='2px 10px' toggle-color=grey-9")
         with style.box("m-row m-gap"):
-            try:
-                if "difficulty" in await self.site.services.parameters("recommendations", "/radio", "get"):
-                    choice("difficulty", texts.DIFFICULTY, texts.DIFFICULTIES)
-            except ServiceError as cause:
-                style.text(cause, "m-bad")
+            choice("difficulty", texts.DIFFICULTY, texts.DIFFICULTIES)
             ui.input(texts.RADIO_USER, value=self.user, on_change=changed).props("outlined dense debounce=400").bind_value_to(self, "user")
             choice("mode", texts.MODE, texts.MODES)
 
@@ -83,14 +79,11 @@ class _Radio:
 
     async def _fill(self) -> None:
         run, out = self.site.run, {*self.gone, *self.queue}
-        asked: dict[str, Any] = {**self.around, "k": K, "seed": self._seed, "exclude": [run.lookup.items.key_of(one) for one in out]}
-        asked |= {"difficulty": self.difficulty} if self.difficulty else {}
+        asked: dict[str, Any] = {**self.around, "k": _QUEUE, "seed": self._seed, "difficulty": self.difficulty,
+                                 "exclude": [run.lookup.items.key_of(one) for one in out]}
+        asked |= {"user_id": run.key(self.user), "mode": self.mode} if self.user.strip() else {}
         found = await self.site.services.ask("recommendations", "/radio", "GET", **asked)
-        own = {*run.lookup.seen.of(run.lookup.users.id_of(run.key(self.user)))[0].tolist()} if self.user.strip() else set[int]()
-        for item_id in map(run.lookup.items.id_of, found["recs"]):
-            fits = self.mode == "mixed" or not self.user.strip() or (item_id in own) == (self.mode == "familiar")
-            if fits and len(self.queue) < _QUEUE:
-                self.queue.append(item_id)
+        self.queue = [*self.queue, *map(run.lookup.items.id_of, found["recs"])][:_QUEUE]
 
     async def _act(self, kind: str, item_id: int) -> None:
         """A play leads on to what is similar to it, a like adds that, and a skip only leaves. All are stored for a listener."""

@@ -19,8 +19,8 @@ METRICS = ("precision@10", "recall@10", "map@10", "hit_rate@10", "recall@100", "
 
 async def show(site: Site, asked: Asked) -> None:
     """All runs, and below them the one in the address, or the current one."""
-    runs = await asyncio.to_thread(registry.complete_runs, site.place)
-    current = await asyncio.to_thread(registry.current_id, site.place)
+    runs, current = await asyncio.gather(asyncio.to_thread(registry.complete_runs, site.place, site.manifests),
+                                         asyncio.to_thread(registry.current_id, site.place))
     at = next((at for wanted in (asked.query.get("run"), current) for at, one in enumerate(runs) if one.run_id == wanted), len(runs) - 1)
     chosen = runs[at]
     with style.card(texts.RUNS):
@@ -124,5 +124,5 @@ def _roll_back(site: Site, chosen: Manifest) -> None:
         await site.watch.look(again=True)
         for service in ("recommendations", "features"):
             await site.services.ask(service, "/reload", headers=headers)
-        ui.navigate.to(style.address("/runs", run=chosen.run_id))
+        await style.go("/runs", run=chosen.run_id)
     administration.button(site, texts.ROLL_BACK, texts.ROLL_BACK_ASK.format(run=chosen.run_id), act)

@@ -15,7 +15,6 @@ from musicrec.serving.keys import Key
 from musicrec.settings import Settings
 from musicrec.settings.sections import keys_in
 
-FEEDBACK = ("like", "skip", "block_item", "block_artist")
 _TIMEOUT_S = 5.0
 
 
@@ -48,18 +47,9 @@ class Services:
         return found
 
     async def put(self, user: Key, item: Key, kind: str) -> None:
-        """Tell the events service what a user did: "play" or one of FEEDBACK. Raises ServiceError."""
+        """Tell the events service what a user did: one of texts.ACTIONS. Raises ServiceError."""
         told: dict[str, Any] = {"user_id": user, "item_id": item} | ({} if kind == "play" else {"type": kind})
         await self.ask("events", "/put", **told)
-
-    async def parameters(self, service: str, route: str, method: str) -> set[str]:
-        """What a route takes, as the description of the service says; none for a route that it does not have. Raises ServiceError."""
-        described = (await self.ask(service, "/openapi.json", "GET"))["paths"].get(route, {}).get(method, {})
-        return {parameter["name"] for parameter in described.get("parameters", ())}
-
-    async def feedback(self) -> tuple[str, ...]:
-        """What the events service takes beside plays: one that does not know `type` would store a play."""
-        return FEEDBACK if "type" in await self.parameters("events", "/put", "post") else ()
 
     async def metrics(self, service: str) -> dict[str, list[tuple[dict[str, str], float]]]:
         """The samples at /metrics of a service by name, each with its labels. Raises ServiceError."""

@@ -33,6 +33,15 @@ def address(path: str, **query: object) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
+async def go(path: str, **query: object) -> None:
+    """Show a screen; the one that is shown is drawn anew."""
+    router, there = ui.context.client.sub_pages_router, address(path, **query)
+    if router.current_path == there:
+        await router.refresh()
+    else:
+        ui.navigate.to(there)
+
+
 def card(title: str) -> ui.element:
     """A box with a heading; use it as a context."""
     found = box("m-card", "section")
@@ -42,9 +51,9 @@ def card(title: str) -> ui.element:
 
 
 def icon(kind: str, name: str, then: Callable[[], object]) -> None:
-    """A button of one of texts.ACTIONS for a track."""
+    """A button of one of texts.ACTIONS for a track: plain, because a list has many, and those of Quasar take long to make."""
     shape, label = texts.ACTIONS[kind]
-    button = ui.button(icon=shape, on_click=then).props("flat round dense size=sm")
+    button = TextElement(tag="button", text=shape).classes("m-icon q-icon material-icons notranslate").on("click", lambda: then())
     button.props["aria-label"] = button.props["title"] = f"{label}: {name}"
 
 
@@ -77,7 +86,6 @@ def months(label: str, counts: Mapping[str, int]) -> None:
     """One column a month, such as 2022-05, from the first to the last."""
     places = [12 * int(month[:4]) + int(month[5:]) - 1 for month in counts]
     names = [f"{at // 12}-{at % 12 + 1:02d}" for at in range(min(places), max(places) + 1)] if places else []
-    text(label, tag="h3")
     with box("m-columns").props(f'role=img aria-label="{label}"'):
         for name in names:
             column = box("").style(f"height: {counts.get(name, 0) / max(counts.values()):.1%}")

@@ -1,7 +1,10 @@
 """Every English text of the page, so that it can be translated in one place. What a run or a service says, such as findings about the logs,
 reasons and names of models, is shown as it is."""
 
-TITLE, LANGUAGE = "musicrec", "en"
+from typing import Final
+
+TITLE = "musicrec"
+LANGUAGE: Final = "en-US"
 SCREENS = {"/": "Listener", "/track": "Tracks and artists", "/radio": "Radio", "/runs": "Runs", "/experiments": "Experiments",
            "/health": "Health"}
 SKIP, RUN = "Go to the content", "run {run}"
@@ -20,7 +23,6 @@ SERVED, NEW, LATEST = "What is served now", "new", "Played here, the latest firs
 EXPLAINED = "Bars: what models and features add to the score of the ranker, in log-odds; the four of largest size of each track."
 NOT_EXPLAINED = "This run does not say what the ranker made of this listener's list: [ranking] explained_users."
 PARTS = {"als": "ALS", "item_knn": "item KNN", "user_knn": "user KNN", "slim": "SLIM", "agreement": "agreement of models"}
-PLAYS_ONLY = "This events service stores plays only: no likes, skips and blocks."
 START = "Start with three tracks or artists"
 START_HINT = "Each choice counts as a play, an artist as one of the artist's most popular track."
 WHO, NO_PLAYS = "User {key}", "No plays in the logs of this run."
@@ -34,7 +36,6 @@ HISTORY_HEAD = {"started_at": "time (UTC)", "track": "track", "played_share": "s
 POSITION = "{listeners:,} listeners; place {place:,} of {all:,} by popularity"
 SIMILAR, SIMILARITY, LISTENERS, TRACKS_OF = "Similar tracks", "similarity", "listeners", "tracks with most listeners"
 RECOMMENDED_TO, RECOMMENDED = "For whom it is recommended", "In the first {k} places of the published lists of {count:,} users."
-OVER_TIME = "Plays over time"
 
 RADIO_HINT = "Choose a track, an artist or a genre. A play leads on to what is similar to it, a like adds that, a skip only leaves."
 DIFFICULTY, DIFFICULTIES = "Difficulty", {"easy": "Easy", "medium": "Medium", "hard": "Hard"}

@@ -1,6 +1,7 @@
 """The screen of tracks and artists: names, popularity, similar tracks, plays over time, and for whom a track is recommended."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from musicrec.errors import ServiceError
@@ -12,24 +13,30 @@ K, _TRACKS, _USERS = 10, 50, 12
 
 
 async def show(site: Site, asked: Asked) -> None:
-    """The screen of a track, of an artist, or of the search for one."""
+    """The screen of a track, of an artist, or of the search for one, above the most popular tracks."""
     item_id, artist_id = asked.id("item"), asked.id("artist")
     with style.box("m-gap"):
         site.search("/track")
     if place(site.run.lookup.catalog.item_ids, item_id) >= 0:
-        await _show_track(site, item_id)
+        await _show_track(site, item_id, asked)
     elif artist_id in site.run.artists:
         with style.card(site.run.artists[artist_id]):
             style.link(texts.RADIO, "/radio", artist=artist_id)
-            style.table((texts.TRACKS_OF, texts.LISTENERS), [(partial(site.track, item), f"{site.run.listeners_of(item):,}")
-                                                             for item in site.run.items_of(artist_id, _TRACKS)])
+            _listened(site, texts.TRACKS_OF, site.run.items_of(artist_id, _TRACKS))
+    else:
+        with style.card(texts.LIST_NAMES["popular"]):
+            _listened(site, texts.TRACK, site.run.lookup.popular[:K].tolist())
 
 
-async def _show_track(site: Site, item_id: int) -> None:
+def _listened(site: Site, head: str, items: Sequence[int]) -> None:
+    style.table((head, texts.LISTENERS), [(partial(site.track, item), f"{site.run.listeners_of(item):,}") for item in items])
+
+
+async def _show_track(site: Site, item_id: int, asked: Asked) -> None:
     published, genres = site.run, site.run.lookup.catalog.item(item_id).genres
     with style.card(site.name(item_id)):
         with style.box("m-row"):
-            site.track(item_id)
+            site.artists(item_id)
             style.text(", ".join(genres), "m-quiet")
         style.text(texts.POSITION.format(listeners=published.listeners_of(item_id), place=published.position(item_id),
                                          all=len(published.lookup.popular)), "m-quiet", "p")
@@ -37,9 +44,10 @@ async def _show_track(site: Site, item_id: int) -> None:
     with style.box("m-cards"):
         with style.card(texts.SIMILAR):
             await _similar(site, item_id)
-        with style.card(texts.OVER_TIME):
+        with style.card(texts.BY_MONTH):
             style.months(texts.BY_MONTH, await asyncio.to_thread(published.plays_by_month, item_id))
         with style.card(texts.RECOMMENDED_TO):
+            await asked.show()
             users = await asyncio.to_thread(published.recommended_to, item_id, K)
             style.text(texts.RECOMMENDED.format(k=K, count=len(users)), "m-quiet", "p")
             with style.box("m-row"):

@@ -114,13 +114,14 @@ def runs(storage: Storage) -> list[str]:
     return _ids(storage.list("runs/"))
 
 
-def complete_runs(storage: Storage) -> list[Manifest]:
-    """All runs whose manifest can be read and whose files all exist, the latest last."""
-    keys = set(storage.list("runs/"))
+def complete_runs(storage: Storage, read: dict[str, Manifest] | None = None) -> list[Manifest]:
+    """All runs whose manifest can be read and whose files all exist, the latest last. read: manifests that were read before, by run id;
+    they never change."""
+    keys, read = set(storage.list("runs/")), {} if read is None else read
     found = []
     for run_id in _ids(keys):
         with suppress(ArtifactError):
-            run = manifest(storage, run_id)
+            run = read[run_id] = read.get(run_id) or manifest(storage, run_id)
             if all(key(run_id, name) in keys for name in run.files):
                 found.append(run)
     return found

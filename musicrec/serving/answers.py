@@ -160,15 +160,25 @@ class Answers:
         online, unknown = self._online(context, out)
         return self._answer((item for item in online if item.score > 0), k, out, "session", context.missing, unknown)
 
-    def radio(self, items: Iterator[ScoredItem], k: int, without_ids: Sequence[int], missing: tuple[str, ...]) -> Answer:
-        """The first k of these items that pass, without those of `without_ids`; fewer when there are fewer."""
-        out = Exclusions(np.array(sorted(without_ids), np.int32))
+    def of_mode(self, mode: str, user_id: int, context: UserContext) -> "Answers":
+        """Answers of the items that are new to the user, of those that are not, or of both."""
+        if mode == "mixed":
+            return self
+        own = np.concatenate((self.lookup.seen.of(user_id)[0], np.array([*context.plays, *context.memory.items], np.int32)))
+        return Answers(self.lookup, self.options, self.lookup.columns.split(self.mask, own, inside=mode == "familiar"))
+
+    def radio(self, items: Iterator[ScoredItem], k: int, without_ids: Sequence[int], context: UserContext,
+              missing: tuple[str, ...]) -> Answer:
+        """The first k of these items that pass, without those of `without_ids` and what was refused; fewer when there are fewer."""
+        memory = context.memory
+        refused = {*memory.items}.difference(memory.welcome)
+        out = Exclusions(np.array(sorted(refused.union(without_ids)), np.int32), self._artists(memory.of_type(BLOCK_ARTIST)))
 
         def passing() -> Iterator[ScoredItem]:
             while part := list(islice(items, _CHUNK)):
                 yield from compress(part, self._passing(np.array([item.item_id for item in part], np.int32), out).tolist())
         found = backfill(self._diverse(passing()), k, self.lookup.catalog.artist_ids, self.options.max_per_artist)
-        return _columns(found, "radio", missing)
+        return _columns(found, "radio", context.missing + missing)
 
     def _left_out(self, user_id: int, context: UserContext, tired: bool = False) -> Exclusions:
         seen, memory = self.lookup.seen.of(user_id)[0], context.memory

@@ -161,6 +161,13 @@ class ItemColumns:
         passes[places[known]] = False
         return ItemMask(self, passes)
 
+    def split(self, mask: "ItemMask | None", items: Int32, inside: bool) -> "ItemMask":
+        """Of the items that pass `mask`, those among `items`, or the others."""
+        places, known = self.places_of(items)
+        passes = np.full(len(self.item_ids), not inside)
+        passes[places[known]] = inside
+        return ItemMask(self, passes if mask is None else passes & mask.passes)
+
 
 @dataclass(frozen=True)
 class ItemMask:

@@ -26,7 +26,8 @@ from musicrec.serving.radio import WIDENED, Pool, around, in_turns, of_genre
 from musicrec.serving.responses import headers_of, responded
 from musicrec.serving.schemas import MAX_ID, WHOLE, Id, ItemId, K, RecommendationsAnswer
 from musicrec.serving.upstream import Upstream
-from musicrec.serving.user_context import Memory, UserContext
+from musicrec.serving.user_context import NO_CONTEXT, Memory, UserContext
+from musicrec.settings import sections
 
 _MAX_ITEMS, _MAX_TRACKS, _MOST_OF_ARTIST = 50, 10, 500
 D = TypeVar("D", bound=FilteredDefaultRequest)
@@ -57,6 +58,8 @@ class RadioRequest(FilteredDefaultRequest):
     artist: Annotated[Names, Field(description="Artists by name. May be repeated.", examples=[[]])] = ()
     genre: Annotated[Names, Field(description="Genres by name. May be repeated.", examples=[[]])] = ()
     k: K = 50
+    mode: Annotated[sections.Mode, Field(description="Tracks that user_id has not played, those played, or both, without what was refused. "
+                                         "Without user_id all tracks are new.", examples=["mixed"])] = "mixed"
     difficulty: Annotated[Literal["easy", "medium", "hard"], Field(
         description="easy: well known and most similar; hard: little known and less similar.", examples=["easy"])] = "easy"
     seed: Annotated[int, Field(ge=0, le=MAX_ID), WHOLE, Field(
@@ -108,11 +111,12 @@ def stations(store: ModelStore[Lookup], upstream: Upstream, max_k: int) -> list[
     async def radio(request: Request) -> Response:
         """Tracks around tracks, artists and genres, as JSON, JSPF or M3U."""
         asked, answers, shown = await answers_of(request, radio_model)
+        answers, context = await _to_listener(answers, asked, shown.user, upstream)
         mapped = answers.lookup
         tracks = [item for item in map(mapped.items.id_of, asked.track) if item >= 0]
         pools, missing = await _pools(answers, asked, tracks, upstream.similar)
         items = in_turns(pools, asked.difficulty, asked.seed)
-        answer = answers.radio(items, asked.k + asked.offset, tracks, missing).after(asked.offset)
+        answer = answers.radio(items, asked.k + asked.offset, tracks, context, missing).after(asked.offset)
         by_key = getattr(asked, "keys", False) or any(isinstance(item, str) for item in asked.track)
         headers = told(answers, answer, shown)
         if asked.format == "json":
@@ -153,6 +157,17 @@ def weight(item: SessionItem) -> float:
     """
     share = item.played_share
     return {"play": 1.0 if share is None else share, "like": 2.0, "skip": (share or 0.0) - 1.0, "dislike": -1.0}[item.type]
+
+
+async def _to_listener(answers: Answers, asked: RadioRequest, listener: Key | None, upstream: Upstream) -> tuple[Answers, UserContext]:
+    """The answers of `mode`, where it is named, and what is known of the listener."""
+    if "mode" not in asked.model_fields_set or listener is None:
+        if asked.mode == "familiar":
+            raise refusal("mode", "mode=familiar needs the user_id of the listener", asked.mode)
+        return answers, NO_CONTEXT
+    user = answers.lookup.user(listener, asked)
+    context = await upstream.context(user, answers.lookup, online=False)
+    return answers.of_mode(asked.mode, upstream.admitted(user).user_id, context), context
 
 
 async def _pools(answers: Answers, asked: RadioRequest, tracks: Sequence[int], similar: SimilarOf) -> tuple[list[Pool], tuple[str, ...]]:
