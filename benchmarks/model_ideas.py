@@ -7,7 +7,7 @@ DIR of --data holds `lastfm_artists`, `playlists` and `playback`; --work keeps p
 nu       ALS with a regularization that grows with the confidence or the pairs of a row (Rendle et al., "Revisiting the performance of iALS
          on item recommendation benchmarks", 2022); its strength is chosen on one half of the splits and judged on the other half
 mean     the mean of several fits of ALS, and more factors or iterations
-spread   the mean of three fits of ALS of other numbers of factors
+spread   the mean of six fits of ALS of other numbers of factors
 recency  ALS with the factors of a user from decayed plays
 ease     EASE (Steck, 2019) and EDLAE (Steck, 2020), exact over all items by the inverse of a matrix of users, beside SLIM
 zeros    plays below the mean of their user as confident zeros of ALS
@@ -83,14 +83,15 @@ def mean(given: Iterator[Case]) -> None:
         made = {"one fit": fits[0], "another seed": fits[1], "mean of 2": averaged(fits[:2]), "mean of 3": averaged(fits[:3]),
                 "mean of 5": averaged(fits), "20 iterations, tolerance 0.01": ALS(spread=1, iterations=20, tolerance=0.01).fit(case.train),
                 "128 factors": ALS(spread=1, factors=128).fit(case.train), "32 factors": ALS(spread=1, factors=32).fit(case.train),
-                "means of 32, 64 and 128": averaged_of_sizes(case.train)}
+                "means of 32, 64 and 128": averaged_of_sizes(case.train, 1),
+                "the same by two seeds": averaged_of_sizes(case.train, 2)}
         for name, fitted in made.items():
             results[name][case.log, case.split] = found(case, fitted)
     print(table(results))
 
 
 def spread(given: Iterator[Case]) -> None:
-    """Means of three fits whose numbers of factors lie further and further apart."""
+    """Means of six fits whose numbers of factors lie further and further apart."""
     results: Results = defaultdict(dict)
     for case in given:
         for apart in (1.0, 1.5, 2.0, 3.0):
@@ -98,9 +99,9 @@ def spread(given: Iterator[Case]) -> None:
     print(table(results))
 
 
-def averaged_of_sizes(train: TrainSet) -> FittedALS:
-    """The mean of fits with several numbers of factors."""
-    return averaged([ALS(spread=1, factors=factors).fit(train) for factors in (32, 64, 128)])
+def averaged_of_sizes(train: TrainSet, seeds: int) -> FittedALS:
+    """The mean of fits with several numbers of factors, by so many seeds each."""
+    return averaged([ALS(spread=1, factors=factors, seed=seed).fit(train) for factors in (32, 64, 128) for seed in range(seeds)])
 
 
 def recency(given: Iterator[Case]) -> None:

@@ -31,6 +31,8 @@ from musicrec.progress import progress
 STEPS = 3
 # With more pairs than this a single fit is made: several would take minutes.
 SMALL = 2_000_000
+# Fits of each number of factors, by different random seeds, where several are made.
+SEEDS = 2
 # With at least as many pairs as this, training from scratch takes minutes, so a later train set starts from known factors.
 LARGE = 20_000_000
 TINY = 1e-30
@@ -45,8 +47,8 @@ class ALS:
     genre_weight, artist_weight: confidence above 1 of a genre's or artist's tracks; 0 leaves genres or artists out.
     half_life_days: above 0, the factors of a user are recomputed when recommending, from plays that decay with age to min_weight.
     Training ends after so many iterations, or when one changes the item factors by a share of less than `tolerance`.
-    spread: above 1, the scores are the mean of three fits, with factors / spread, factors and factors x spread; a train set of more than
-    SMALL pairs has a single fit.
+    spread: above 1, the scores are the mean of six fits, two each with factors / spread, factors and factors x spread; a train set of more
+    than SMALL pairs has a single fit.
     device: where it trains and recommends: "cuda" on a GPU, "auto" there if one can be used, "cpu" never. A GPU gives the same factors up
     to rounding, and from the same factors the same lists.
     """
@@ -80,7 +82,8 @@ class ALS:
         if self.spread == 1 or train.matrix.nnz > SMALL:
             return self.fit_from(None, train)
         sizes = (max(round(self.factors * power), 1) for power in (1 / self.spread, 1.0, self.spread))
-        return _averaged([replace(self, factors=size).fit_from(None, train) for size in sizes], self)
+        fits = [replace(self, factors=size, seed=self.seed + more) for size in sizes for more in range(SEEDS)]
+        return _averaged([one.fit_from(None, train) for one in fits], self)
 
     def fit_from(self, start: "Start | None", train: TrainSet) -> "FittedALS":
         """As a single fit, with iterations that go on from these factors; from random ones when None."""
