@@ -7,23 +7,31 @@ PYTHONS :=
 PY := $(VENV)/bin/python
 # Tests of a file share what it starts; files keep the order that tests/conftest.py gives them.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+TESTS := -m "not long"
 MUSICREC := $(VENV)/bin/musicrec
 export PYTHONUNBUFFERED := 1
+# Tests start hundreds of processes: what these import is compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/run.stamp ## the whole path: sample logs, notebook, artifacts, three services, seven questions
 	@$(MUSICREC) demo
 
 # Types are checked on one core; meanwhile the other one compiles what all tests use.
-test: $(VENV)/dev.stamp ## [PYTHONS="3.12 3.13"]: lint, types, import rules and all tests; with further Pythons the fast ones
+lint: $(VENV)/dev.stamp ## lint, types and import rules
 	@$(PY) -m tests.compiled & $(VENV)/bin/ruff check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+test: lint ## [PYTHONS="3.12 3.13"]: lint, types, import rules and all tests but the long ones; with further Pythons the fast ones
 	@for version in $(PYTHONS); do test -e $(VENV)/bin/python$$version && continue; \
 	  for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
 	    if "$$python" -c '' 2>/dev/null; then $(MAKE) --no-print-directory fast VENV=.venv-$$version PYTHON="$$python" || exit 1; break; fi; \
 	  done; done
-	@$(PY) -m pytest $(PARALLEL) --cov=musicrec --cov-report=term:skip-covered
+	@$(PY) -m pytest $(PARALLEL) $(TESTS)
+
+test-all: TESTS := --cov=musicrec --cov-report=term:skip-covered
+test-all: test ## the same with the long tests, as the build server runs it; and how much of the package the fast tests reach
 
 fast: $(VENV)/dev.stamp ## the tests that need neither services nor notebook
 	@$(PY) -m pytest $(PARALLEL) -m "not slow"
@@ -31,11 +39,7 @@ fast: $(VENV)/dev.stamp ## the tests that need neither services nor notebook
 chaos: $(VENV)/dev.stamp ## [MINUTES=30]: attack real services under load; one table of what was lost, wrong or failed, and when it was whole again
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),30)
 
-check: $(VENV)/dev.stamp ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
-	@$(MAKE) --no-print-directory fast
+check: lint fast ## before a commit: lint, types, import rules and the tests that need neither services nor notebook
 
 notebook: $(VENV)/run.stamp ## DATA=<folder with the logs> [OUT=<where artifacts go>]: run the notebook on any logs
 	@test -n "$(DATA)" || { echo 'Which logs? For example: make notebook DATA=data/sample' >&2; exit 2; }
@@ -98,5 +102,5 @@ echo "Packages installed in $$((`date +%s` - began)) s."; \
 touch $@
 endef
 
-.PHONY: help demo test fast chaos check notebook lab services sample data tune docs wheel clean
+.PHONY: help demo lint test test-all fast chaos check notebook lab services sample data tune docs wheel clean
 .DELETE_ON_ERROR:

@@ -4,7 +4,7 @@ they run."""
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,12 @@ MEMORY, NEEDED = Path("/dev/shm"), 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("TMPDIR", str(MEMORY))
     tempfile.tempdir = None  # found anew
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """With `-n auto` one worker more than there are cores, since many tests wait for a service, a timeout or a server."""
+    return (yield) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

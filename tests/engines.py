@@ -21,7 +21,7 @@ NAMES = tuple(engine.ENGINES)
 SPARKS_WARNINGS = pytest.mark.filterwarnings("ignore")
 # A session of small tables ends before the second compiler of Java has paid for itself.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-PARAMS = [pytest.param(name, marks=SPARKS_WARNINGS if name == "spark" else ()) for name in NAMES]
+PARAMS = [pytest.param(name, marks=(SPARKS_WARNINGS, pytest.mark.slow) if name == "spark" else ()) for name in NAMES]
 
 
 def connected(name: str, folder: Path) -> Any:

@@ -125,6 +125,7 @@ def test_greatest_hits_are_old_and_new_in_turn(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_hits_are_as_often_new_to_users_of_the_test_period_as_published(tmp_path: Path) -> None:
     """Of the five tracks most played before, a test user then plays 0.3 to 0.5 % for the first time, at a twentieth of the real size."""
     write(tmp_path, 0.05)

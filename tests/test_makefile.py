@@ -117,10 +117,11 @@ def test_notebook_asks_for_logs(machine: Path) -> None:
     assert "ran notebook --data my logs --out there" in make(machine, "notebook", "DATA=my logs", "OUT=there").stdout
 
 
-def test_the_build_server_runs_make_test() -> None:
-    """.ci/run is executable and ends in `make test`, whose last command is pytest."""
+def test_the_build_server_runs_everything(machine: Path) -> None:
+    """.ci/run is executable and ends in `make test-all`, whose last command is pytest without any choice of tests."""
     script = PROJECT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert script.read_text().splitlines()[-1] == "exec make test"
-    recipe = re.findall(r"^test:.*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.MULTILINE)[0]
-    assert recipe.splitlines()[-1] == "\t@$(PY) -m pytest $(PARALLEL) --cov=musicrec --cov-report=term:skip-covered"
+    assert script.read_text().splitlines()[-1] == "exec make test-all"
+    last = [make(machine, "-n", target).stdout.splitlines()[-1] for target in ("test", "test-all")]
+    assert last[0].endswith(' -m "not long"')
+    assert " -m " not in last[1].partition(" -m pytest ")[2]

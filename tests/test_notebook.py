@@ -79,10 +79,11 @@ def _playback(folder: Path) -> dict[str, str]:
 
 LOGS: dict[str, Callable[[Path], dict[str, str]]] = {
     "two camps": _two_camps, "one user, no genres, no names": _one_user, "nobody new": _nobody_new, "playback with shares": _playback}
+SHORT = ("two camps", "one user, no genres, no names")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logs", LOGS)
+@pytest.mark.parametrize("logs", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in LOGS])
 def test_the_notebook_runs_from_first_to_last_cell(tmp_path: Path, logs: str, monkeypatch: pytest.MonkeyPatch,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     """On any logs every cell succeeds, a run is published, and the executed copy lies beside it with its plots."""

@@ -150,6 +150,7 @@ def test_columns_of_empty_lists_are_read(connection: Any, tmp_path: Path) -> Non
     assert pq.read_table(tmp_path / "out" / "items.parquet")["genres"].to_pylist() == [[]] * 10
 
 
+@pytest.mark.slow
 @engines.SPARKS_WARNINGS
 def test_both_engines_write_the_same_rows(tmp_path: Path) -> None:
     """DuckDB and Spark agree on every row and type of every table, on 300 users and 400 tracks with every option."""

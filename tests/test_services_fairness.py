@@ -23,7 +23,7 @@ from musicrec.storage import storage
 from tests.service_world import published, running, services, write_run
 from tests.test_watch import wait_until
 
-CALLERS, USERS, K, SIMILAR = 4, 1000, 1000, 100
+CALLERS, USERS, K, SIMILAR = 2, 1000, 1000, 100
 
 
 def large_run(root: Path) -> None:
@@ -43,7 +43,7 @@ def large_run(root: Path) -> None:
 
 @pytest.mark.slow
 def test_large_batches_leave_single_answers_whole(tmp_path: Path) -> None:
-    """While 4 callers ask for 1,000 users x 1,000 items each, no answer for one user is degraded or fails, and neither is a batch."""
+    """While 2 callers ask for 1,000 users x 1,000 items each, no answer for one user is degraded or fails, and neither is a batch."""
     large_run(tmp_path)
     with running(tmp_path, MUSICREC_SERVICE_TIMEOUT_MS="5000", MUSICREC_SERVICE_BATCH_TIMEOUT_MS="60000") as found:
         url, batches = found.url("recommendations"), list[tuple[int, Any]]()

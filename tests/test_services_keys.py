@@ -22,6 +22,7 @@ from musicrec.serving.keys import KeyIndex, key_index
 from musicrec.storage import storage
 from tests.service_world import COLD, HEARD, ITEMS, PERSONAL, USER, Services, running, write_run
 
+pytestmark = pytest.mark.slow
 ALICE, ODD = "alice", "bob b/ü?&=+%"
 TEXT_ITEMS = {f"spotify:track:{item:04d}": item for item in ITEMS[:-1]}
 LARGE = 3_000_000_001

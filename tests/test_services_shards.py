@@ -74,6 +74,7 @@ def sharded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield Sharded(whole, shards, users)
 
 
+@pytest.mark.slow
 def test_the_shard_of_a_user_answers_as_a_service_of_all_users(sharded: Sharded) -> None:
     """Items, scores and reasons are the same for every user on every kind of list, also for a user whom the run does not know."""
     stranger = NOBODY if isinstance(sharded.users[0], str) else 999
@@ -85,6 +86,7 @@ def test_the_shard_of_a_user_answers_as_a_service_of_all_users(sharded: Sharded)
             assert {**one, "recommendation_id": ""} == {**other, "recommendation_id": ""}
 
 
+@pytest.mark.slow
 def test_another_shard_refuses_and_names_the_right_one(sharded: Sharded) -> None:
     """Status 421 for a user of another shard, alone or in a batch; nobody gets popular tracks in place of an own list."""
     user = sharded.users[0]
@@ -98,6 +100,7 @@ def test_another_shard_refuses_and_names_the_right_one(sharded: Sharded) -> None
             assert f"belongs to shard {shard_of(user, SHARDS)}/4" in alone.json()["detail"]
 
 
+@pytest.mark.slow
 def test_shards_hold_every_user_once(sharded: Sharded) -> None:
     """The users of all shards together are those of the run, and none holds more than half of them."""
     held = [requests.get(f"{service.url('recommendations')}/stats", timeout=10).json() for service in sharded.shards]

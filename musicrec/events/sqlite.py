@@ -90,7 +90,7 @@ class SqliteStore:
         found: dict[Key, OfUser | None] = {user: OfUser([], []) for user in users}
         with self._store_errors("read"):
             query = statements.OF_USERS if remembered else statements.PLAYS_OF_USERS
-            rows = self._reader.execute(query, (to_json(users).decode(), oldest)).fetchall()
+            rows = self._reader.execute(query, {"users": to_json(users).decode(), "oldest": oldest}).fetchall()
         # Sorted here, which takes a fraction of what SQLite takes for the order of several tables together.
         for user, item, type, at in sorted(rows, key=itemgetter(3), reverse=True):
             if (own := found[user]) is None or item is None:

@@ -55,9 +55,9 @@ END;
 """
 FEEDBACK = "INSERT INTO received VALUES (?)"
 # Of the users of a JSON list: plays (no type), an exclusion (no item), and what is remembered.
-_USERS = "user_id IN (SELECT value FROM json_each(?1))"
+_USERS = "user_id IN (SELECT value FROM json_each(:users))"
 PLAYS_OF_USERS = f"""
-SELECT user_id, item_id, '', played_at AS at FROM latest WHERE {_USERS} AND played_at >= ?2
+SELECT user_id, item_id, '', played_at AS at FROM latest WHERE {_USERS} AND played_at >= :oldest
 UNION ALL SELECT user_id, NULL, '', deleted_at FROM exclusions WHERE {_USERS}"""
 OF_USERS = f"{PLAYS_OF_USERS} UNION ALL SELECT user_id, item_id, type, at FROM remembered WHERE {_USERS}"
 EXPOSURE = "user_id, items, sources, shown_at, first, run, recommendation_id, variant, propensities, ms, outcome"

@@ -12,9 +12,11 @@ from tests.chaos import attacks, load
 from tests.chaos.attacks import ATTACKS
 
 pytestmark = pytest.mark.slow
+# Those on what stores plays. Of the others tests of services show the same without load.
+SHORT = ("events service killed (kill -9) under puts", "Redis killed (kill -9) under puts", "disk of the event store full")
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in ATTACKS])
 def test_an_attack(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under load and under attack the services keep their promise: no acknowledged play is lost, no answer is wrong."""
     # Leaves a core to the tests that run beside this one, and half of the time that `make chaos` takes for a fault.
