@@ -3,6 +3,7 @@ they run."""
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.service_world import Services, published, running
 # On a busy machine an example may take long; no test is about its time.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# A shell starts what runs in the background with Ctrl-C ignored, and so would be every process of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Runs and plays are written so that a power cut loses none, which no test is about: in memory that costs nothing, where there is enough.
 MEMORY, NEEDED = Path("/dev/shm"), 8 << 30
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
