@@ -320,7 +320,9 @@ def test_stored_plays_come_back_as_logs(tmp_path: Path) -> None:
 
     asyncio.run(play())
     plays = tmp_path / "plays.parquet"
-    export.write(export.interactions(event_store("sqlite", str(tmp_path / "plays.sqlite"))), plays)
+    stored = event_store("sqlite", str(tmp_path / "plays.sqlite"))
+    export.write(export.interactions(stored), plays)
+    asyncio.run(stored.close())
     work = pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(plays)))
     raw = pipeline.raw_tables(work)
     pipeline.preprocessed_tables(work, raw)
@@ -345,7 +347,9 @@ def test_stored_feedback_comes_back_as_logs(tmp_path: Path) -> None:
 
     asyncio.run(say())
     plays = tmp_path / "plays.parquet"
-    export.write(export.interactions(event_store("sqlite", str(tmp_path / "plays.sqlite"))), plays)
+    stored = event_store("sqlite", str(tmp_path / "plays.sqlite"))
+    export.write(export.interactions(stored), plays)
+    asyncio.run(stored.close())
     work = pipeline.workspace(configured(tmp_path, DATA_FURTHER_PLAYS=str(plays)))
     pipeline.preprocessed_tables(work, pipeline.raw_tables(work))
     events = pq.read_table(tmp_path / "work" / "events.parquet").to_pandas()
