@@ -2,14 +2,34 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
 
 from musicrec import engine
 from musicrec.errors import EngineError
 from musicrec.storage import Storage
 from musicrec.storage.copying import copied
+
+
+def run_tasks(session: Any, tasks: int, done: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> None:
+    """Let `done` have the numbers of all tasks (column `id`), each on an executor."""
+    session.range(0, tasks, 1, tasks).mapInArrow(done, "id long").collect()
+
+
+@contextmanager
+def near(place: Storage, key: str) -> Iterator[Path]:
+    """The file of `key` in a folder, or a copy of it that lasts as long as the block."""
+    with TemporaryDirectory() as folder:
+        path = place.file(key)
+        if path is None:
+            path = Path(folder, Path(key).name)
+            place.download(key, path)
+        yield path
 
 
 def fetched(place: Storage, prefix: str, folder: Path) -> Path:

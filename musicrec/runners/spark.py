@@ -27,7 +27,7 @@ from musicrec.recommender import TwoStageRecommender
 from musicrec.recommender.saving import DESCRIPTION
 from musicrec.recommender.two_stage import batches
 from musicrec.runners import local
-from musicrec.runners.executors import emptied, fetched, one_sentence
+from musicrec.runners.executors import emptied, fetched, near, one_sentence, run_tasks
 from musicrec.runners.protocol import Shared
 from musicrec.schema import PERSONAL
 from musicrec.settings import node_folder, s3_environment
@@ -55,7 +55,7 @@ def recommended(recommender: TwoStageRecommender, user_ids: Int32, k: int, order
     with emptied(place):
         work.hand_over(place, user_ids)
         with one_sentence("answer the users", str(saved) if place.file(work.prefix) else place.location):
-            session.range(0, tasks, 1, tasks).mapInArrow(work.done, "id long").collect()
+            run_tasks(session, tasks, work.done)
         for number, part in enumerate(batches(user_ids, size)):
             yield _lists(work.rows(place, number), part, recommender.fitted.train.item_ids, k, names)
 
@@ -99,12 +99,8 @@ class Work:
 
     def rows(self, place: Storage, number: int) -> pa.Table:
         """What the task has written: rows of SCHEMA; `list` is the place of an order in `orders`."""
-        key = self._key(number)
-        if own := place.file(key):
-            return pq.read_table(own)
-        with TemporaryDirectory() as folder:
-            place.download(key, Path(folder, "rows.parquet"))
-            return pq.read_table(Path(folder, "rows.parquet"), memory_map=False)
+        with near(place, self._key(number)) as path:
+            return pq.read_table(path, memory_map=False)
 
     def _write(self, place: Storage, number: int, made: TwoStageRecommender, users: Int32) -> None:
         with TemporaryDirectory(dir=node_folder()) as folder:

@@ -23,7 +23,7 @@ from musicrec.dataset import Float32, Int32
 from musicrec.lists import EMPTY
 from musicrec.models.blocks import Kernel, filled_by, filled_here
 from musicrec.models.top_k import limit_threads
-from musicrec.runners.executors import emptied, fetched, one_sentence
+from musicrec.runners.executors import emptied, fetched, near, one_sentence, run_tasks
 from musicrec.settings import node_folder, s3_environment
 from musicrec.storage import Storage, storage
 
@@ -54,7 +54,7 @@ def _filled(place: Storage, kernel: Kernel, inputs: tuple[Any, ...], n: int, k: 
     blocks = Blocks(place.location, uuid.uuid4().hex, kernel.__module__, kernel.__name__, n, k, size, threads)
     blocks.hand_over(place, inputs)
     tasks = -(-n // size)
-    session.range(0, tasks, 1, tasks).mapInArrow(blocks.done, "id long").collect()
+    run_tasks(session, tasks, blocks.done)
     items, scores = zip(*(blocks.rows(place, number) for number in range(tasks)))
     return np.concatenate(items), np.concatenate(scores)
 
@@ -101,13 +101,8 @@ class Blocks:
 
     def rows(self, place: Storage, number: int) -> tuple[Int32, Float32]:
         """The rows that the task has written."""
-        with TemporaryDirectory() as folder:
-            path = place.file(self._key(number))
-            if path is None:
-                path = Path(folder, "rows.npz")
-                place.download(self._key(number), path)
-            with np.load(path) as found:
-                return found["items"], found["scores"]
+        with near(place, self._key(number)) as path, np.load(path) as found:
+            return found["items"], found["scores"]
 
     def _key(self, number: int) -> str:
         return f"{self.prefix}/rows/{number}.npz"
