@@ -47,7 +47,7 @@ def fetched(place: Storage, prefix: str, folder: Path) -> Path:
 
 @contextmanager
 def emptied(place: Storage) -> Iterator[None]:
-    """Nothing is at `place` at the begin, whatever a lost driver has left there, and at the end."""
+    """Nothing is at `place` at the beginning, whatever a lost driver has left there, and at the end."""
     _empty(place)
     try:
         yield
