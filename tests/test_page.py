@@ -290,6 +290,7 @@ def test_a_radio_of_a_genre_is_as_hard_and_familiar_as_one_wants(page: Page) -> 
     tab = page.open("/radio")
     tab.get_by_label("Search a track, an artist or a genre").fill("roc")
     tab.get_by_role("button", name="rock (genre)").click()
+    tab.locator(".m-line").first.wait_for()
     tab.get_by_role("button", name="Hard").click()
     tab.get_by_role("link", name="Track 2").first.wait_for()
     assert tab.locator(".m-line", has_text="Track 1").count() == 0
