@@ -22,7 +22,7 @@ import pyarrow as pa
 from musicrec.dataset import Float32, Int32
 from musicrec.lists import EMPTY
 from musicrec.models.blocks import Kernel, filled_by, filled_here
-from musicrec.models.top_k import limit_threads
+from musicrec.models.top_k import limit_threads, parallel_for
 from musicrec.runners.executors import emptied, fetched, near, one_sentence, run_tasks
 from musicrec.settings import node_folder, s3_environment
 from musicrec.storage import Storage, storage
@@ -30,6 +30,8 @@ from musicrec.storage import Storage, storage
 # Costs of rows differ, so there are several tasks a core. A job takes longer than the few rows that this machine fills itself.
 TASKS_A_CORE, FEWEST = 8, 20_000
 INPUTS = "inputs.pickle"
+# An empty array, whose file is this long, cannot be mapped.
+_HEADER = 128
 
 
 def fits_on_executors(place: Storage) -> AbstractContextManager[None]:
@@ -89,13 +91,9 @@ class Blocks:
         inputs = _inputs(place.file(given) or fetched(place, f"{given}/", node_folder() / f"musicrec-{self.prefix}"))
         for batch in numbers:
             for number in batch.column("id").to_pylist():
-                rows = slice(number * self.size, min(self.n, (number + 1) * self.size))
-                # Whole, because kernels know rows by their number; what is not filled takes no memory.
-                items, scores = np.empty((self.n, self.k), np.int32), np.empty((self.n, self.k), np.float32)
-                items[rows], scores[rows] = EMPTY, -np.inf
-                kernel(*inputs, items, scores, rows.start, rows.stop)
+                items, scores = self._filled(kernel, inputs, slice(number * self.size, min(self.n, (number + 1) * self.size)))
                 with TemporaryDirectory(dir=node_folder()) as folder:
-                    np.savez(Path(folder, "rows.npz"), items=items[rows], scores=scores[rows])
+                    np.savez(Path(folder, "rows.npz"), items=items, scores=scores)
                     place.upload(Path(folder, "rows.npz"), self._key(number))
             yield batch
 
@@ -103,6 +101,14 @@ class Blocks:
         """The rows that the task has written."""
         with near(place, self._key(number)) as path, np.load(path) as found:
             return found["items"], found["scores"]
+
+    def _filled(self, kernel: Kernel, inputs: tuple[Any, ...], rows: slice) -> tuple[Int32, Float32]:
+        # Whole, because kernels know rows by their number; what is not filled takes no memory.
+        items, scores = np.empty((self.n, self.k), np.int32), np.empty((self.n, self.k), np.float32)
+        items[rows], scores[rows] = EMPTY, -np.inf
+        parallel_for(rows.stop - rows.start,
+                     lambda start, stop: kernel(*inputs, items, scores, rows.start + start, rows.start + stop))
+        return items[rows], scores[rows]
 
     def _key(self, number: int) -> str:
         return f"{self.prefix}/rows/{number}.npz"
@@ -131,10 +137,6 @@ class _Reader(pickle.Unpickler):
         """The array of a file, mapped; it may be written to in memory, so that kernels compiled for arrays need not be compiled again."""
         path = self.folder / pid
         return np.asarray(np.load(path, mmap_mode="c")) if path.stat().st_size > _HEADER else np.load(path)
-
-
-# An empty array cannot be mapped.
-_HEADER = 128
 
 
 @lru_cache(maxsize=1)

@@ -194,8 +194,8 @@ class Answers:
         counts = Counter(self.lookup.catalog.artists_of(np.array(session, np.int32))[1].tolist())
         return {**counts, **dict.fromkeys(lowered, LAST)}
 
-    def _artists(self, items: Sequence[int]) -> frozenset[int]:
-        return frozenset() if not items else frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
+    def _artists(self, items: Iterable[int]) -> frozenset[int]:
+        return frozenset(artist for item in items for artist in self.lookup.catalog.artist_ids(item))
 
     def _free(self, items: Int32, out: Exclusions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         free = without(items, out.items)

@@ -177,12 +177,14 @@ class EventsClient(Client):
         def stored(answer: dict[str, Any]) -> list[StoredOfUser | None]:
             found, blocked, rows = answer.get("events"), answer.get("blocked", []), answer.get("remembered")
             if len(users) == 1:
-                found, blocked, rows = [found], [0] if blocked is True else blocked, rows and [rows]
+                found, blocked, rows = [found], [0] if blocked is True else blocked, [rows]
             if not isinstance(found, list) or len(found) != len(users) or not all(understood(items, k) for items in found):
                 raise self.nonsense()
             if not _whole_numbers(blocked, len(users)):
                 raise self.nonsense()
-            remembered = self._remembered(rows or [{"items": items, "feedback": []} for items in found], len(users))
+            if rows in (None, [None]):  # where the service does not say, it is the plays
+                rows = [{"items": items, "feedback": []} for items in found]
+            remembered = self._remembered(rows, len(users))
             return [None if at in blocked else StoredOfUser(*both) for at, both in enumerate(zip(found, remembered))]
 
         more = {"k": k, "remembered": True}

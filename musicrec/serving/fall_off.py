@@ -33,8 +33,7 @@ def times_of(n: int, owners: Int64, artists: Int32, counts: Mapping[int, int]) -
     found, times = np.array(sorted(counts), np.int32), np.zeros(n, np.int64)
     at = found.searchsorted(artists)
     rows = np.flatnonzero(found.take(at, mode="clip") == artists)
-    if len(rows):
-        np.maximum.at(times, owners[rows], np.array([counts[artist] for artist in artists[rows].tolist()], np.int64))
+    np.maximum.at(times, owners[rows], np.array([counts[artist] for artist in artists[rows].tolist()], np.int64))
     return times
 
 

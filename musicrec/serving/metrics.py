@@ -53,9 +53,12 @@ class Metrics:
             self._pending[self.sources, (source,)] += sources.count(source)
 
     async def settle_regularly(self, pause_s: float = 0.1) -> None:
-        """Tell the library what was counted, every `pause_s` seconds, for ever."""
-        while True:
-            await asyncio.sleep(pause_s)
+        """Tell the library what was counted, every `pause_s` seconds, for ever, and once more when this ends."""
+        try:
+            while True:
+                await asyncio.sleep(pause_s)
+                self._settle()
+        finally:
             self._settle()
 
     def exposition(self) -> bytes:
