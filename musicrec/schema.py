@@ -181,8 +181,15 @@ CONTRIBUTIONS = TableSchema("contributions", (
     Column("part", _TEXT, "a model, agreement (of models), or a feature group"),
     Column("value", _F32, "what it adds to the score of the ranker, in log-odds; those of largest size alone, the largest first"),
 ))
+LISTS_BY_MODEL = TableSchema("lists_by_model", (
+    Column("user_id", _I32, "identity of the user, ascending"),
+    Column("model", _TEXT, "the model that recommends the track"),
+    Column("rank", _I32, "1 is best"),
+    Column("item_id", _I32, "identity of the track"),
+))
 SIMILAR = TableSchema("similar", (
     Column("item_id_1", _I32, "identity of the track, ascending"),
     Column("item_id_2", _I32, "identity of a similar track, never the same"),
     Column("score", _F32, "similarity 0..1, descending within item_id_1"),
+    Column("source", _TEXT, "what tells of it: als (factors of the items), co-listening or content", optional=True),
 ))

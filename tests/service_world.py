@@ -60,7 +60,7 @@ def write_run(folder: Path, personal: range = PERSONAL, shift: int = 0, familiar
         own = [(USER, item, -float(rank), rank) for rank, item in enumerate(familiar, 1)]
         write(folder, schema.PERSONAL, dict(zip(schema.PERSONAL.names, zip(*own))))
         (folder / "personal.parquet").rename(folder / "familiar.parquet")
-    similar = [(i, i + d, 1 - d / 10) for i in all_items for d in range(1, 6) if i + d in all_items]
+    similar = [(i, i + d, 1 - d / 10, "co-listening") for i in all_items for d in range(1, 6) if i + d in all_items]
     write(folder, schema.SIMILAR, dict(zip(schema.SIMILAR.names, zip(*similar))))
     return folder
 

@@ -77,6 +77,8 @@ def named_run(folder: Path, personal: range) -> Path:
     write(folder, replace(schema.PERSONAL, name="personal_als"), dict(zip(schema.PERSONAL.names, zip(*rows))))
     parts = [(16, item, rank, *part) for rank, item in enumerate(personal[:10], 1) for part in (("als", 1.5), ("item_age", -0.5))]
     write(folder, schema.CONTRIBUTIONS, dict(zip(schema.CONTRIBUTIONS.names, zip(*parts))))
+    by_model = [(16, model, rank, first + rank) for model, first in (("slim", 140), ("theirs", 160)) for rank in range(1, 11)]
+    write(folder, schema.LISTS_BY_MODEL, dict(zip(schema.LISTS_BY_MODEL.names, zip(*by_model))))
     months = {"item_id": list(HEARD), "month": [datetime(2022, 1, 1)] * len(HEARD), "plays": [2] * len(HEARD)}
     write(folder, schema.PLAYS_BY_MONTH, months)
     (folder / "recommendations_ub.json").write_text("".join(f'{{"user": {user}, "tracks": [{first}]}}\n' for user, first in (
@@ -192,6 +194,16 @@ def test_the_served_list_stands_beside_those_of_models(page: Page) -> None:
         assert first in lists.partition(name)[2]
 
 
+def test_a_random_listener_is_one_with_lists_of_all_models(page: Page) -> None:
+    """Of the two light users the one whose lists the run tells by model, a model of somebody else's included."""
+    page.open("/").get_by_role("button", name="Random light user").click()
+    page.tab.get_by_role("heading", name="User 16").wait_for()
+    page.tab.locator(".m-lists").wait_for()
+    lists = page.tab.locator(".m-lists").inner_text()
+    for name, first in (("SLIM", "Track 141"), ("theirs", "Track 161"), ("ALS", "Track 200")):
+        assert first in lists.partition(name)[2]
+
+
 def test_an_empty_user_starts_from_names_with_typos(page: Page) -> None:
     """A random cold user has no plays; after one choice the list has reasons."""
     tab = page.open("/")
@@ -213,10 +225,11 @@ def test_names_stay_text(page: Page) -> None:
 
 
 def test_a_track_shows_what_is_known_of_it(page: Page) -> None:
-    """Place, similar tracks, users with it in their list, plays by month; its artist leads to the artist's tracks."""
+    """Place, similar tracks with their source, users with it in their list, plays by month; its artist leads to the artist's tracks."""
     tab = page.open("/track?item=151")
     text = page.text()
     assert "849 listeners; place 52 of 200 by popularity" in text
+    assert "0.90\tplayed by the same people" in text
     assert "Track 152" in text
     tab.get_by_text("of 2 users").wait_for()
     page.open("/track?item=107").get_by_text("2022-01: 2").wait_for()

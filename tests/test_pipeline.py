@@ -79,6 +79,17 @@ def test_a_log_without_repeats_has_no_familiar_lists(done: tuple[Path, pipeline.
     assert "all_plays" not in run.info.metrics
 
 
+def test_lists_of_all_models_are_written_for_those_who_are_explained(done: tuple[Path, pipeline.Result]) -> None:
+    """For every model the first 10 places, as in the file of its lists where it has one."""
+    found, als = (published(done[0], name) for name in ("lists_by_model.parquet", "personal_als.parquet"))
+    made = TwoStageRecommender.load(done[0] / "artifacts" / "runs" / done[1].run_id / "recommender")
+    assert set(found["model"]) == set(made.models)
+    assert found["rank"].max() == 10
+    of_als, als = found[found["model"] == "als"], als[als["rank"] <= 10]
+    columns = ["user_id", "rank", "item_id"]
+    pd.testing.assert_frame_equal(of_als[columns].reset_index(drop=True), als[columns].reset_index(drop=True), check_dtype=False)
+
+
 def test_contributions_are_written_where_the_ranker_makes_the_list(done: tuple[Path, pipeline.Result], tmp_path: Path) -> None:
     """For the first 10 places of every second user where half of the users are asked for; none beside the list of one model."""
     made = TwoStageRecommender.load(done[0] / "artifacts" / "runs" / done[1].run_id / "recommender")

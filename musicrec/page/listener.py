@@ -123,7 +123,7 @@ class _Listener:
         with style.box("m-lists"):
             for name, items in self._lists.items():
                 with style.box(""):
-                    style.text(texts.LIST_NAMES[name], tag="h3")
+                    style.text(texts.LIST_NAMES.get(name, name), tag="h3")
                     with style.box("", "ol"):
                         for item_id in items.tolist():
                             with style.box("m-strong" if item_id in self._now else "", "li"):

@@ -23,7 +23,8 @@ from musicrec.storage import Storage
 
 LISTS = {"als": "personal_als.parquet", "content": "content_recommendations.parquet", "user_knn": "recommendations_ub.json"}
 # Files in which the rows of one user, or of one item, are looked up, with the column by which they ascend.
-_SORTED = {"events.parquet": "user_id", "contributions.parquet": "user_id", "plays_by_month.parquet": "item_id",
+_SORTED = {"events.parquet": "user_id", "contributions.parquet": "user_id", "lists_by_model.parquet": "user_id",
+           "plays_by_month.parquet": "item_id", "similar.parquet": "item_id_1",
            **{name: "user_id" for name in LISTS.values() if name.endswith(".parquet")}}
 FILES = ("items.parquet", "genres.parquet", LISTS["user_knn"], *_SORTED)
 _ROWS = 1 << 24
@@ -44,7 +45,7 @@ class Published:
         folder = registry.fetch(place, run_id, [name for name in FILES if name in run.files], cache / "runs")
         found = cls(run, folder, lookup(run_id, dict(folders)))
         # The footers of large files take a second, and counts of many users a while: they are there before anybody waits for a screen.
-        _ = found._sorted, found.segments
+        _ = found._sorted, found.segments, found._explained
         return found
 
     def key(self, text: str) -> Key:
@@ -82,10 +83,21 @@ class Published:
         first, second = np.quantile(self._seen, [1 / 3, 2 / 3], method="lower") if len(self._seen) else (0, 0)
         return {"cold": (0, 0), "light": (1, int(first)), "heavy": (int(second) + 1, int(self._seen.max(initial=0)))}
 
+    @cached_property
+    def _explained(self) -> Int32:
+        """Ascending ids of the users for whom the run says what each model recommends."""
+        if "lists_by_model.parquet" not in self._sorted:
+            return np.empty(0, np.int32)
+        column = pq.read_table(self.folder / "lists_by_model.parquet", columns=["user_id"])["user_id"]
+        return np.unique(column.to_numpy().astype(np.int32))
+
     def random_user(self, segment: str) -> Key:
-        """The key of a random user of a segment; where it has none, as "cold", a key that nobody has."""
+        """The key of a random user of a segment, if there is one of those whose lists the run explains; where the segment has no users, as
+        "cold", a key that nobody has."""
         low, high = self.segments[segment]
         users = self.lookup.seen.keys[(self._seen >= low) & (self._seen <= high)]
+        explained = self._explained[np.isin(self._explained, users)]
+        users = explained if len(explained) else users
         if len(users):
             return self.lookup.users.key_of(int(secrets.choice(users)))
         if self.lookup.users.kind == TEXT:
@@ -100,9 +112,14 @@ class Published:
         return rows
 
     def lists(self, user_id: int, k: int) -> dict[str, Int32]:
-        """The first k items of the user by list: the published one, that of each model whose list is published, and the popular items."""
+        """The first k items of the user by list: the published one, those of models as far as the run has them, and the popular items."""
         found = {"published": self.lookup.personal.of(user_id)[0][:k]}
+        if "lists_by_model.parquet" in self._sorted:
+            table = self._sorted["lists_by_model.parquet"].of(user_id).to_pandas()
+            found |= {str(name): rows["item_id"].to_numpy()[:k] for name, rows in table.groupby("model", sort=False)}
         for name, file in LISTS.items():
+            if name in found:
+                continue
             if file in self._sorted:
                 found[name] = self._sorted[file].of(user_id, "item_id")["item_id"].to_numpy()[:k]
             elif file in self.manifest.files:
@@ -116,6 +133,11 @@ class Published:
             for row in self._sorted["contributions.parquet"].of(user_id).to_pylist():
                 found.setdefault(row["item_id"], []).append((row["part"], row["value"]))
         return found
+
+    def similar(self, item_id: int) -> list[dict[str, Any]]:
+        """The items like this one, the most similar first: item_id_2, score, and source where the run tells it."""
+        rows: list[dict[str, Any]] = self._sorted["similar.parquet"].of(item_id, "item_id_2", "score", "source").to_pylist()
+        return rows
 
     def plays_by_month(self, item_id: int) -> dict[str, int]:
         """Plays of an item by month, as 2022-05; empty for a run without plays_by_month.parquet."""

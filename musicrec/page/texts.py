@@ -29,10 +29,14 @@ WHO, NO_PLAYS = "User {key}", "No plays in the logs of this run."
 PLAYED = "{plays:,} plays of {tracks:,} tracks, {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 BY_GENRE, BY_ARTIST, BY_MONTH = "Plays by genre", "Plays by artist", "Plays by month"
 LISTS, LISTS_HINT = "What each list offers", "Bold: also in the list that is served now."
-LIST_NAMES = {"published": "Published list", "als": "ALS", "content": "Content", "user_knn": "User-based CF", "popular": "Most popular"}
+LIST_NAMES = {"published": "Published list", "als": "ALS", "content": "Content", "user_knn": "User-based CF", "item_knn": "Item-based CF",
+              "slim": "SLIM", "artist_affinity": "Artists played most", "covisitation": "Played next by others", "relisten": "Played again",
+              "popular": "Most popular", "popular_decayed": "Popular lately", "popular_by_genre": "Popular by genre"}
 HISTORY = "History"
 HISTORY_HEAD = {"started_at": "time (UTC)", "track": "track", "played_share": "share played", "feedback": "feedback"}
 
+SOURCE = "source"
+SOURCES = {"als": "factors of ALS", "co-listening": "played by the same people", "content": "same artist, album or genre", "": "not told"}
 POSITION = "{listeners:,} listeners; place {place:,} of {all:,} by popularity"
 SIMILAR, SIMILARITY, LISTENERS, TRACKS_OF = "Similar tracks", "similarity", "listeners", "tracks with most listeners"
 RECOMMENDED_TO, RECOMMENDED = "For whom it is recommended", "In the first {k} places of the published lists of {count:,} users."

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from musicrec.errors import ServiceError
 from musicrec.page import style, texts
 from musicrec.page.site import Asked, Site
 from musicrec.serving.arrays import place
@@ -43,7 +42,10 @@ async def _show_track(site: Site, item_id: int, asked: Asked) -> None:
         style.link(texts.RADIO, "/radio", item=item_id)
     with style.box("m-cards"):
         with style.card(texts.SIMILAR):
-            await _similar(site, item_id)
+            similar = await asyncio.to_thread(published.similar, item_id)
+            rows = [(partial(site.track, one["item_id_2"]), f"{one['score']:.2f}", texts.SOURCES[one.get("source", "")])
+                    for one in similar[:K]]
+            style.table((texts.TRACK, texts.SIMILARITY, texts.SOURCE), rows)
         with style.card(texts.BY_MONTH):
             style.months(texts.BY_MONTH, await asyncio.to_thread(published.plays_by_month, item_id))
         with style.card(texts.RECOMMENDED_TO):
@@ -53,14 +55,3 @@ async def _show_track(site: Site, item_id: int, asked: Asked) -> None:
             with style.box("m-row"):
                 for key in map(published.lookup.users.key_of, users[:_USERS].tolist()):
                     style.link(key, "/", user=key)
-
-
-async def _similar(site: Site, item_id: int) -> None:
-    items = site.run.lookup.items
-    try:
-        found = await site.services.ask("features", "/similar_items", item_id=items.key_of(item_id), k=K)
-    except ServiceError as cause:
-        style.text(cause, "m-bad")
-        return
-    style.table((texts.TRACK, texts.SIMILARITY), [(partial(site.track, items.id_of(similar)), f"{score:.2f}")
-                                                  for similar, score in zip(found["item_id_2"], found["score"])])

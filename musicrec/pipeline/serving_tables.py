@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from musicrec import similar_items
-from musicrec.dataset import Float32, TrainSet
+from musicrec import schema, similar_items
+from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.dataset.split import with_all_items
 from musicrec.files import write_parquet
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
@@ -19,18 +19,18 @@ from musicrec.recommender import RANKED, TwoStageRecommender
 from musicrec.recommender.two_stage import batches
 from musicrec.registry import RECOMMENDER
 from musicrec.runners import RUNNERS, Shared
-from musicrec.schema import CONTRIBUTIONS, TOP_POPULAR
 from musicrec.storage import scratch_storage
 
 MADE_BY = b"made_by"
-PUBLISHED, FAMILIAR, RANKER, EXPLAINED = "recommendations.parquet", "familiar.parquet", "cb_model.cbm", "contributions.parquet"
-USERS_AT_A_TIME = 4096
+PUBLISHED, FAMILIAR, RANKER = "recommendations.parquet", "familiar.parquet", "cb_model.cbm"
+CONTRIBUTIONS, LISTS_BY_MODEL = "contributions.parquet", "lists_by_model.parquet"
+USERS_AT_A_TIME, PLACES = 4096, 10
 
 
 def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
     """The lists of every user of the train set: recommendations.parquet in the order of the recommender, and for each model that names
-    a `lists_file` its own. Files appear when all users are done. Where the order is "ranked", contributions.parquet too, for [ranking]
-    explained_users users; else an earlier one is removed.
+    a `lists_file` its own. Files appear when all users are done. For [ranking] explained_users users lists_by_model.parquet too, and where
+    the order is "ranked" contributions.parquet; else earlier ones are removed.
     """
     order_of = {PUBLISHED: made.order} | {file: name for name, one in made.models.items() if (file := getattr(one, "lists_file", ""))}
     train, settings = made.fitted.train, work.settings
@@ -41,7 +41,7 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
                                                    settings.engine.threads, shared):
             for file, writer in writers.items():
                 writer.add(lists[order_of[file]])
-    _write_contributions(work, made)
+    _write_explained(work, made)
     if has_repeats(train):
         own = familiar_model(settings, train)
         with Writer(work.folder / FAMILIAR, train.item_ids) as writer:
@@ -49,13 +49,29 @@ def write_lists(work: Workspace, made: TwoStageRecommender) -> None:
                 writer.add(Lists(users, *own.recommend_with_seen(train.user_index(users), settings.ranking.k)))
 
 
-def _write_contributions(work: Workspace, made: TwoStageRecommender) -> None:
-    path, users, settings = work.folder / EXPLAINED, made.fitted.train.user_ids, work.settings
-    path.unlink(missing_ok=True)
-    if made.order == RANKED and settings.ranking.explained_users:
-        some = batches(users[::-(-len(users) // settings.ranking.explained_users)], made.batch_users(settings.batch_memory))
-        found = pd.concat([made.contributions(batch, settings.ranking.k) for batch in some])
-        write_parquet(pa.Table.from_pandas(found, CONTRIBUTIONS.arrow, preserve_index=False), path)
+def _write_explained(work: Workspace, made: TwoStageRecommender) -> None:
+    users, settings = made.fitted.train.user_ids, work.settings
+    by_model, contributions = work.folder / LISTS_BY_MODEL, work.folder / CONTRIBUTIONS
+    for path in (by_model, contributions):
+        path.unlink(missing_ok=True)
+    if settings.ranking.explained_users:
+        some = list(batches(users[::-(-len(users) // settings.ranking.explained_users)], made.batch_users(settings.batch_memory)))
+        _write_rows(by_model, schema.LISTS_BY_MODEL, [_by_model(made, batch) for batch in some])
+        if made.order == RANKED:
+            _write_rows(contributions, schema.CONTRIBUTIONS, [made.contributions(batch, settings.ranking.k) for batch in some])
+
+
+def _write_rows(path: Path, columns: schema.TableSchema, parts: list[pd.DataFrame]) -> None:
+    write_parquet(pa.Table.from_pandas(pd.concat(parts), columns.arrow, preserve_index=False), path)
+
+
+def _by_model(made: TwoStageRecommender, users: Int32) -> pd.DataFrame:
+    """The first PLACES items that each model recommends to these users, in the columns of LISTS_BY_MODEL."""
+    names, lists = list(made.models), made.lists(users, PLACES, made.models)
+    items = np.stack([lists[name].items for name in names], axis=1)
+    user, model, place = np.nonzero(items >= 0)
+    return pd.DataFrame({"user_id": users[user], "model": np.array(names)[model], "rank": place + 1,
+                         "item_id": made.fitted.train.item_ids[items[user, model, place]]})
 
 
 def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender) -> pd.DataFrame:
@@ -71,9 +87,9 @@ def write_top_popular(work: Workspace, tables: Tables, made: TwoStageRecommender
     ranked = pd.DataFrame({"rank": np.arange(1, len(items) + 1, dtype=np.int32), "item_id": train.item_ids[items],
                            "users": train.n_listeners[items], "score": scores})
     named = ranked.merge(tables.names(ranked["item_id"]), on="item_id", how="left")
-    columns = TOP_POPULAR.required
+    columns = schema.TOP_POPULAR.required
     if work.settings.data.extended_columns:
-        columns = TOP_POPULAR.arrow
+        columns = schema.TOP_POPULAR.arrow
         listed = tables.items.filter(tables.items.item_id.isin(ranked["item_id"].tolist()))
         norm = listed.select("item_id", "num_users_norm").to_pyarrow().to_pandas()
         named = named.assign(users_top=named["users"], users_top_norm=named["users"] / named["users"].max()).merge(norm, on="item_id")

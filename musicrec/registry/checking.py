@@ -27,6 +27,7 @@ OPTIONAL: dict[str, TableSchema | None] = {
     "personal_als.parquet": schema.PERSONAL,
     "content_recommendations.parquet": schema.PERSONAL,
     "contributions.parquet": schema.CONTRIBUTIONS,
+    "lists_by_model.parquet": schema.LISTS_BY_MODEL,
     "recommendations_ub.json": None,
     "als_model.npz": None,
     "cb_model.cbm": None,

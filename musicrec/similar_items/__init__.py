@@ -72,7 +72,7 @@ def table(similar: ItemNeighbors, item_ids: Int32) -> pa.Table:
     first = np.broadcast_to(item_ids[:, None], similar.items.shape)[there]
     sources = pa.DictionaryArray.from_arrays(pa.array(similar.sources[there]), pa.array(SOURCES)).cast(pa.string())
     columns = [pa.array(first), pa.array(item_ids[similar.items[there]]), pa.array(similar.scores[there])]
-    return pa.table([*columns, sources], schema=SIMILAR.arrow.append(pa.field("source", pa.string())))
+    return pa.table([*columns, sources], schema=SIMILAR.arrow)
 
 
 def write(path: Path, similar: ItemNeighbors, item_ids: Int32) -> int:
