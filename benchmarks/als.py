@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.children import machine
@@ -27,7 +26,7 @@ from musicrec.ranking import sampled_users
 
 def trained_by_implicit(train: TrainSet, settings: ALS) -> FittedALS:
     """The model with factors that implicit has trained on the same matrix."""
-    confidence = sparse.vstack([settings._confidence(train), *settings._rows_of_names(train)], format="csr")
+    confidence = settings._confidence(train)
     with threadpool_limits(1, user_api="blas"):
         model = AlternatingLeastSquares(settings.factors, settings.regularization, iterations=settings.iterations, dtype=np.float32,
                                         random_state=settings.seed)

@@ -54,14 +54,14 @@ class VariedALS(ALS):
 
     def fit(self, train: TrainSet) -> FittedALS:
         """The trained factors."""
-        names, matrix = self._rows_of_names(train), train.matrix
+        names, matrix = self._confidence(train)[len(train.user_ids):], train.matrix
         liked = matrix.data > 0
         extra = np.where(liked, self.alpha * matrix.data, 0).astype(np.float32)
         if self.zeros and train.strength is not None:
             above, mean = centered(train.strength, train.n_plays, matrix.indptr)
             extra = np.where(liked, extra, self.zeros * np.maximum(-above, 0) / np.maximum(mean, 1e-6)).astype(np.float32)
         stacked = [sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape) for values in (extra, liked * (1 + extra))]
-        weights, right = (sparse.vstack([one, *(_plus(rows, change) for rows in names)], format="csr")
+        weights, right = (sparse.vstack([one, _plus(names, change)], format="csr")
                           for one, change in zip(stacked, (-1, 0)))
         users, items = self._trained(weights, right)
         return FittedALS(train, users[:len(train.user_ids)], items, self)

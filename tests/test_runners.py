@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from musicrec.models import MODELS
+from musicrec.prefetching import prefetched
 from musicrec.recommender import TwoStageRecommender
-from musicrec.runners import prefetched, recommended
+from musicrec.runners import recommended
 from tests.worlds import random_world
 
 

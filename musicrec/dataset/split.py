@@ -26,6 +26,7 @@ from musicrec.dataset.interactions import Interactions, Repeats, TrainSet
 from musicrec.dataset.times import moment
 from musicrec.errors import SourceError, SplitError
 from musicrec.files import parquet_in_parts
+from musicrec.prefetching import ahead
 from musicrec.progress import progress
 
 _COLUMNS = ["user_id", "item_id", "started_at", "track_seq", "played_share", "feedback", "was_recommended"]
@@ -61,8 +62,7 @@ class Dataset:
         before, after = Builder(self.catalog.item_ids, expected), Builder(self.catalog.item_ids, 1 << 20)
         stop = np.iinfo(np.int32).max if cutoff is None else cutoff
         has_feedback = False
-        for table in whole_users(batches):
-            events = UserEvents.of(table)
+        for events in ahead(map(UserEvents.of, whole_users(batches))):
             has_feedback |= events.weights is not None or events.was_recommended is not None
             before.add(events.between(None, stop))
             if cutoff is not None and end != cutoff:

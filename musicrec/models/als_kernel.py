@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.dataset import Float32, Int32
+from musicrec.models.csr import transposed
 from musicrec.models.top_k import parallel_for
 
 # Rows of a block: 1024 x 64 factors x 4 bytes are half of a usual second-level cache.
@@ -24,7 +25,7 @@ class Alternation:
 
     def __init__(self, confidence: sparse.csr_matrix, users: Float32, items: Float32, regularization: float) -> None:
         self._users, self._items, self._regularization = users, items, regularization
-        self._by_user, self._by_item = confidence, confidence.T.tocsr()
+        self._by_user, self._by_item = confidence, transposed(confidence)
 
     def iterate(self, steps: int) -> Float32:
         """Move the factors of users, then those of items, so many steps; returns those of items. Call it with one BLAS thread."""

@@ -10,9 +10,9 @@ from musicrec.dataset import Catalog, Float32, Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.lists import empty
 from musicrec.models.content_kernel import LEVELS, GenreGroups, NameIndex, fill_best
+from musicrec.models.csr import csr_arrays
 from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import among_largest, only
-from musicrec.models.sparse_top_k import csr_arrays
 from musicrec.models.top_k import parallel_for, rows_of
 from musicrec.models.weights import check_history, checked_weights, decayed_listeners, presence, profiles
 

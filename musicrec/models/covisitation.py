@@ -9,8 +9,8 @@ from musicrec.dataset import TrainSet
 from musicrec.errors import ModelError
 from musicrec.models.blocks import filled
 from musicrec.models.covisitation_kernel import Sequences, fill_order, fill_visits
+from musicrec.models.csr import csr_of
 from musicrec.models.item_similarity import ItemSimilarity
-from musicrec.models.sparse_top_k import csr_of
 from musicrec.models.top_k import parallel_for
 from musicrec.models.weights import check_history, checked_weights, recency
 

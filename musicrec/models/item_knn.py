@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from musicrec.dataset import Float32, TrainSet, chunks
 from musicrec.errors import ModelError
+from musicrec.models.csr import csr_of, diagonal, transposed
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
-from musicrec.models.pruning import pruned
-from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
+from musicrec.models.pruning import only, pruned
+from musicrec.models.sparse_top_k import sparse_top_k
 from musicrec.models.weights import check_history, checked_weights
 
 
@@ -48,36 +50,41 @@ class ItemKNN:
             raise ModelError(f"item_knn has neighbors {self.neighbors} and weighting {self.weighting!r}; give at least 1 and one of "
                              f"{', '.join(WEIGHTINGS)}.")
         checked_weights(train)
-        weighted = pruned(train, WEIGHTINGS[self.weighting](train.matrix, self), self.min_listeners, self.max_items_of_user, self.max_pairs)
+        counted = pruned(train, train.matrix, self.min_listeners, self.max_items_of_user, self.max_pairs)
+        weighted = WEIGHTINGS[self.weighting](train.matrix, counted, self)
+        weighted = only(weighted, weighted.data != 0)
         n_items = weighted.shape[1]
-        neighbors = sparse_top_k(weighted.T.tocsr(), weighted, diagonal(n_items), self.neighbors, title="item_knn")
+        neighbors = sparse_top_k(transposed(weighted), weighted, diagonal(n_items), self.neighbors, title="item_knn")
         return ItemSimilarity(train, csr_of(*neighbors, n_items), self)
 
 
-def bm25(matrix: sparse.csr_matrix, settings: ItemKNN) -> sparse.csr_matrix:
-    """Okapi BM25 with items as documents and users as terms: w (k1 + 1) / (k1 length + w) x idf of the user.
+def bm25(matrix: sparse.csr_matrix, counted: sparse.csr_matrix, settings: ItemKNN) -> sparse.csr_matrix:
+    """Okapi BM25 with items as documents and users as terms: w (k1 + 1) / (k1 length + w) x idf of the user, for the counted pairs.
 
     length = 1 - b + b x (sum of the item's weights / mean of these sums); idf = ln(n_items) - ln(1 + items of the user).
     """
     length = np.asarray(matrix.sum(axis=0), np.float64).ravel()
     norm = settings.k1 * (1 - settings.b + settings.b * length / max(length.mean(), np.finfo(float).tiny))
-    weights = np.repeat(_idf(matrix), np.diff(matrix.indptr))
+    weights = np.repeat(_idf(matrix), np.diff(counted.indptr))
+    for chunk in chunks(counted.nnz):
+        plays = counted.data[chunk]
+        weights[chunk] *= plays * (settings.k1 + 1) / np.maximum(norm[counted.indices[chunk]] + plays, np.finfo(float).tiny)
+    return _with_data(counted, weights)
+
+
+def tfidf(matrix: sparse.csr_matrix, counted: sparse.csr_matrix, _settings: ItemKNN) -> sparse.csr_matrix:
+    """sqrt(w) x idf of the user, the vector of each item, of all of its pairs, scaled to length 1."""
+    idf = _idf(matrix)
+    weights = np.repeat(idf, np.diff(counted.indptr)) * np.sqrt(counted.data)
+    return _scaled(_with_data(counted, weights), matrix.T @ idf.astype(np.float64) ** 2)
+
+
+def cosine(matrix: sparse.csr_matrix, counted: sparse.csr_matrix, _settings: ItemKNN) -> sparse.csr_matrix:
+    """The vector of each item's weights, of all of its pairs, scaled to length 1."""
+    squares = np.zeros(matrix.shape[1])
     for chunk in chunks(matrix.nnz):
-        plays = matrix.data[chunk]
-        weights[chunk] *= plays * (settings.k1 + 1) / np.maximum(norm[matrix.indices[chunk]] + plays, np.finfo(float).tiny)
-    return _with_data(matrix, weights)
-
-
-def tfidf(matrix: sparse.csr_matrix, _settings: ItemKNN) -> sparse.csr_matrix:
-    """sqrt(w) x idf of the user, the vector of each item scaled to length 1."""
-    weights = np.repeat(_idf(matrix), np.diff(matrix.indptr))
-    weights *= np.sqrt(matrix.data)
-    return _unit_columns(_with_data(matrix, weights))
-
-
-def cosine(matrix: sparse.csr_matrix, _settings: ItemKNN) -> sparse.csr_matrix:
-    """The vector of each item's weights scaled to length 1."""
-    return _unit_columns(matrix)
+        squares += np.bincount(matrix.indices[chunk], matrix.data[chunk].astype(np.float64) ** 2, minlength=len(squares))
+    return _scaled(counted, squares)
 
 
 WEIGHTINGS = {"bm25": bm25, "tfidf": tfidf, "cosine": cosine}
@@ -92,11 +99,9 @@ def _with_data(matrix: sparse.csr_matrix, data: Float32) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _unit_columns(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    squares, scaled = np.zeros(matrix.shape[1]), matrix.data.astype(np.float32)
-    for chunk in chunks(matrix.nnz):
-        squares += np.bincount(matrix.indices[chunk], matrix.data[chunk].astype(np.float64) ** 2, minlength=len(squares))
-    norms = np.sqrt(np.where(squares > 0, squares, 1))
+def _scaled(matrix: sparse.csr_matrix, squares: NDArray[np.float64]) -> sparse.csr_matrix:
+    """`matrix`, each column divided by the root of its sum of squares."""
+    norms, scaled = np.sqrt(np.where(squares > 0, squares, 1)), matrix.data.astype(np.float32)
     for chunk in chunks(matrix.nnz):
         scaled[chunk] /= norms[matrix.indices[chunk]]
     return _with_data(matrix, scaled)

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from musicrec.dataset import Float32, Int32
 from musicrec.lists import empty
+from musicrec.models.csr import Csr, csr_arrays
 from musicrec.models.sparse_accumulator import accumulator, add_scaled, clear, hash_mask, slot_of
-from musicrec.models.sparse_top_k import Csr, csr_arrays
 from musicrec.models.top_k import heap_push, parallel_for, sort_heap
 
 Int64 = NDArray[np.int64]

@@ -5,7 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
-from musicrec.dataset import Int32, TrainSet, counts_by_row
+from musicrec.dataset import Int32, TrainSet
 from musicrec.models.top_k import parallel_for
 
 
@@ -37,7 +37,9 @@ def pruned(train: TrainSet, matrix: sparse.csr_matrix, min_listeners: int, max_i
     if max_pairs is not None:
         max_items_of_user = affordable_items(train.n_items_of_user, max_items_of_user, max_pairs)
     keep = among_largest(matrix.indptr, train.last_played, max_items_of_user)
-    keep &= (train.n_listeners >= min_listeners)[matrix.indices] & (matrix.data != 0)
+    keep &= matrix.data != 0
+    if min_listeners > 1:
+        keep &= (train.n_listeners >= min_listeners)[matrix.indices]
     return only(matrix, keep)
 
 
@@ -57,8 +59,30 @@ def only(matrix: sparse.csr_matrix, keep: NDArray[np.bool_]) -> sparse.csr_matri
     """The matrix with these of its entries, bool (nnz,), in the same shape; `matrix` itself where all stay."""
     if keep.all():
         return matrix
-    indptr = np.concatenate([[0], np.cumsum(counts_by_row(keep, matrix.indptr))])
-    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
+    n, before = matrix.shape[0], matrix.indptr.astype(np.int64)
+    indptr = np.zeros(n + 1, np.int64)
+    parallel_for(n, lambda start, stop: _count_kept(before, keep, indptr, start, stop))
+    np.cumsum(indptr, out=indptr)
+    indices, data = (np.empty(indptr[-1], values.dtype) for values in (matrix.indices, matrix.data))
+    parallel_for(n, lambda start, stop: _copy_kept(before, keep, matrix.indices, matrix.data, indptr, indices, data, start, stop))
+    return sparse.csr_matrix((data, indices, indptr), shape=matrix.shape)
+
+
+@njit(cache=True, nogil=True)
+def _count_kept(before: NDArray[np.int64], keep: NDArray[np.bool_], counts: NDArray[np.int64], start: int, stop: int) -> None:
+    for row in range(start, stop):
+        for entry in range(before[row], before[row + 1]):
+            counts[row + 1] += keep[entry]
+
+
+@njit(cache=True, nogil=True)
+def _copy_kept(before, keep, indices, data, indptr, kept_indices, kept_data, start, stop):  # type: ignore[no-untyped-def]
+    for row in range(start, stop):
+        place = indptr[row]
+        for entry in range(before[row], before[row + 1]):
+            if keep[entry]:
+                kept_indices[place], kept_data[place] = indices[entry], data[entry]
+                place += 1
 
 
 @njit(cache=True, nogil=True)

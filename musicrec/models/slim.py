@@ -9,11 +9,12 @@ from scipy import sparse
 from musicrec.dataset import Int32, TrainSet
 from musicrec.errors import ModelError
 from musicrec.models.blocks import filled
+from musicrec.models.csr import csr_of, diagonal, transposed
 from musicrec.models.item_similarity import ItemSimilarity
 from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import pruned
 from musicrec.models.slim_kernel import fill_regressions
-from musicrec.models.sparse_top_k import csr_of, diagonal, sparse_top_k
+from musicrec.models.sparse_top_k import sparse_top_k
 from musicrec.models.weights import check_history, checked_weights, presence
 
 
@@ -76,7 +77,7 @@ def most_seen(train: TrainSet, min_listeners: int, max_items: int) -> Int32:
 
 def _weights(binary: sparse.csr_matrix, settings: SLIM) -> sparse.csr_matrix:
     n = binary.shape[1]
-    together, counts = sparse_top_k(binary.T.tocsr(), binary, diagonal(n), min(settings.candidates, n), title="slim: co-occurrences")
+    together, counts = sparse_top_k(transposed(binary), binary, diagonal(n), min(settings.candidates, n), title="slim: co-occurrences")
     listeners = np.bincount(binary.indices, minlength=n).astype(np.float64)
     weights = filled(fill_regressions, (together, counts, listeners, settings.l1, settings.l2), n, together.shape[1], "slim")
-    return csr_of(*weights, n).T.tocsr()
+    return transposed(csr_of(*weights, n))

@@ -13,12 +13,12 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32
 from musicrec.lists import empty
 from musicrec.models.blocks import filled
+from musicrec.models.csr import Csr, csr_arrays
 from musicrec.models.sparse_accumulator import SparseAccumulator, accumulator, add_scaled, clear, hash_mask, push_columns
 from musicrec.models.top_k import parallel_for, sort_heap
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
-Csr = tuple[Int64, Int32, NDArray[np.floating]]
 
 
 def sparse_top_k(left: sparse.csr_matrix, right: sparse.csr_matrix, excluded: sparse.csr_matrix, k: int, *,
@@ -58,26 +58,6 @@ def chained_top_k(left: sparse.csr_matrix, middle: sparse.csr_matrix, right: spa
     arrays = csr_arrays(left), csr_arrays(middle), csr_arrays(right), csr_arrays(excluded)[:2]
     parallel_for(n, lambda start, stop: _chained_rows(*arrays, skipped, right.shape[1], items, best, start, stop))
     return items, best
-
-
-def csr_of(columns: Int32, values: Float32, width: int) -> sparse.csr_matrix:
-    """Lists (n, k), as sparse_top_k returns them, as a CSR matrix (n, width) with ascending columns."""
-    filled = columns >= 0
-    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int64)
-    matrix = sparse.csr_matrix((values[filled], columns[filled], indptr), shape=(len(columns), width))
-    matrix.sort_indices()
-    return matrix
-
-
-def diagonal(n: int) -> sparse.csr_matrix:
-    """The identity matrix (n, n): as `excluded` it leaves out column i of row i."""
-    return sparse.csr_matrix((np.ones(n, np.float32), np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int64)), shape=(n, n))
-
-
-def csr_arrays(matrix: sparse.csr_matrix) -> tuple[Int64, Int32, Float32]:
-    """indptr, indices and data of a matrix in the types that kernels expect; copied only where the type differs."""
-    return (np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32),
-            np.ascontiguousarray(matrix.data, np.float32))
 
 
 @njit(cache=True, nogil=True)

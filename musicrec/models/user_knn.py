@@ -11,10 +11,11 @@ from scipy import sparse
 from musicrec.dataset import Float32, Int32, TrainSet, chunks
 from musicrec.errors import ModelError
 from musicrec.lists import empty
+from musicrec.models.csr import csr_of, transposed
 from musicrec.models.neighbor_search import rarest_items, rescored
 from musicrec.models.protocols import Range, SearchSpace
 from musicrec.models.pruning import among_largest, only
-from musicrec.models.sparse_top_k import chained_top_k, csr_of, sparse_top_k
+from musicrec.models.sparse_top_k import chained_top_k, sparse_top_k
 from musicrec.models.top_k import rows_of
 from musicrec.models.weights import check_history, checked_weights, presence, recency
 
@@ -83,7 +84,7 @@ class FittedUserKNN:
             self.vectors = _scaled(weights, lambda chunk: self.idf[weights.indices[chunk]])
             self.norms = _norms(self.vectors)
             self.ratings = _scaled(weights, lambda chunk: recency(times[chunk], train.cutoff, settings.half_life_days, settings.min_weight))
-        self.listeners = _divided(self.vectors, self.norms).T.tocsr()
+        self.listeners = transposed(_divided(self.vectors, self.norms))
         self.n_listeners = np.diff(self.listeners.indptr).astype(np.int32)
 
     def nearest(self, user_index: Int32) -> tuple[Int32, Float32]:

@@ -6,12 +6,12 @@ There is one for each engine. A runner is added by one file and one line in RUNN
 from contextlib import AbstractContextManager, nullcontext
 
 from musicrec.runners import spark
-from musicrec.runners.local import prefetched, recommended
+from musicrec.runners.local import recommended
 from musicrec.runners.protocol import Runner, Shared
 from musicrec.runners.spark_fits import fits_on_executors
 from musicrec.storage import Storage
 
-__all__ = ["RUNNERS", "Runner", "Shared", "fits_by", "prefetched", "recommended"]
+__all__ = ["RUNNERS", "Runner", "Shared", "fits_by", "recommended"]
 
 RUNNERS: dict[str, Runner] = {
     "duckdb": recommended,

@@ -7,7 +7,8 @@ from scipy import sparse
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.lists import empty
-from musicrec.models.sparse_top_k import diagonal, sparse_top_k
+from musicrec.models.csr import diagonal, transposed
+from musicrec.models.sparse_top_k import sparse_top_k
 from musicrec.models.weights import fans
 from musicrec.progress import progress
 
@@ -26,7 +27,7 @@ def co_listening(train: TrainSet, k: int, shrinkage: float, *,
         matrix = matrix.copy()
         matrix.eliminate_zeros()
     tracks = _sampled(matrix, max_tracks)
-    listeners = _sampled(sparse.csr_matrix(matrix.T), max_listeners)
+    listeners = _sampled(transposed(matrix), max_listeners)
     whole, part = fans(train), np.diff(listeners.indptr)
     counted = np.bincount(tracks.indices, minlength=tracks.shape[1])
     row_norms, column_norms = part / np.sqrt(np.maximum(whole, 1)), np.sqrt(np.maximum(counted, 1))
