@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musicrec.models import MODELS
-from musicrec.prefetching import prefetched
+from musicrec.prefetching import ahead, prefetched
 from musicrec.recommender import TwoStageRecommender
 from musicrec.runners import recommended
 from tests.worlds import random_world
@@ -41,6 +41,14 @@ def test_an_error_is_raised_in_the_place_of_its_result() -> None:
     with pytest.raises(ZeroDivisionError):
         next(results)
     assert list(results) == []
+
+
+def test_values_made_ahead_come_before_their_error() -> None:
+    """An error while the next value is made is raised when that value is asked for."""
+    results = ahead(1 // (2 - n) for n in range(50))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
