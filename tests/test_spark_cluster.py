@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,39 +89,6 @@ def test_executors_fetch_the_recommender_from_a_bucket_once_a_machine(disks: Pat
     assert lists_of("spark", saved, place) == lists_of("duckdb", saved, tmp_path / "lists")
     assert place.list() == []
     assert len(list(disks.rglob("recommender.json"))) == 2
-    engines.stop()
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with this version of musicrec, packed by venv-pack."""
-    folder = tmp_path_factory.mktemp("packed")
-    environment, archive = folder / "environment", folder / "musicrec.tar.gz"
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, engines.ROOT], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    subprocess.run([environment / "bin" / "pip", "install", "--quiet", "--constraint", engines.ROOT / "constraints.txt", "venv-pack",
-                    f"{wheel}[train,spark]"], check=True)
-    subprocess.run([environment / "bin" / "venv-pack", "--quiet", "--prefix", environment, "--compress-level", "1", "--output", archive],
-                   check=True)
-    return archive
-
-
-def test_executors_use_a_packed_environment(address: str, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sent to them by spark.archives, it is where they take Python and all packages from: the lists are the same."""
-    from pyspark.sql import SparkSession
-
-    saved = saved_recommender(tmp_path / "recommender")
-    monkeypatch.setattr(spark, "SMALLEST", 16)
-    monkeypatch.setenv("PYSPARK_PYTHON", "./environment/bin/python")
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    engines.stop()
-    options = {key: value for key, value in OPTIONS.items() if key != "spark.executorEnv.PYTHONPATH"}
-    engine.connect("spark", memory_limit="1GB", threads=2, temp_folder=tmp_path / "spill", master=address,
-                   options={**options, "spark.archives": f"{packed}#environment"})
-    imported = SparkSession.active().sparkContext.parallelize(["__import__('musicrec').__file__"], 1).map(eval).collect()
-    assert "/environment/lib/python" in imported[0]
-    assert lists_of("spark", saved, tmp_path / "lists") == lists_of("duckdb", saved, tmp_path / "lists")
     engines.stop()
 
 
