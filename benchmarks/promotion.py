@@ -4,8 +4,8 @@
 
 DIR of --data holds `lastfm_artists` and `playlists` in the form of source yandex. Each split is run through the pipeline as far as the
 evaluation on its test set; per-user results are kept in DIR of --work, so that policies can be compared again within seconds.
-Splits: several cutoffs, halves of the users, and logs whose dates are drawn at random. Models are tuned once for each log, on the folds
-before one cutoff; where dates are drawn at random they have the settings of config.ini.
+Splits: several cutoffs, halves of the users at some of them, and logs whose dates are drawn at random. Models are tuned once for each
+log, on the folds before one cutoff; where dates are drawn at random they have the settings of config.ini.
 
 Two figures of regret: "regret" is what a list loses against the best list of the test set. The best of a dozen means over some hundred
 users owes a part of its lead to chance, so that even the right choice shows some. "beyond chance" therefore names the best list on one
@@ -34,8 +34,10 @@ from musicrec.tuning import Found
 METRIC = "ndcg@10"
 TWO_STAGE = ("ranked", "blended", "rrf")
 FILES = {"lastfm_artists": "interactions.parquet", "playlists": "interactions_additions_only.parquet"}
+COUNTS = "play_counts.parquet"
 CUTOFFS = {"lastfm_artists": ("2009-04-01", "2009-09-01", "2010-01-01", "2010-06-01", "2010-10-01"),
            "playlists": ("2020-06-01", "2020-10-01", "2021-01-01", "2021-03-07")}
+HALVED = {"lastfm_artists": ("2009-09-01", "2010-01-01", "2010-06-01"), "playlists": ("2021-01-01",)}
 TUNED_BEFORE = {"lastfm_artists": "2010-06-01", "playlists": "2021-03-07"}
 LARGE = 200
 Table = Mapping[str, pd.Series]
@@ -50,6 +52,7 @@ class Split:
     cutoff: str
     change: Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
     seed: int = 0
+    file: str = ""
 
 
 def whole(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -70,12 +73,14 @@ def random_dates(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def splits() -> Iterator[Split]:
-    """All splits, at least twenty."""
+    """All splits: at least twenty have at least LARGE test users."""
     for data, cutoffs in CUTOFFS.items():
         yield from (Split(f"{data} {cutoff}", data, cutoff, whole) for cutoff in cutoffs)
         yield Split(f"{data} latest 6 %", data, "", whole)
-        yield from (Split(f"{data} half {seed}", data, cutoffs[-2], half_of_users, seed) for seed in range(2))
-        yield from (Split(f"{data} random dates {seed}", data, "", random_dates, seed) for seed in range(3))
+        yield from (Split(f"{data} {cutoff} half {seed}", data, cutoff, half_of_users, seed)
+                    for cutoff in HALVED[data] for seed in range(2))
+        yield from (Split(f"{data} random dates {seed}", data, "", random_dates, seed) for seed in range(4))
+    yield from (Split(f"lastfm_artists counts {seed}", "lastfm_artists", "", random_dates, seed, COUNTS) for seed in range(3))
 
 
 def results(split: Split, data: Path, work: Path) -> tuple[Table, Table]:
@@ -91,11 +96,11 @@ def results(split: Split, data: Path, work: Path) -> tuple[Table, Table]:
 def _run(split: Split, folder: Path, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     logs = work / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    table = pq.read_table(folder / FILES[split.data])
-    rows = split.change(table.to_pandas(), np.random.default_rng(split.seed))
+    rows = split.change(pq.read_table(folder / (split.file or FILES[split.data])).to_pandas(), np.random.default_rng(split.seed))
     rows = rows.sort_values(["user_id", "started_at", "track_id"], ignore_index=True)
     rows["track_seq"] = (rows.groupby("user_id").cumcount() + 1).astype("int16")
-    pq.write_table(pa.Table.from_pandas(rows, table.schema, preserve_index=False), logs / "interactions.parquet")
+    schema = pq.read_schema(folder / FILES[split.data])
+    pq.write_table(pa.Table.from_pandas(rows[schema.names], schema, preserve_index=False), logs / "interactions.parquet")
     found = [] if split.change is random_dates else _tuned(split.data, folder, work)
     on, plan, tables = _prepared(folder, logs, work, split.cutoff)
     on = dataclasses.replace(on, settings=with_found(on.settings, found))

@@ -39,6 +39,10 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
+# Rows of a group in files of which a screen or a person looks up the rows of one user or item: reading a group takes a millisecond or two.
+LOOKUP_ROWS = 1 << 14
+
+
 def write_parquet(table: pa.Table, path: Path, row_group_size: int | None = None, private: bool = False) -> None:
     """Write `table` to `path`, completely or not at all; `private` as in `replaced`. Raises StorageError when it cannot be written."""
     with replaced(path, private) as partial:

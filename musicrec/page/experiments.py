@@ -44,7 +44,7 @@ async def show(site: Site, asked: Asked) -> None:
 
 
 def _row(one: Experiment) -> tuple[object, ...]:
-    return (partial(style.link, one.name, "/experiments", experiment=one.name), _state(one), f"{one.share:.0%}",
+    return (style.link(one.name, "/experiments", experiment=one.name), _state(one), f"{one.share:.0%}",
             ", ".join(f"{variant.name} ({variant.weight:g})" for variant in one.variants),
             *(f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in (one.start, one.end)))
 
@@ -143,11 +143,11 @@ def _difference(row: Mapping[str, Any]) -> tuple[object, ...]:
     kind = "cuped_" if "cuped_low" in row else ""
     shown = {"difference": row[f"{kind}difference"], "difference_low": row[f"{kind}low"], "difference_high": row[f"{kind}high"]}
     return (row["variant"], texts.HEADS[row["metric"]], style.shown(row, "control"), style.shown(shown, "difference"),
-            partial(style.interval, (low / most + 1) / 2, (high / most + 1) / 2, centred=True), f"{row['p_holm']:.3g}")
+            style.interval((low / most + 1) / 2, (high / most + 1) / 2, centred=True), f"{row['p_holm']:.3g}")
 
 
 def _day(row: Mapping[str, Any] | None, most: float) -> tuple[object, ...]:
     if row is None:
         return "", ""
     low, high = (row["kept_per_user"] if (end := row[f"kept_per_user_{side}"]) is None else end for side in ("low", "high"))
-    return f"{style.shown(row, 'kept_per_user')} ({row['users']:,})", partial(style.interval, max(low, 0) / most, high / most)
+    return f"{style.shown(row, 'kept_per_user')} ({row['users']:,})", style.interval(max(low, 0) / most, high / most)

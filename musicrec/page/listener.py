@@ -5,6 +5,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+from markupsafe import Markup
 from nicegui import ui
 
 from musicrec.errors import ServiceError
@@ -89,7 +90,7 @@ class _Listener:
             with style.box("m-line"):
                 style.text(place, "m-quiet")
                 with style.box(""):
-                    self.site.track(item_id)
+                    style.html(self.site.track(item_id))
                     style.text(item["reason"], "m-quiet", "div")
                     if item_id in self.explained:
                         style.parts(self.explained[item_id], most)
@@ -124,10 +125,10 @@ class _Listener:
             for name, items in self._lists.items():
                 with style.box(""):
                     style.text(texts.LIST_NAMES.get(name, name), tag="h3")
-                    with style.box("", "ol"):
-                        for item_id in items.tolist():
-                            with style.box("m-strong" if item_id in self._now else "", "li"):
-                                style.link(self.site.title(item_id), "/track", item=item_id)
+                    style.html(style.joined(
+                        Markup('<li class="{}">{}</li>').format("m-strong" if item_id in self._now else "",
+                                                                style.link(self.site.title(item_id), "/track", item=item_id))
+                        for item_id in items.tolist()), tag="ol")
 
 
 def _taste(site: Site, plays: list[dict[str, Any]]) -> None:

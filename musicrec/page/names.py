@@ -64,7 +64,7 @@ def _entries(published: Published) -> Iterator[tuple[str, int, str, int]]:
         item = catalog.item(id_)
         yield TRACK, id_, " ".join((item.name, *item.artists)), listeners
     entries = catalog.arrays
-    ids, of = np.unique(entries["artist_ids"], return_inverse=True)
+    ids, first, of = np.unique(entries["artist_ids"], return_index=True, return_inverse=True)
     totals = np.bincount(of, np.repeat(published.listeners, np.diff(entries["artist_ids_starts"])))
     yield from ((GENRE, id_, name, 1 << 40) for id_, name in published.genres.items())
-    yield from ((ARTIST, id_, published.artists[id_], int(total)) for id_, total in zip(ids.tolist(), totals))
+    yield from ((ARTIST, id_, name, int(total)) for id_, name, total in zip(ids.tolist(), published.artist_names(ids, first), totals))

@@ -2,7 +2,7 @@
 
 import mmap
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -155,13 +155,15 @@ class Published:
             users.append(personal.keys[at[rows - personal.starts[at] < k]])
         return np.concatenate(users) if users else np.empty(0, np.int32)
 
-    @cached_property
-    def artists(self) -> dict[int, str]:
-        """The name of each artist, by id."""
-        catalog = self.lookup.catalog.arrays
-        ids, first = np.unique(catalog["artist_ids"], return_index=True)
-        items = map(self.lookup.catalog.item, self.lookup.catalog.item_ids[self._item_of(first)].tolist())
-        return {artist: dict(zip(item.artist_ids, item.artists)).get(artist, "") for artist, item in zip(ids.tolist(), items)}
+    def artist(self, artist_id: int) -> str | None:
+        """The name of an artist; None for an unknown one."""
+        first = np.flatnonzero(self.lookup.catalog.arrays["artist_ids"] == artist_id)[:1]
+        return next(self.artist_names(np.array([artist_id]), first)) if len(first) else None
+
+    def artist_names(self, artist_ids: NDArray[np.integer], entries: NDArray[np.int64]) -> Iterator[str]:
+        """The names of artists, each of which stands at one of these entries of the catalog's flat array of artists."""
+        items = map(self.lookup.catalog.item, self.lookup.catalog.item_ids[self._item_of(entries)].tolist())
+        return (dict(zip(item.artist_ids, item.artists)).get(artist, "") for artist, item in zip(artist_ids.tolist(), items))
 
     @cached_property
     def genres(self) -> dict[int, str]:

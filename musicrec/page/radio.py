@@ -24,7 +24,7 @@ async def show(site: Site, asked: Asked) -> None:
         site.search("/radio", GENRE)
     item_id, artist, genre = (asked.id(name) for name in ("item", "artist", "genre"))
     around: dict[str, list[Any]] = {"track": [site.run.lookup.items.key_of(item_id)] if item_id >= 0 else []}
-    around |= {"artist": [site.run.artists[artist]]} if artist in site.run.artists else {}
+    around |= {"artist": [name]} if (name := site.run.artist(artist)) is not None else {}
     around |= {"genre": [site.run.genres[genre]]} if genre in site.run.genres else {}
     if any(around.values()):
         radio = _Radio(site, asked, around, [item_id] if item_id >= 0 else [])
@@ -68,8 +68,7 @@ class _Radio:
         for place, item_id in enumerate(self.queue, 1):
             with style.box("m-line"):
                 style.text(place, "m-quiet")
-                with style.box(""):
-                    self.site.track(item_id)
+                style.html(self.site.track(item_id))
                 with style.box("m-actions"):
                     for kind in ("play", "like", "skip"):
                         style.icon(kind, self.site.name(item_id), partial(self._act, kind, item_id))

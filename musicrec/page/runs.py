@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
+from markupsafe import Markup
 from nicegui import ui
 
 from musicrec import registry
@@ -49,7 +49,7 @@ async def show(site: Site, asked: Asked) -> None:
 
 def _row(one: Manifest, current: str | None) -> tuple[object, ...]:
     told = one.info.metrics
-    return (partial(style.link, one.run_id, "/runs", run=one.run_id), one.created_at[:16].replace("T", " "), told.get("published", ""),
+    return (style.link(one.run_id, "/runs", run=one.run_id), one.created_at[:16].replace("T", " "), told.get("published", ""),
             style.shown(_published(told), "ndcg@10"), told.get("trained_until", "")[:16], texts.CURRENT if one.run_id == current else "")
 
 
@@ -78,7 +78,7 @@ def _comparison(told: Mapping[str, Any]) -> None:
         found = told[str(group.value)]
         most = max((row.get("ndcg@10_high") or row["ndcg@10"] or 0 for row in found), default=0) or 1
         style.table(style.heads(("model", "users", "ndcg@10", "", *METRICS)), [
-            (*(style.shown(row, name) for name in ("model", "users", "ndcg@10")), partial(_interval, row, most),
+            (*(style.shown(row, name) for name in ("model", "users", "ndcg@10")), _interval(row, most),
              *(style.shown({name: row.get(name)}, name) for name in METRICS)) for row in found],
             strong=next((at for at, row in enumerate(found) if row["model"] == told["published"]), None))
     with style.card(texts.COMPARISON):
@@ -91,9 +91,9 @@ def _comparison(told: Mapping[str, Any]) -> None:
                           ("of", "segment", "meaning", "count", "ndcg@10", "recall@10", "exposure@10"))
 
 
-def _interval(row: Mapping[str, Any], most: float) -> None:
+def _interval(row: Mapping[str, Any], most: float) -> Markup:
     low, high = ((row.get(f"ndcg@10_{end}") or row["ndcg@10"] or 0) / most for end in ("low", "high"))
-    style.interval(low, high)
+    return style.interval(low, high)
 
 
 def _difference(site: Site, before: Manifest | None, chosen: Manifest) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from markupsafe import Markup
 from nicegui import PageArguments, events, ui
 
 from musicrec.page import style, texts
@@ -77,18 +78,15 @@ class Site:
         """A track and its artists, as text."""
         return " · ".join((self.name(item_id), *self.run.lookup.catalog.item(item_id).artists))
 
-    def track(self, item_id: int) -> None:
+    def track(self, item_id: int) -> Markup:
         """A track and its artists, as links."""
-        style.link(self.name(item_id), "/track", item=item_id)
-        self.artists(item_id, " · ")
+        return style.joined((style.link(self.name(item_id), "/track", item=item_id), *self.artists(item_id)),
+                            '<span class="m-quiet"> · </span>')
 
-    def artists(self, item_id: int, before: str = "") -> None:
-        """The artists of a track, as links with `before` in front of each."""
+    def artists(self, item_id: int) -> list[Markup]:
+        """The artists of a track, as links."""
         item = self.run.lookup.catalog.item(item_id)
-        for artist, name in zip(item.artist_ids, item.artists):
-            if before:
-                style.text(before, "m-quiet")
-            style.link(name, "/track", artist=artist)
+        return [style.link(name, "/track", artist=artist) for artist, name in zip(item.artist_ids, item.artists)]
 
     def search(self, picked: Callable[[Hit], object] | str, *more: str) -> None:
         """A field that finds tracks, artists and `more` as one types; a button for each hit calls `picked` or goes to that screen."""
@@ -109,8 +107,9 @@ class Site:
         hits = style.box("").props("aria-live=polite")
 
     def _label(self, hit: Hit) -> str:
-        names, label = (self.run.genres, texts.GENRE) if hit.kind == GENRE else (self.run.artists, texts.ARTIST)
-        return self.title(hit.id) if hit.kind == TRACK else label.format(name=names.get(hit.id, ""))
+        if hit.kind == GENRE:
+            return texts.GENRE.format(name=self.run.genres.get(hit.id, ""))
+        return self.title(hit.id) if hit.kind == TRACK else texts.ARTIST.format(name=self.run.artist(hit.id) or "")
 
     async def frame(self, read_only: bool, draw: Callable[[str, Asked], Awaitable[None]]) -> None:
         """The head with links to all screens, and below it the one in the address as `draw` draws it; its first part is there then."""

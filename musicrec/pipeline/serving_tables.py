@@ -10,7 +10,7 @@ import pyarrow as pa
 from musicrec import schema, similar_items
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.dataset.split import with_all_items
-from musicrec.files import write_parquet
+from musicrec.files import LOOKUP_ROWS, write_parquet
 from musicrec.lists import JsonLinesWriter, Lists, ListsFile, Writer
 from musicrec.models import FittedModel, ItemFactors
 from musicrec.pipeline.all_plays import familiar_model, has_repeats
@@ -62,7 +62,7 @@ def _write_explained(work: Workspace, made: TwoStageRecommender) -> None:
 
 
 def _write_rows(path: Path, columns: schema.TableSchema, parts: list[pd.DataFrame]) -> None:
-    write_parquet(pa.Table.from_pandas(pd.concat(parts), columns.arrow, preserve_index=False), path)
+    write_parquet(pa.Table.from_pandas(pd.concat(parts), columns.arrow, preserve_index=False), path, LOOKUP_ROWS)
 
 
 def _by_model(made: TwoStageRecommender, users: Int32) -> pd.DataFrame:

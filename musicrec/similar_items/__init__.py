@@ -16,7 +16,7 @@ from scipy import sparse
 
 from musicrec.dataset import Float32, Int32, TrainSet
 from musicrec.errors import ModelError
-from musicrec.files import write_parquet
+from musicrec.files import LOOKUP_ROWS, write_parquet
 from musicrec.lists import empty
 from musicrec.models.top_k import heap_push, parallel_for, sort_heap
 from musicrec.schema import SIMILAR
@@ -81,7 +81,7 @@ def write(path: Path, similar: ItemNeighbors, item_ids: Int32) -> int:
     Raises StorageError when it cannot be written.
     """
     rows = table(similar, item_ids)
-    write_parquet(rows, path, row_group_size=1 << 20)
+    write_parquet(rows, path, LOOKUP_ROWS)
     return int(rows.num_rows)
 
 
