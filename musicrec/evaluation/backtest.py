@@ -63,7 +63,7 @@ class BacktestResult:
         singles = [name for name in tables if name not in (RANKED, BLENDED, RRF)]
         best = max(singles, key=lambda name: float(tables[name][metric].mean()) if len(tables[name]) else 0.0, default=None)
         compared = [name for name in (RANKED, BLENDED, RRF, best) if name in tables]
-        return decision({name: tables[name] for name in compared}, RRF, metric, samples, seed)
+        return decision({name: tables[name] for name in compared}, RRF, metric, samples, seed, undervalued=RANKED)
 
     def ranker(self, settings: RankerSettings) -> Ranker | None:
         """The ranker of all folds; None where no candidate of any fold was played."""
