@@ -35,7 +35,6 @@ from musicrec.tuning import Found
 METRIC = "ndcg@10"
 TWO_STAGE = ("ranked", "blended", "rrf")
 FILES = {"lastfm_artists": "interactions.parquet", "playlists": "interactions_additions_only.parquet"}
-COUNTS = "play_counts.parquet"
 CUTOFFS = {"lastfm_artists": ("2009-04-01", "2009-09-01", "2010-01-01", "2010-06-01", "2010-10-01"),
            "playlists": ("2020-06-01", "2020-10-01", "2021-01-01", "2021-03-07")}
 HALVED = {"lastfm_artists": ("2009-09-01", "2010-01-01", "2010-06-01"), "playlists": ("2021-01-01",)}
@@ -53,7 +52,6 @@ class Split:
     cutoff: str
     change: Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
     seed: int = 0
-    file: str = ""
 
 
 def whole(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -81,7 +79,6 @@ def splits() -> Iterator[Split]:
         yield from (Split(f"{data} {cutoff} half {seed}", data, cutoff, half_of_users, seed)
                     for cutoff in HALVED[data] for seed in range(2))
         yield from (Split(f"{data} random dates {seed}", data, "", random_dates, seed) for seed in range(4))
-    yield from (Split(f"lastfm_artists counts {seed}", "lastfm_artists", "", random_dates, seed, COUNTS) for seed in range(3))
 
 
 def results(split: Split, data: Path, work: Path) -> tuple[Table, Table]:
@@ -97,7 +94,7 @@ def results(split: Split, data: Path, work: Path) -> tuple[Table, Table]:
 def _run(split: Split, folder: Path, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     logs = work / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    rows = split.change(pq.read_table(folder / (split.file or FILES[split.data])).to_pandas(), np.random.default_rng(split.seed))
+    rows = split.change(pq.read_table(folder / FILES[split.data]).to_pandas(), np.random.default_rng(split.seed))
     rows = rows.sort_values(["user_id", "started_at", "track_id"], ignore_index=True)
     rows["track_seq"] = (rows.groupby("user_id").cumcount() + 1).astype("int16")
     schema = pq.read_schema(folder / FILES[split.data])
