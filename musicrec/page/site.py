@@ -98,8 +98,7 @@ class Site:
             hits.clear()
             with hits:
                 for hit in found:
-                    button = ui.button(self._label(hit), on_click=partial(picked if callable(picked) else go, hit))
-                    button.props("flat dense no-caps align=left")
+                    style.hit(self._label(hit), partial(picked if callable(picked) else go, hit))
                 if typed.value and not found:
                     style.text(texts.NO_HIT if self.names else texts.INDEXING, "m-quiet")
         field = ui.input(texts.SEARCH_ALL if more else texts.SEARCH, on_change=show)

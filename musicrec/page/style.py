@@ -68,6 +68,11 @@ def icon(kind: str, name: str, then: Callable[[], object]) -> None:
     button.props["aria-label"] = button.props["title"] = f"{label}: {name}"
 
 
+def hit(label: str, then: Callable[[], object]) -> None:
+    """A line to choose below a search, as plain as an icon."""
+    TextElement(tag="button", text=label).classes("m-hit").props("dir=auto").on("click", lambda: then())
+
+
 def bars(label: str, counts: Iterable[tuple[str, float]]) -> None:
     """One bar for each count: its name, its length as a share of the longest, and the number."""
     rows = list(counts)
