@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from musicrec import pipeline, settings
 from musicrec.evaluation import by_user
-from musicrec.evaluation.promotion import LEAN
+from musicrec.evaluation.promotion import LEAN, is_close
 from musicrec.evaluation.significance import holm, sign_flip_p
 from musicrec.pipeline.self_tuning import with_found
 from musicrec.tuning import Found
@@ -146,10 +146,8 @@ def leaning(errors: float) -> Callable[[Table], str]:
     """The best mean, but ranked where it is at most so many standard errors of the difference below; what is shipped, with LEAN of them."""
     def chosen(backtest: Table) -> str:
         best = best_mean(backtest)
-        if "ranked" not in backtest or best == "ranked":
-            return best
-        behind = backtest[best] - backtest["ranked"]
-        return "ranked" if 0 < behind.mean() <= errors * behind.std() / np.sqrt(len(behind)) else best
+        close = "ranked" in backtest and is_close(backtest["ranked"].to_numpy(), backtest[best].to_numpy(), errors)
+        return "ranked" if close else best
 
     return chosen
 

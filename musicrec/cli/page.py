@@ -17,7 +17,7 @@ from musicrec.cli.processes import Service, started
 if TYPE_CHECKING:
     from musicrec.settings import PageSettings
 
-# The page asks in many threads for a little of large files. What glibc and Arrow keep of that for later takes a third of its memory.
+# The page asks in many threads for a little of large files. What glibc and Arrow keep of that for later is a third of its memory.
 _SPARING = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
 
 

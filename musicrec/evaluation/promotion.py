@@ -50,7 +50,7 @@ def decision(tables: Mapping[str, pd.DataFrame], default: str, metric: str = "nd
     values = np.column_stack([table[metric].to_numpy(float) for table in tables.values()])
     means = values.mean(axis=0)
     best = len(names) - 1 - int(np.argmax(means[::-1]))
-    chosen = names.index(undervalued) if undervalued in names and _within(values[:, names.index(undervalued)], values[:, best]) else best
+    chosen = names.index(undervalued) if undervalued in names and is_close(values[:, names.index(undervalued)], values[:, best]) else best
     others = _gains(names, values, chosen, metric, samples, seed)
     second = next((row for row in others.to_dict("records") if row["list"] != names[chosen]), None)
     versus = "" if second is None else ", {list} {mean:.4f} ({gain:+.1%} [{gain_low:+.1%}, {gain_high:+.1%}])".format(
@@ -60,9 +60,10 @@ def decision(tables: Mapping[str, pd.DataFrame], default: str, metric: str = "nd
                                    f"backtest: {means[chosen]:.4f}{versus}.", others)
 
 
-def _within(values: Float64, best: Float64) -> bool:
+def is_close(values: Float64, best: Float64, errors: float = LEAN) -> bool:
+    """Whether the mean of `values` is below that of `best`, by at most so many standard errors of the difference; one value a user."""
     behind = best - values
-    return bool(0 < behind.mean() <= LEAN * behind.std(ddof=1) / np.sqrt(len(behind))) if len(behind) > 1 else False
+    return bool(0 < behind.mean() <= errors * behind.std(ddof=1) / np.sqrt(len(behind))) if len(behind) > 1 else False
 
 
 def _gains(names: list[str], values: Float64, best: int, metric: str, samples: int, seed: int) -> pd.DataFrame:
